@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/meta"
+)
+
+// jobKinds are the resources that are long work, in the words of their ARNs.
+var jobKinds = []string{"dataset-import-job", "dataset-export-job", "data-deletion-job", "solution-version", "recommender"}
+
+// A jobLine is one job as `palate jobs` shows it.
+type jobLine struct {
+	ARN           string        `json:"arn"`
+	Kind          string        `json:"kind"`
+	Name          string        `json:"name"`
+	Status        string        `json:"status"`
+	Phase         string        `json:"phase,omitempty"`
+	Done          int64         `json:"done,omitempty"`
+	Total         int64         `json:"total,omitempty"`
+	Unit          string        `json:"unit,omitempty"`
+	Rate          float64       `json:"ratePerSecond,omitempty"`
+	TimeLeft      time.Duration `json:"-"`
+	TimeLeftSec   float64       `json:"timeLeftSeconds,omitempty"`
+	Attempt       int           `json:"attempt,omitempty"`
+	FailureReason string        `json:"failureReason,omitempty"`
+	Created       time.Time     `json:"creationDateTime"`
+	Updated       time.Time     `json:"lastUpdatedDateTime"`
+}
+
+func runJobs(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("jobs", flag.ContinueOnError)
+	data := flags.String("data", "palate-data", "`DIR` of the server, running or not")
+	asJSON := flags.Bool("json", false, "print one JSON object a line")
+	if err := parse(flags, args, stderr); err != nil {
+		return err
+	}
+	path := filepath.Join(*data, "meta.db")
+	db, err := meta.OpenReadOnly(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("no palate data in %s", *data)
+	}
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	defer db.Close()
+	lines, err := listJobs(ctx, db)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		out := json.NewEncoder(stdout)
+		for _, l := range lines {
+			if err := out.Encode(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return printJobs(stdout, lines)
+}
+
+// listJobs reads every job, oldest first.
+func listJobs(ctx context.Context, db *meta.DB) ([]jobLine, error) {
+	var lines []jobLine
+	err := db.View(ctx, func(tx *meta.Tx) error {
+		for _, kind := range jobKinds {
+			rows, err := tx.Find(meta.Query{Kind: kind})
+			if err != nil {
+				return err
+			}
+			for _, r := range rows {
+				lines = append(lines, jobOf(r))
+			}
+		}
+		return nil
+	})
+	slices.SortStableFunc(lines, func(a, b jobLine) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ARN, b.ARN)) })
+	return lines, err
+}
+
+func jobOf(r *meta.Resource) jobLine {
+	l := jobLine{ARN: r.ARN, Kind: r.Kind, Name: r.Name, Status: r.Status, FailureReason: r.Failure, Created: r.Created, Updated: r.Updated}
+	if r.Job.Kind == "" {
+		return l
+	}
+	l.Attempt = r.Job.Attempt
+	var p job.Progress
+	if len(r.Job.Progress) == 0 || json.Unmarshal(r.Job.Progress, &p) != nil {
+		return l
+	}
+	l.Phase, l.Done, l.Total, l.Unit = p.Phase, p.Done, p.Total, p.Unit
+	l.Rate, l.TimeLeft = p.Rate(), p.TimeLeft()
+	l.TimeLeftSec = l.TimeLeft.Seconds()
+	return l
+}
+
+func printJobs(w io.Writer, lines []jobLine) error {
+	if len(lines) == 0 {
+		_, err := fmt.Fprintln(w, "no jobs yet")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "JOB\tNAME\tSTATUS\tPROGRESS\tRATE\tLEFT\tUPDATED\tREASON")
+	for _, l := range lines {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Kind, cmp.Or(l.Name, filepath.Base(l.ARN)), l.Status,
+			l.progress(), l.rate(), l.left(), l.Updated.Local().Format(time.DateTime), l.FailureReason)
+	}
+	return t.Flush()
+}
+
+func (l jobLine) progress() string {
+	switch {
+	case l.Phase == "":
+		return "-"
+	case l.Total > 0:
+		return fmt.Sprintf("%s %.0f%% of %d %s", l.Phase, 100*float64(l.Done)/float64(l.Total), l.Total, l.Unit)
+	case l.Done > 0:
+		return fmt.Sprintf("%s %d %s", l.Phase, l.Done, l.Unit)
+	}
+	return l.Phase
+}
+
+func (l jobLine) rate() string {
+	if l.Rate == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f %s/s", l.Rate, l.Unit)
+}
+
+func (l jobLine) left() string {
+	if l.TimeLeft == 0 {
+		return "-"
+	}
+	return l.TimeLeft.Round(time.Second).String()
+}

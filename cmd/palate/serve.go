@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// config is everything that can be set. Each field is one flag of `palate serve`; secrets come from the environment or a file.
+type config struct {
+	Listen       string            // HOST:PORT to listen on; port 0 picks a free one
+	Data         string            // directory for everything palate stores; made if absent
+	Limits       string            // "local" or "aws": which minimums and quotas apply
+	Account      string            // the 12-digit account in ARNs and in sts get-caller-identity
+	Region       string            // region of requests that do not name one
+	S3Endpoint   string            // where jobs find buckets; "" = the embedded S3
+	Credentials  map[string]string // access key -> secret; nil accepts any credentials, on loopback only
+	S3AccessKey  string            // credentials of jobs at S3Endpoint
+	S3SecretKey  string            //
+	Hold         time.Duration     // least time that a resource stays in each transitional status
+	AutoTraining bool              // whether solutions train on their schedule
+	Drain        time.Duration     // how long requests under way may take to end at shutdown
+	Log          *slog.Logger
+}
+
+func (c *config) flags(fs *flag.FlagSet) {
+	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4725", "`HOST:PORT` to listen on")
+	fs.StringVar(&c.Data, "data", "palate-data", "`DIR` that holds everything palate stores")
+	fs.StringVar(&c.Limits, "limits", "local", "`local` drops the service's minimums and quotas, `aws` enforces them all")
+	fs.StringVar(&c.Account, "account-id", "000000000000", "12-digit `ACCOUNT` in ARNs")
+	fs.StringVar(&c.Region, "region", "us-east-1", "`REGION` of requests that name none")
+	fs.StringVar(&c.S3Endpoint, "s3-endpoint", "", "`URL` of the S3 that jobs read and write (default: the embedded S3)")
+	fs.DurationVar(&c.Hold, "hold", 0, "hold every transitional status for at least this `DURATION`, so that clients can watch each")
+	fs.BoolVar(&c.AutoTraining, "auto-training", true, "create solution versions on the schedule of each solution")
+	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "wait at most this `DURATION` for requests under way at shutdown")
+}
+
+var accountPattern = regexp.MustCompile(`^\d{12}$`)
+
+// check completes the configuration and refuses a half-made one.
+func (c *config) check() error {
+	if c.Limits != "local" && c.Limits != "aws" {
+		return fmt.Errorf("--limits must be local or aws, not %q", c.Limits)
+	}
+	if !accountPattern.MatchString(c.Account) {
+		return fmt.Errorf("--account-id must be 12 digits, not %q", c.Account)
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen must be HOST:PORT, not %q", c.Listen)
+	}
+	if c.Credentials == nil && !loopback(host) {
+		return fmt.Errorf("refusing to listen on %s, which other machines can reach, with any credentials accepted: "+
+			"set PALATE_ACCESS_KEY_ID and PALATE_SECRET_ACCESS_KEY, or --credentials FILE, or listen on 127.0.0.1", c.Listen)
+	}
+	if c.S3Endpoint != "" && (c.S3AccessKey == "") != (c.S3SecretKey == "") {
+		return errors.New("--s3-endpoint needs both PALATE_S3_ACCESS_KEY_ID and PALATE_S3_SECRET_ACCESS_KEY, or neither")
+	}
+	return nil
+}
+
+// loopback reports whether host can be reached from this machine only. An empty host means every interface.
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// secrets reads credentials from the environment and, if file is not "", from lines of "ACCESS_KEY SECRET_KEY".
+func (c *config) secrets(file string) error {
+	c.S3AccessKey, c.S3SecretKey = os.Getenv("PALATE_S3_ACCESS_KEY_ID"), os.Getenv("PALATE_S3_SECRET_ACCESS_KEY")
+	key, secret := os.Getenv("PALATE_ACCESS_KEY_ID"), os.Getenv("PALATE_SECRET_ACCESS_KEY")
+	if (key == "") != (secret == "") {
+		return errors.New("PALATE_ACCESS_KEY_ID and PALATE_SECRET_ACCESS_KEY must be set together")
+	}
+	if key != "" {
+		c.Credentials = map[string]string{key: secret}
+	}
+	if file == "" {
+		return nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("read --credentials: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		fields := strings.Fields(lines.Text())
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		if len(fields) != 2 {
+			return fmt.Errorf("%s line %d: want ACCESS_KEY SECRET_KEY", file, n)
+		}
+		if c.Credentials == nil {
+			c.Credentials = map[string]string{}
+		}
+		c.Credentials[fields[0]] = fields[1]
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read --credentials: %w", err)
+	}
+	if c.Credentials == nil {
+		return fmt.Errorf("%s holds no credentials", file)
+	}
+	return nil
+}
+
+func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var c config
+	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+	c.flags(fs)
+	credentials := fs.String("credentials", "", "`FILE` with one \"ACCESS_KEY SECRET_KEY\" a line; required beyond loopback (or PALATE_ACCESS_KEY_ID and PALATE_SECRET_ACCESS_KEY)")
+	verbose := fs.Bool("verbose", false, "log every request")
+	if err := parse(fs, args, stderr); err != nil {
+		return err
+	}
+	if err := c.secrets(*credentials); err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if *verbose {
+		level = slog.LevelDebug
+	}
+	c.Log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+
+	s, err := start(ctx, c)
+	if err != nil {
+		return err
+	}
+	banner(stdout, s, c)
+	return s.wait(ctx)
+}
+
+func banner(w io.Writer, s *server, c config) {
+	s3 := s.URL + " (embedded)"
+	if c.S3Endpoint != "" {
+		s3 = c.S3Endpoint
+	}
+	credentials := "any (loopback only)"
+	if c.Credentials != nil {
+		credentials = "configured"
+	}
+	fmt.Fprintf(w, `palate %s
+
+  Amazon Personalize, runtime and events  %s
+  S3                                      %s
+  health                                  %s/healthz  %s/readyz
+  data                                    %s
+  account %s, limits %s, credentials %s
+
+  export AWS_ENDPOINT_URL=%s
+
+`, version(), s.URL, s3, s.URL, s.URL, c.Data, c.Account, c.Limits, credentials, s.URL)
+}

@@ -1,0 +1,85 @@
+// Package recipe holds the recommenders: the catalogue of recipes, the trainers, and the models that answer requests.
+//
+// Training is a pure function of (events, items, config, seed). It reads no clock and no global state, its result does not depend on the
+// number of cores, and codes are ranks of sorted ids; so a model rebuilt after an erasure has the bytes of a model that never saw the
+// erased users. A model is a directory of little-endian arrays and one manifest (FORMAT.md); it carries its own training input, from which it
+// serves the users' histories and from which Retrain rebuilds it.
+//
+// # Algorithms
+//
+//   - popularity: items by number of distinct users, or by number of events (popularity.go)
+//   - personalization: ridge regression of the next item on a decayed history, in closed form, beside symmetric co-occurrence and
+//     popularity (ridge.go, cooccur.go, prior.go)
+//
+// # Same bytes everywhere
+//
+// Counts and decayed sums are int64 fixed point, so that the order of addition cannot matter. Float arithmetic happens in a fixed order, and
+// where a product is added to something it goes either through package vec, whose kernels give the same bits on every CPU, or through an
+// explicit conversion, which forbids the compiler to fuse the two. Nothing but + - * / and math.Sqrt, which IEEE 754 rounds exactly, touches
+// a stored float.
+package recipe
+
+import (
+	"fmt"
+
+	"github.com/palate-dev/palate/internal/dataset"
+)
+
+// Names of the recipes that have a trainer.
+const (
+	popularityCount   = "aws-popularity-count"
+	personalizationV1 = "aws-user-personalization"
+	personalizationV2 = "aws-user-personalization-v2"
+)
+
+// Config is everything that, besides the data, decides what a training computes. It is part of the model's hash.
+type Config struct {
+	Recipe              string            `json:"recipe"`
+	EventType           string            `json:"eventType,omitempty"`
+	EventValueThreshold *float64          `json:"eventValueThreshold,omitempty"`
+	EventsConfig        []EventWeight     `json:"eventsConfig,omitempty"`
+	Params              map[string]string `json:"params,omitempty"`
+	Seed                uint64            `json:"seed"`
+	CountEvents         bool              `json:"countEvents,omitempty"` // popularity counts events, not distinct users
+}
+
+// EventWeight is one row of a solution's eventsConfig. Only the ratios of the weights matter.
+type EventWeight struct {
+	Type      string   `json:"type"`
+	Threshold *float64 `json:"threshold,omitempty"`
+	Weight    float64  `json:"weight"`
+}
+
+// Progress is told how far a training is. It must be cheap and may be called from any goroutine.
+type Progress func(phase string, done, total int64)
+
+// DataError says that the data cannot be trained on: the customer's to mend. Its text is the failureReason.
+type DataError struct{ Reason string }
+
+func (e *DataError) Error() string { return e.Reason }
+
+func dataErrorf(format string, args ...any) error {
+	return &DataError{Reason: fmt.Sprintf(format, args...)}
+}
+
+// Query is one request for recommendations.
+type Query struct {
+	User  string              // "" or an unknown id is an anonymous visitor
+	Known bool                // whether the history that was trained on may be used; false hides it
+	Live  []dataset.LiveEvent // what the user did since, oldest first; events that were trained on are recognised by their Seq
+	N     int                 // number of results
+
+	Exclude func(item string) bool // items that must not appear; nil excludes nothing
+
+	ExplorationWeight float64 // 0..1; aws-user-personalization only
+	CutOff            float64 // age in days up to which an item is explored
+	RequestSeed       uint64  // decides what is explored; 0 turns exploration off
+}
+
+// Scored is one recommended item. Items of recipes without scores, and placeholders, have none.
+type Scored struct {
+	Item     string
+	Score    float64
+	HasScore bool
+	Reason   string // "", "Exploration" or "Popular item"
+}

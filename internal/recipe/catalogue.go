@@ -194,7 +194,7 @@ func prefixes(kind ParamKind, group string) bool {
 	case AlgorithmParam:
 		return group == "training" || group == "data"
 	case FeatureParam:
-		return group == "data" || strings.HasPrefix(group, "feature")
+		return group == "data" || strings.HasPrefix(group, "featur")
 	}
 	return false
 }

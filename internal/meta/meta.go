@@ -4,20 +4,28 @@
 // A resource row is also its own job: what remains to be done with it stands in Job, so status and job cannot disagree.
 // No user id ever enters this database.
 //
-// Promises: Update is atomic and durable when it returns (WAL, synchronous=FULL, secure_delete=ON); readers see committed states only.
+// # Promises
+//
+//   - Update is atomic, and durable when it returns (WAL, synchronous=FULL, secure_delete=ON); readers see committed states only.
+//   - A status moves only along the table of status.go; any other step fails the transaction.
+//   - Writers queue up and never deadlock: Update begins IMMEDIATE on the only writing connection of this package, and the pool
+//     that SQL hands out begins IMMEDIATE too, so that no transaction ever has to turn from reader into writer.
+//
+// A function given to Update must not use the pool of SQL, nor call anything that does (the dataset engine), nor nest Updates: it would wait for
+// the lock it holds itself.
 package meta
 
 import (
-	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 )
 
 var (
 	ErrNotFound = errors.New("no such resource") // Get, Put, Delete of an ARN that is not there
 	ErrExists   = errors.New("resource exists")  // Insert of an ARN that is there
+	ErrLost     = errors.New("lease lost")       // Beat of a lease that somebody else holds or that the resource no longer needs
 )
 
 // Resource is one row.
@@ -32,7 +40,7 @@ type Resource struct {
 	Status  string // "" for schemas
 	Failure string // failureReason, "" if none
 	Created time.Time
-	Updated time.Time
+	Updated time.Time       // last change of status, failure or Doc
 	Doc     json.RawMessage // the Describe shape without status, failureReason, creationDateTime and lastUpdatedDateTime
 	Private json.RawMessage // what we keep beside it: random directory names, resolved references; `null` if nothing
 	Job     Job
@@ -44,8 +52,9 @@ type Job struct {
 	Lane       string          // rows with the same lane run one at a time in order of Seq; "" = no order
 	After      string          // a job kind: this row waits for all older rows of its Group with that job kind
 	Owner      string          // who holds the lease
-	LeaseUntil time.Time       //
+	LeaseUntil time.Time       // with an owner: end of the lease; without: not due before (a retry)
 	Attempt    int             // grows with every claim
+	Failures   int             // attempts that ended in an error, as opposed to a crash or a shutdown
 	Cancel     bool            // somebody asked it to stop
 	Step       string          // the last completed step
 	Checkpoint json.RawMessage // the body's own state
@@ -61,11 +70,69 @@ type Query struct {
 	Limit                            int   // 0 = no limit
 }
 
-// DB is the database. It is safe for concurrent use.
-type DB struct {
-	sql     *sql.DB
-	version uint64
+// Doc decodes the stored part of a resource's Describe shape.
+func Doc[T any](r *Resource) (T, error) {
+	return decode[T](r.ARN, "doc", r.Doc)
 }
 
-// Tx is one transaction; it must not outlive the function it was given to.
-type Tx struct{}
+// Private decodes the private part of a resource.
+func Private[T any](r *Resource) (T, error) {
+	return decode[T](r.ARN, "private", r.Private)
+}
+
+func decode[T any](arn, part string, data json.RawMessage) (v T, err error) {
+	if len(data) == 0 {
+		return v, nil
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return v, fmt.Errorf("decode %s of %s: %w", part, arn, err)
+	}
+	return v, nil
+}
+
+// SetDoc encodes v as the resource's Doc.
+func (r *Resource) SetDoc(v any) error {
+	return r.encode("doc", &r.Doc, v)
+}
+
+// SetPrivate encodes v as the resource's Private.
+func (r *Resource) SetPrivate(v any) error {
+	return r.encode("private", &r.Private, v)
+}
+
+func (r *Resource) encode(part string, dst *json.RawMessage, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s of %s: %w", part, r.ARN, err)
+	}
+	*dst = data
+	return nil
+}
+
+// Describe returns the complete Describe shape of the resource: its Doc with the members that stand in columns of their own.
+// Absent things are left out, never sent empty.
+func (r *Resource) Describe() (json.RawMessage, error) {
+	members := map[string]json.RawMessage{}
+	if err := json.Unmarshal(r.Doc, &members); err != nil {
+		return nil, fmt.Errorf("decode doc of %s: %w", r.ARN, err)
+	}
+	for name, text := range map[string]string{"status": r.Status, "failureReason": r.Failure} {
+		if text == "" {
+			continue
+		}
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s of %s: %w", name, r.ARN, err)
+		}
+		members[name] = quoted
+	}
+	members["creationDateTime"] = epoch(r.Created)
+	members["lastUpdatedDateTime"] = epoch(r.Updated)
+	return json.Marshal(members)
+}
+
+// epoch writes a time as the API does: seconds with milliseconds.
+func epoch(t time.Time) json.RawMessage {
+	ms := t.UnixMilli()
+	return fmt.Appendf(nil, "%d.%03d", ms/1000, ms%1000)
+}

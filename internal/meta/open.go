@@ -1,0 +1,164 @@
+package meta
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// busyTimeout is how long a writer waits for another connection's transaction. Ours are milliseconds long; a wait that reaches it is a hang.
+const busyTimeout = 30 * time.Second
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// DB is the database. It is safe for concurrent use.
+type DB struct {
+	write   *sql.DB // one connection, so that our writers queue up in memory and not in SQLite's busy loop
+	read    *sql.DB // query_only
+	catalog *sql.DB // what SQL hands out
+	now     func() time.Time
+
+	mu      sync.Mutex
+	version uint64
+	changed chan struct{} // closed and replaced when version grows
+}
+
+// Open opens the database file at path, creates it if it is not there, and brings it to this build's schema.
+// The caller holds the lock of the data directory: one process writes.
+func Open(path string) (*DB, error) {
+	if err := create(path); err != nil {
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	db := &DB{now: time.Now, changed: make(chan struct{})}
+	var err error
+	if db.write, err = connect(path, 1, "_txlock=immediate"); err != nil {
+		return nil, err
+	}
+	if err := migrate(db.write); err != nil {
+		return nil, errors.Join(fmt.Errorf("migrate %s: %w", path, err), db.Close())
+	}
+	if db.read, err = connect(path, 8, "_pragma=query_only(1)"); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if db.catalog, err = connect(path, 8, "_txlock=immediate"); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// OpenReadOnly opens an existing database beside the process that writes it. Update, and whatever else would write, fails.
+func OpenReadOnly(path string) (*DB, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	pool, err := connect(path, 1, "_pragma=query_only(1)")
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{write: pool, read: pool, catalog: pool, now: time.Now, changed: make(chan struct{})}
+	version, want := 0, len(migrationNames())
+	if err := pool.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil {
+		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())
+	}
+	if version != want {
+		return nil, errors.Join(fmt.Errorf("read %s: its format is %d, this build reads %d", path, version, want), db.Close())
+	}
+	return db, nil
+}
+
+// Close closes all connections; the last one folds the write-ahead log into the file.
+func (db *DB) Close() error {
+	var errs []error
+	for _, pool := range []*sql.DB{db.catalog, db.read, db.write} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// SQL returns a pool on the same database for a user with tables of its own, the Iceberg catalog. Its writing transactions begin
+// IMMEDIATE: they wait for ours, and ours for them, but never for each other.
+func (db *DB) SQL() *sql.DB { return db.catalog }
+
+// create makes an empty, private file and its directory entry durable; SQLite syncs the directory for its logs only.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// connect opens a pool whose every connection has our settings. mode=rw: a file that is not there is an error, never an empty database.
+func connect(path string, conns int, extra string) (*sql.DB, error) {
+	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
+	dsn.RawQuery = fmt.Sprintf("mode=rw&_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=foreign_keys(ON)&%s",
+		busyTimeout.Milliseconds(), extra)
+	pool, err := sql.Open("sqlite", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	if err := pool.Ping(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), pool.Close())
+	}
+	return pool, nil
+}
+
+func migrationNames() []string {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		panic(err) // the pattern is a constant
+	}
+	return names // sorted: 001, 002, ...
+}
+
+// migrate runs the scripts that the file has not seen, all in one transaction: a crash leaves the old version whole.
+func migrate(pool *sql.DB) error {
+	tx, err := pool.BeginTx(context.Background(), nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // no effect after Commit
+	var version int
+	if err := tx.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil {
+		return err
+	}
+	names := migrationNames()
+	if version > len(names) {
+		return fmt.Errorf("its format is %d, this build knows up to %d: use a newer palate", version, len(names))
+	}
+	for _, name := range names[version:] {
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(string(text)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if _, err := tx.Exec(fmt.Sprintf(`PRAGMA user_version = %d`, len(names))); err != nil {
+		return err
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,67 @@
+package meta
+
+// What control, work and serve keep about a resource beside its Describe shape. Directory and table names are random: nothing that a
+// customer chose ever becomes part of a path. Old rows are read by newer builds, so members are only ever added.
+
+// GroupPrivate belongs to a dataset group.
+type GroupPrivate struct {
+	ID       string `json:"id"`                 // the dataset engine's name of the group
+	Erasures int64  `json:"erasures,omitempty"` // grows when the mask of a data deletion comes into force; a training whose snapshot is older restarts
+}
+
+// DatasetPrivate belongs to a dataset. It holds the text of its schema, so that a dataset.Table can be built from this row alone:
+// Table{Group: p.Group, ID: p.Table, Schema: ParseSchema(p.Schema, p.Domain)}.
+type DatasetPrivate struct {
+	Group      string `json:"group"`                // GroupPrivate.ID
+	Table      string `json:"table"`                // the dataset engine's name of the table
+	Type       string `json:"type"`                 // dataset.Type, upper case
+	Domain     string `json:"domain,omitempty"`     // of the group and of the schema
+	Schema     string `json:"schema"`               // text of the schema in force
+	NextSchema string `json:"nextSchema,omitempty"` // while an UpdateDataset runs: text of the schema to come; its ARN stands in Doc's latestDatasetUpdate
+}
+
+// ImportPrivate belongs to an import job: what it needs of its dataset, as it was at creation, and what came out.
+type ImportPrivate struct {
+	ID   string `json:"id"`             // unique name of the import for the engine, which runs it once whatever crashes
+	Rows int64  `json:"rows,omitempty"` // imported
+}
+
+// ExportPrivate belongs to an export job.
+type ExportPrivate struct {
+	Rows int64 `json:"rows,omitempty"` // written
+}
+
+// DeletionPrivate belongs to a data deletion job.
+type DeletionPrivate struct {
+	ID string `json:"id"` // the engine's name of the erasure
+}
+
+// ModelPrivate belongs to what has a model: a solution version or a recommender.
+type ModelPrivate struct {
+	Model   string             `json:"model,omitempty"`   // directory under DATA/store/models; "" until trained
+	Hash    string             `json:"hash,omitempty"`    // of the model's manifest
+	Metrics map[string]float64 `json:"metrics,omitempty"` // answer of GetSolutionMetrics, modelMetrics of a recommender
+	Seq     int64              `json:"seq,omitempty"`     // the model knows the group's events up to here
+}
+
+type (
+	VersionPrivate     = ModelPrivate // of a solution version
+	RecommenderPrivate = ModelPrivate // of a recommender
+)
+
+// CampaignPrivate belongs to a campaign.
+type CampaignPrivate struct {
+	Latest bool `json:"latest,omitempty"` // created with {solutionArn}/$LATEST and syncWithLatestSolutionVersion: follows new versions
+}
+
+// AttributionPrivate belongs to a metric attribution.
+type AttributionPrivate struct {
+	Metrics []AttributionMetric `json:"metrics"` // in order of addition
+}
+
+// AttributionMetric is one metric, in the API's members.
+type AttributionMetric struct {
+	EventType  string `json:"eventType"`
+	MetricName string `json:"metricName"`
+	Expression string `json:"expression"`
+}

@@ -1,0 +1,55 @@
+// Package control is the control plane: the operations that create, describe, list, update, delete and tag resources.
+//
+// An operation holds the service's rules and nothing else: no HTTP, no SQL, no work. What the API does asynchronously is written
+// down as a job in the same transaction that creates or changes the resource; package work does it. So a call that answers has taken
+// effect durably and whole, and a call that fails has changed nothing.
+//
+// Checks run in this order, and the first that fails answers: the request's own rules (InvalidInput; shapes were checked before),
+// resources it names exist (ResourceNotFound), its name is free (ResourceAlreadyExists), what it names is in a usable status
+// (ResourceInUse, InvalidInput) and quotas (LimitExceeded, TooManyTags).
+package control
+
+import (
+	"context"
+	"time"
+
+	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/quota"
+)
+
+// Options are the parts a Service works with.
+type Options struct {
+	Meta   *meta.DB
+	Wake   func()           // called after work was enqueued; nil: nobody waits for it
+	Limits quota.Limits     //
+	Clock  func() time.Time // nil: time.Now
+}
+
+// Service implements api.Personalize.
+type Service struct {
+	meta   *meta.DB
+	wake   func()
+	limits quota.Limits
+	now    func() time.Time
+}
+
+// New returns the control plane over o.Meta.
+func New(o Options) *Service {
+	s := &Service{meta: o.Meta, wake: o.Wake, limits: o.Limits, now: o.Clock}
+	if s.wake == nil {
+		s.wake = func() {}
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s
+}
+
+// update runs f in a transaction and wakes the queue if it committed.
+func (s *Service) update(ctx context.Context, f func(tx *meta.Tx) error) error {
+	if err := s.meta.Update(ctx, f); err != nil {
+		return err
+	}
+	s.wake()
+	return nil
+}

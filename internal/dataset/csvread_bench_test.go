@@ -1,0 +1,76 @@
+package dataset_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"io"
+	"strconv"
+	"testing"
+
+	"github.com/palate-dev/palate/internal/dataset"
+)
+
+const simpleInteractions = `{"type":"record","name":"Interactions","namespace":"com.amazonaws.personalize.schema","fields":[
+	{"name":"USER_ID","type":"string"},{"name":"ITEM_ID","type":"string"},{"name":"TIMESTAMP","type":"long"},
+	{"name":"EVENT_TYPE","type":"string"},{"name":"EVENT_VALUE","type":["float","null"]}],"version":"1.0"}`
+
+// simpleCSV writes rows of about 45 bytes, the shape of a rating log.
+func simpleCSV(rows int) []byte {
+	b := []byte("USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\n")
+	x := uint64(1)
+	for range rows {
+		x = x*6364136223846793005 + 1442695040888963407
+		b = append(b, "user-"...)
+		b = strconv.AppendUint(b, x>>44, 10)
+		b = append(b, ",item-"...)
+		b = strconv.AppendUint(b, x>>20&0xffff, 10)
+		b = append(b, ',')
+		b = strconv.AppendUint(b, 1_400_000_000+x>>36&0xfffffff, 10)
+		b = append(b, ",watch,"...)
+		b = strconv.AppendFloat(b, float64(x>>10%10)/2, 'f', 1, 64)
+		b = append(b, '\n')
+	}
+	return b
+}
+
+func BenchmarkReadCSV(b *testing.B) {
+	const rows = 1_000_000
+	data := simpleCSV(rows)
+	s, err := dataset.ParseSchema(simpleInteractions, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	report := func(b *testing.B) {
+		b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+	}
+	for _, workers := range []int{1, 2} {
+		b.Run("workers="+strconv.Itoa(workers), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				sink := func(int) func(int64, []dataset.Value) error {
+					return func(int64, []dataset.Value) error { return nil }
+				}
+				if _, n, err := dataset.ReadCSV(context.Background(), bytes.NewReader(data), s, dataset.CSVOptions{Workers: workers}, sink); err != nil || n != rows {
+					b.Fatal(n, err)
+				}
+			}
+			report(b)
+		})
+	}
+	b.Run("encoding-csv", func(b *testing.B) { // splits only: no types, no checks
+		b.SetBytes(int64(len(data)))
+		for b.Loop() {
+			r := csv.NewReader(bytes.NewReader(data))
+			r.ReuseRecord = true
+			for {
+				if _, err := r.Read(); err == io.EOF {
+					break
+				} else if err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		report(b)
+	})
+}

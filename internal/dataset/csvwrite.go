@@ -1,7 +1,71 @@
 package dataset
 
-// AppendCSVHeader appends the header line.
-func AppendCSVHeader(dst []byte, s *Schema) []byte { panic("not built yet") }
+import (
+	"math"
+	"strconv"
+	"strings"
+)
 
-// AppendCSVRow appends one record.
-func AppendCSVRow(dst []byte, s *Schema, v []Value) []byte { panic("not built yet") }
+// AppendCSVHeader appends the header line of an export: the schema's field names in its order.
+func AppendCSVHeader(dst []byte, s *Schema) []byte {
+	for i, f := range s.Fields {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, f.Name...)
+	}
+	return append(dst, '\n')
+}
+
+// AppendCSVRow appends one record so that ReadCSV gives back the same values. Null is an empty field; a string that holds a comma, a quote, a backslash or a
+// line end is quoted and escaped; numbers have the fewest digits that read back as the same number.
+func AppendCSVRow(dst []byte, s *Schema, v []Value) []byte {
+	for i := range s.Fields {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if !v[i].Valid {
+			continue
+		}
+		switch s.Fields[i].Kind {
+		case String:
+			dst = appendCSVString(dst, v[i].Str)
+		case Int, Long:
+			dst = strconv.AppendInt(dst, v[i].Int, 10)
+		case Float, Double:
+			dst = appendDecimal(dst, v[i].Float)
+		case Boolean:
+			dst = strconv.AppendBool(dst, v[i].Int != 0)
+		}
+	}
+	return append(dst, '\n')
+}
+
+func appendCSVString(dst []byte, s string) []byte {
+	if !strings.ContainsAny(s, ",\"\\\r\n") {
+		return append(dst, s...)
+	}
+	dst = append(dst, '"')
+	for i := range len(s) {
+		switch c := s[i]; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\u000A`...)
+		case '\r':
+			dst = append(dst, `\u000D`...)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
+
+// appendDecimal uses an exponent only where digits alone would be unreadable.
+func appendDecimal(dst []byte, x float64) []byte {
+	format := byte('f')
+	if abs := math.Abs(x); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return strconv.AppendFloat(dst, x, format, -1, 64)
+}

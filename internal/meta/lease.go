@@ -72,3 +72,20 @@ func (db *DB) Release(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Cancelled returns the owners whose jobs were asked to stop.
+func (db *DB) Cancelled(ctx context.Context) (owners []string, err error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT owner FROM resource WHERE job_kind <> '' AND cancel = 1 AND owner <> ''`)
+	if err != nil {
+		return nil, fmt.Errorf("find cancelled jobs: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var owner string
+		if err := rows.Scan(&owner); err != nil {
+			return nil, fmt.Errorf("find cancelled jobs: %w", err)
+		}
+		owners = append(owners, owner)
+	}
+	return owners, rows.Err()
+}

@@ -29,7 +29,7 @@ type service struct {
 
 // op binds a method of a service. Its request is checked against the shape of its name before the method sees it.
 func op[In, Out any](s service, name, method, path, target string, f func(context.Context, *In) (*Out, error)) Operation {
-	request := link(s.shapes, name+"Request")
+	request := link(s.shapes, name+"Request", reflect.TypeFor[In]())
 	call := func(ctx context.Context, body []byte) (any, error) {
 		in := new(In)
 		if err := request.decode(body, in); err != nil {
@@ -67,7 +67,7 @@ func fillCollections(response reflect.Value) {
 	}
 }
 
-// Marshal writes v as the wire has it: members in the order of the model, nothing escaped that JSON does not require.
+// Marshal writes v as the wire has it: members in the order of the model, and < > & as they are.
 func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

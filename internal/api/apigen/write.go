@@ -241,3 +241,16 @@ func writeStatuses(b *strings.Builder, m *model) {
 func (m *model) table(suffix string) string {
 	return strings.ToLower(m.name[:1]) + m.name[1:] + suffix
 }
+
+// writeFunc writes the one implementation of all three services that tests need.
+func writeFunc(models []*model) string {
+	var b strings.Builder
+	b.WriteString("import (\"context\"\n\n\"github.com/palate-dev/palate/internal/api\")\n\n")
+	for _, m := range models {
+		for _, name := range slices.Sorted(maps.Keys(m.Operations)) {
+			fmt.Fprintf(&b, "func (f Func) %s(ctx context.Context, in *api.%[1]sRequest) (*api.%[1]sResponse, error) {\n", name)
+			fmt.Fprintf(&b, "return call[api.%sResponse](ctx, f, %[1]q, in)\n}\n\n", name)
+		}
+	}
+	return b.String()
+}

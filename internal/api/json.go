@@ -1,0 +1,322 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// The reader below exists because encoding/json is too kind for a front door: it takes the last of two equal keys, matches names in any
+// case, and silently replaces what is not UTF-8, which would make two user ids one. Here each of these is an error.
+
+type valueKind uint8
+
+const (
+	nullValue valueKind = iota
+	boolValue
+	numberValue
+	stringValue
+	arrayValue
+	objectValue
+)
+
+// value is one node of a parsed JSON text.
+type value struct {
+	kind  valueKind
+	text  string   // of a string: its content; of a number or a bool: as written
+	names []string // of an object: the name of each item
+	items []value  // of an array or an object
+}
+
+// maxDepth bounds recursion; the deepest request of the models has eight levels.
+const maxDepth = 32
+
+type reader struct {
+	in    []byte
+	at    int
+	depth int
+}
+
+// parse reads one JSON text. An error says where, never what: the text can hold user ids.
+func parse(in []byte) (value, error) {
+	r := &reader{in: in}
+	r.space()
+	v, err := r.value()
+	if err == nil {
+		if r.space(); r.at < len(r.in) {
+			err = errors.New("more than one JSON value")
+		}
+	}
+	if err != nil {
+		return value{}, fmt.Errorf("%w at byte %d", err, r.at)
+	}
+	return v, nil
+}
+
+// member returns the item of that name, or null.
+func (v *value) member(name string) *value {
+	for i := range v.names {
+		if v.names[i] == name {
+			return &v.items[i]
+		}
+	}
+	return &value{}
+}
+
+func (r *reader) space() {
+	for r.at < len(r.in) && strings.IndexByte(" \t\r\n", r.in[r.at]) >= 0 {
+		r.at++
+	}
+}
+
+func (r *reader) peek() byte {
+	if r.at < len(r.in) {
+		return r.in[r.at]
+	}
+	return 0
+}
+
+func (r *reader) value() (value, error) {
+	switch c := r.peek(); {
+	case c == '{':
+		return r.nested('}', objectValue)
+	case c == '[':
+		return r.nested(']', arrayValue)
+	case c == '"':
+		s, err := r.string()
+		return value{kind: stringValue, text: s}, err
+	case c == '-' || '0' <= c && c <= '9':
+		return r.number()
+	default:
+		return r.word()
+	}
+}
+
+var words = [...]struct {
+	text []byte
+	kind valueKind
+}{{[]byte("null"), nullValue}, {[]byte("true"), boolValue}, {[]byte("false"), boolValue}}
+
+func (r *reader) word() (value, error) {
+	for _, w := range words {
+		if bytes.HasPrefix(r.in[r.at:], w.text) {
+			r.at += len(w.text)
+			return value{kind: w.kind, text: string(w.text)}, nil
+		}
+	}
+	return value{}, errors.New("expected a JSON value")
+}
+
+// nested reads an object or an array.
+func (r *reader) nested(end byte, kind valueKind) (value, error) {
+	v := value{kind: kind}
+	if r.depth++; r.depth > maxDepth {
+		return v, errors.New("JSON is nested too deep")
+	}
+	r.at++
+	r.space()
+	for r.peek() != end {
+		if len(v.items) > 0 {
+			if r.peek() != ',' {
+				return v, fmt.Errorf("expected ',' or '%c'", end)
+			}
+			r.at++
+			r.space()
+		}
+		if kind == objectValue {
+			name, err := r.name()
+			if err != nil {
+				return v, err
+			}
+			v.names = append(v.names, name)
+		}
+		item, err := r.value()
+		if err != nil {
+			return v, err
+		}
+		v.items = append(v.items, item)
+		r.space()
+	}
+	r.at++
+	r.depth--
+	if twice(v.names) {
+		return v, errors.New("a name stands twice in the object before")
+	}
+	return v, nil
+}
+
+func (r *reader) name() (string, error) {
+	if r.peek() != '"' {
+		return "", errors.New("expected the name of a member")
+	}
+	name, err := r.string()
+	if err != nil {
+		return "", err
+	}
+	if r.space(); r.peek() != ':' {
+		return "", errors.New("expected ':'")
+	}
+	r.at++
+	r.space()
+	return name, nil
+}
+
+// twice tells whether two names are equal.
+func twice(names []string) bool {
+	if len(names) > 16 { // the usual object is small; a large one must not cost its square
+		seen := make(map[string]bool, len(names))
+		for _, n := range names {
+			if seen[n] {
+				return true
+			}
+			seen[n] = true
+		}
+		return false
+	}
+	for i, n := range names {
+		for _, m := range names[:i] {
+			if n == m {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// number reads a number as RFC 8259 has it.
+func (r *reader) number() (value, error) {
+	start := r.at
+	if r.peek() == '-' {
+		r.at++
+	}
+	if r.peek() == '0' {
+		r.at++
+	} else if r.digits() == 0 {
+		return value{}, errors.New("expected a digit")
+	}
+	if r.peek() == '.' {
+		r.at++
+		if r.digits() == 0 {
+			return value{}, errors.New("expected a digit")
+		}
+	}
+	if c := r.peek(); c == 'e' || c == 'E' {
+		r.at++
+		if c := r.peek(); c == '+' || c == '-' {
+			r.at++
+		}
+		if r.digits() == 0 {
+			return value{}, errors.New("expected a digit")
+		}
+	}
+	return value{kind: numberValue, text: string(r.in[start:r.at])}, nil
+}
+
+func (r *reader) digits() int {
+	start := r.at
+	for '0' <= r.peek() && r.peek() <= '9' {
+		r.at++
+	}
+	return r.at - start
+}
+
+// string reads a quoted string; the common one without escapes is copied once.
+func (r *reader) string() (string, error) {
+	r.at++
+	start := r.at
+	for r.at < len(r.in) {
+		switch c := r.in[r.at]; {
+		case c == '"':
+			s := r.in[start:r.at]
+			if !utf8.Valid(s) {
+				return "", errors.New("a string is not UTF-8 before")
+			}
+			r.at++
+			return string(s), nil
+		case c == '\\':
+			return r.escaped(start)
+		case c < ' ':
+			return "", errors.New("a control character stands in a string")
+		}
+		r.at++
+	}
+	return "", errors.New("a string does not end")
+}
+
+// escaped goes on with the string that began at start and has its first escape here.
+func (r *reader) escaped(start int) (string, error) {
+	out := append([]byte(nil), r.in[start:r.at]...)
+	for r.at < len(r.in) {
+		c := r.in[r.at]
+		switch {
+		case c == '"':
+			if !utf8.Valid(out) {
+				return "", errors.New("a string is not UTF-8 before")
+			}
+			r.at++
+			return string(out), nil
+		case c == '\\':
+			c, err := r.escape()
+			if err != nil {
+				return "", err
+			}
+			out = utf8.AppendRune(out, c)
+			continue
+		case c < ' ':
+			return "", errors.New("a control character stands in a string")
+		}
+		out = append(out, c)
+		r.at++
+	}
+	return "", errors.New("a string does not end")
+}
+
+const (
+	escapeLetters = `"\/bfnrt`
+	escapeMeaning = "\"\\/\b\f\n\r\t"
+)
+
+func (r *reader) escape() (rune, error) {
+	r.at++
+	c := r.peek()
+	if c != 'u' {
+		i := strings.IndexByte(escapeLetters, c)
+		if c == 0 || i < 0 {
+			return 0, errors.New("unknown escape")
+		}
+		r.at++
+		return rune(escapeMeaning[i]), nil
+	}
+	high, err := r.unit()
+	if err != nil || !utf16.IsSurrogate(high) {
+		return high, err
+	}
+	if r.peek() == '\\' && r.at+1 < len(r.in) && r.in[r.at+1] == 'u' {
+		r.at++
+		low, err := r.unit()
+		if err != nil {
+			return 0, err
+		}
+		if pair := utf16.DecodeRune(high, low); pair != utf8.RuneError {
+			return pair, nil
+		}
+	}
+	return 0, errors.New("half a surrogate pair stands alone before")
+}
+
+// unit reads the uXXXX of an escape.
+func (r *reader) unit() (rune, error) {
+	if r.at+5 > len(r.in) {
+		return 0, errors.New("an escape does not end")
+	}
+	n, err := strconv.ParseUint(string(r.in[r.at+1:r.at+5]), 16, 16)
+	if err != nil {
+		return 0, errors.New("expected four hexadecimal digits")
+	}
+	r.at += 5
+	return rune(n), nil
+}

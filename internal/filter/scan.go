@@ -62,11 +62,11 @@ func (s *scanner) next() (token, error) {
 	case isLetter(c):
 		t.kind, t.text = wordToken, prefix(rest, isWordByte)
 	case isDigit(c) || c == '-':
-		return s.number(t)
+		return s.scanNumber(t)
 	case c == '"':
-		return s.string(t)
+		return s.scanString(t)
 	case c == '$':
-		return s.placeholder(t)
+		return s.scanPlaceholder(t)
 	case c == '!' || c == '<' || c == '>':
 		t.kind, t.text = symbolToken, rest[:1]
 		if strings.HasPrefix(rest[1:], "=") {
@@ -86,7 +86,7 @@ func (s *scanner) next() (token, error) {
 	return t, nil
 }
 
-func (s *scanner) number(t token) (token, error) {
+func (s *scanner) scanNumber(t token) (token, error) {
 	t.kind = numberToken
 	end := s.off + 1
 	for end < len(s.src) && (isWordByte(s.src[end]) || s.src[end] == '.') {
@@ -106,7 +106,7 @@ func isNumber(text string) bool {
 	return whole != "" && prefix(whole, isDigit) == whole && prefix(fraction, isDigit) == fraction && point == (fraction != "")
 }
 
-func (s *scanner) string(t token) (token, error) {
+func (s *scanner) scanString(t token) (token, error) {
 	t.kind = stringToken
 	var b strings.Builder
 	for i := s.off + 1; i < len(s.src); i++ {
@@ -128,7 +128,7 @@ func (s *scanner) string(t token) (token, error) {
 	return t, s.errorf(t.pos, "the string is not closed")
 }
 
-func (s *scanner) placeholder(t token) (token, error) {
+func (s *scanner) scanPlaceholder(t token) (token, error) {
 	t.kind, t.text = placeholderToken, prefix(s.src[s.off+1:], isWordByte)
 	if t.text == "" || len(t.text) > maxPlaceholder {
 		return t, s.errorf(t.pos, "the name of a placeholder has 1 to %d letters, digits and underscores", maxPlaceholder)

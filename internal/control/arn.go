@@ -35,6 +35,12 @@ func arnPath(arn string) string {
 	return path
 }
 
+// arnKind returns the kind of resource that an ARN names, in the ARN's own word.
+func arnKind(arn string) string {
+	head, _, _ := strings.Cut(arn, "/")
+	return head[strings.LastIndex(head, ":")+1:]
+}
+
 // newDirectory returns a random name for a directory or table: customers' names never become part of a path.
 func newDirectory() string { return randomHex(16) }
 

@@ -90,6 +90,9 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	ctl := control.New(control.Options{Meta: db, Engine: engine, Wake: queue.Wake, Limits: limits})
 	srv := serve.New(serve.Options{Meta: db, Engine: engine, ModelDir: models, Limits: limits, Log: c.Log})
 	s.closers = append(s.closers, srv.Close)
+	if err := work.SweepModels(ctx, db, models); err != nil {
+		return s, err
+	}
 	work.Register(queue, work.Options{
 		Meta: db, Engine: engine, Models: models, Limits: limits, Log: c.Log,
 		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire,

@@ -1,0 +1,118 @@
+package palate_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/palate-dev/palate"
+
+// policy is which of our packages a package may import, not counting tests. The arrows point down: a request goes from wire to control or serve,
+// from there to job, work, dataset, recipe, and ends at meta and blob; nothing imports what is above it.
+const policy = `
+	internal/quota      ->
+	internal/api        ->
+	internal/api/apigen ->
+	internal/blob       ->
+	internal/meta       ->
+	internal/recipe/vec ->
+	internal/gateway    ->
+	internal/wire       -> internal/api
+	internal/job        -> internal/meta
+	internal/dataset    -> internal/blob
+	internal/filter     -> internal/dataset
+	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec
+	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe
+	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/quota internal/recipe
+	internal/work       -> internal/api internal/blob internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe
+	internal/demo       -> internal/api internal/blob
+	cmd/palate          -> *
+	bench/*             -> *
+	test/*              -> *
+	internal/blob/blobtest -> internal/blob
+`
+
+// modules are the direct dependencies. Each has its line in docs/dependencies.md.
+const modules = ``
+
+type goPackage struct {
+	ImportPath, Doc string
+	Imports         []string
+	Standard        bool
+	GoFiles         []string
+}
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,GoFiles", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packages []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// allowed parses policy.
+func allowed(t *testing.T) map[string][]string {
+	rules := map[string][]string{}
+	for line := range strings.Lines(strings.TrimSpace(policy)) {
+		name, imports, ok := strings.Cut(line, "->")
+		if !ok {
+			t.Fatalf("policy line without an arrow: %q", line)
+		}
+		rules[strings.TrimSpace(name)] = strings.Fields(imports)
+	}
+	return rules
+}
+
+// ruleFor finds the rule of a package: its own line, or that of "parent/*".
+func ruleFor(rules map[string][]string, name string) ([]string, bool) {
+	if r, ok := rules[name]; ok {
+		return r, true
+	}
+	parent, _, _ := strings.Cut(name, "/")
+	r, ok := rules[parent+"/*"]
+	return r, ok
+}
+
+func TestImportsFollowThePolicy(t *testing.T) {
+	rules := allowed(t)
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		if len(p.GoFiles) == 0 {
+			continue
+		}
+		rule, ok := ruleFor(rules, name)
+		if !ok {
+			t.Errorf("%s has no line in the policy", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			to, ours := strings.CutPrefix(imported, module+"/")
+			if ours && !slices.Contains(rule, to) && !slices.Contains(rule, "*") {
+				t.Errorf("%s imports %s, which the policy does not allow", name, to)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItPromises(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if len(p.GoFiles) > 0 && p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}

@@ -1,0 +1,471 @@
+// Package demo goes through the whole main job against a running palate: upload, import, training, campaign, recommendations, an event, export, deletion
+// and the proof of it. It talks to the server as any client does, over HTTP and the S3 protocol, and prints for each step how long it took, what came out
+// and the aws command that does the same.
+package demo
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/blob"
+)
+
+// Options say where the server is and what to feed it.
+type Options struct {
+	Endpoint                   string // of palate, S3 included; it must accept any credentials
+	Interactions, Items, Users string // CSV files; without Interactions the films in the binary are used
+	Out                        io.Writer
+}
+
+const (
+	bucket  = "demo"
+	group   = "demo"
+	roleARN = "arn:aws:iam::000000000000:role/palate"
+	visitor = "visitor-from-the-demo" // someone the data does not know
+)
+
+// A story is one run of the demo.
+type story struct {
+	Options
+	client *client
+	store  blob.Store
+	step   int
+	start  time.Time
+
+	inputs   []*input // interactions first
+	titles   map[string]string
+	arns     map[string]string // by what they name: "group", "Interactions", "campaign", ...
+	tracking string
+	fan      string // the user with the most events: the one to be forgotten
+	fanRows  int    // his rows over all inputs
+}
+
+// Run tells the whole story. It fails at the first thing that is not as promised.
+func Run(ctx context.Context, o Options) error {
+	s := &story{Options: o, client: &client{endpoint: o.Endpoint}, start: time.Now(), arns: map[string]string{}}
+	interactions, items, users, err := load(o)
+	if err != nil {
+		return err
+	}
+	s.inputs = slices.DeleteFunc([]*input{interactions, items, users}, func(in *input) bool { return in == nil })
+	s.titles = titles(items)
+	if err := s.findFan(); err != nil {
+		return err
+	}
+	steps := []func(context.Context) error{
+		s.upload, s.createDatasets, s.importAll, s.train, s.deploy, s.recommend, s.react, s.export, s.forget, s.prove,
+	}
+	for _, f := range steps {
+		if err := f(ctx); err != nil {
+			return fmt.Errorf("step %d: %w", s.step, err)
+		}
+	}
+	fmt.Fprintf(o.Out, "\nThe whole main job took %.1f s.\n", time.Since(s.start).Seconds())
+	return nil
+}
+
+// tell prints one finished step: what was done, its result, and the commands that do the same.
+func (s *story) tell(began time.Time, what, result string, commands ...string) {
+	s.step++
+	fmt.Fprintf(s.Out, "\n%2d. %-46s %6.2f s  %s\n", s.step, what, time.Since(began).Seconds(), result)
+	for _, c := range commands {
+		fmt.Fprintf(s.Out, "      $ aws %s\n", c)
+	}
+}
+
+// findFan picks the user with the most events; of several the one with the smallest id.
+func (s *story) findFan() error {
+	in := s.inputs[0]
+	user := in.column("USER_ID")
+	if user < 0 || in.column("ITEM_ID") < 0 || in.column("TIMESTAMP") < 0 {
+		return fmt.Errorf("%s needs the columns USER_ID, ITEM_ID and TIMESTAMP", in.label)
+	}
+	counts := map[string]int{}
+	for _, row := range in.rows {
+		counts[row[user]]++
+	}
+	s.fan = slices.MinFunc(slices.Collect(maps.Keys(counts)), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	for _, in := range s.inputs {
+		if c := in.column("USER_ID"); c >= 0 {
+			for _, row := range in.rows {
+				if row[c] == s.fan {
+					s.fanRows++
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (s *story) upload(ctx context.Context) error {
+	began := time.Now()
+	store, err := blob.CreateBucket(ctx, blob.S3Config{Endpoint: s.Endpoint, Region: "us-east-1", AccessKey: "demo", SecretKey: "demo", PathStyle: true}, bucket)
+	if err != nil {
+		return err
+	}
+	s.store = store
+	commands, total := []string{"s3 mb s3://" + bucket}, 0
+	for _, in := range s.inputs {
+		name := strings.ToLower(in.kind) + ".csv"
+		if err := s.store.Create(ctx, "in/"+name, bytes.NewReader(in.csv), blob.PutOptions{}); err != nil {
+			return err
+		}
+		total += len(in.csv)
+		commands = append(commands, fmt.Sprintf("s3 cp %s s3://%s/in/%s", name, bucket, name))
+	}
+	s.tell(began, "upload the CSV files to S3", fmt.Sprintf("%.1f MB of %s", float64(total)/1e6, s.inputs[0].label), commands...)
+	return nil
+}
+
+func (s *story) createDatasets(ctx context.Context) error {
+	began := time.Now()
+	var made api.CreateDatasetGroupResponse
+	if err := s.client.control(ctx, "CreateDatasetGroup", api.CreateDatasetGroupRequest{Name: group}, &made); err != nil {
+		return err
+	}
+	s.arns["group"] = made.DatasetGroupARN
+	if _, err := s.client.wait(ctx, "DescribeDatasetGroup", made.DatasetGroupARN); err != nil {
+		return err
+	}
+	commands := []string{"personalize create-dataset-group --name " + group}
+	for _, in := range s.inputs {
+		name := strings.ToLower(in.kind)
+		text, err := in.schema()
+		if err != nil {
+			return err
+		}
+		var schema api.CreateSchemaResponse
+		if err := s.client.control(ctx, "CreateSchema", api.CreateSchemaRequest{Name: name, Schema: text}, &schema); err != nil {
+			return err
+		}
+		var set api.CreateDatasetResponse
+		err = s.client.control(ctx, "CreateDataset", api.CreateDatasetRequest{
+			Name: name, DatasetType: in.kind, DatasetGroupARN: made.DatasetGroupARN, SchemaARN: schema.SchemaARN,
+		}, &set)
+		if err != nil {
+			return err
+		}
+		if _, err := s.client.wait(ctx, "DescribeDataset", set.DatasetARN); err != nil {
+			return err
+		}
+		s.arns[in.kind] = set.DatasetARN
+		commands = append(commands,
+			fmt.Sprintf("personalize create-schema --name %s --schema file://%s.json", name, name),
+			fmt.Sprintf("personalize create-dataset --name %s --dataset-type %s --dataset-group-arn %s --schema-arn %s", name, in.kind, made.DatasetGroupARN, schema.SchemaARN))
+	}
+	s.tell(began, "create schemas, dataset group and datasets", fmt.Sprintf("%d datasets", len(s.inputs)), commands...)
+	return nil
+}
+
+func (s *story) importAll(ctx context.Context) error {
+	began := time.Now()
+	rows := 0
+	var commands, jobs []string
+	for _, in := range s.inputs {
+		name := strings.ToLower(in.kind)
+		location := fmt.Sprintf("s3://%s/in/%s.csv", bucket, name)
+		var job api.CreateDatasetImportJobResponse
+		err := s.client.control(ctx, "CreateDatasetImportJob", api.CreateDatasetImportJobRequest{
+			JobName: "import-" + name, DatasetARN: s.arns[in.kind], DataSource: &api.DataSource{DataLocation: location}, RoleARN: roleARN,
+		}, &job)
+		if err != nil {
+			return err
+		}
+		jobs = append(jobs, job.DatasetImportJobARN)
+		rows += len(in.rows)
+		commands = append(commands, fmt.Sprintf("personalize create-dataset-import-job --job-name import-%s --dataset-arn %s --data-source dataLocation=%s --role-arn %s",
+			name, s.arns[in.kind], location, roleARN))
+	}
+	for _, arn := range jobs {
+		if _, err := s.client.wait(ctx, "DescribeDatasetImportJob", arn); err != nil {
+			return err
+		}
+	}
+	s.tell(began, "import", fmt.Sprintf("%d rows, %.0f rows/s", rows, float64(rows)/time.Since(began).Seconds()), commands...)
+	return nil
+}
+
+// train makes two models: the one to serve, and plain popularity to measure it against.
+func (s *story) train(ctx context.Context) error {
+	recipes := []string{"aws-popularity-count", "aws-user-personalization-v2"}
+	quality := map[string]float64{}
+	began := time.Now()
+	var commands []string
+	for _, recipe := range recipes {
+		name := strings.TrimPrefix(recipe, "aws-")
+		recipeARN := "arn:aws:personalize:::recipe/" + recipe
+		var solution api.CreateSolutionResponse
+		err := s.client.control(ctx, "CreateSolution", api.CreateSolutionRequest{
+			Name: name, DatasetGroupARN: s.arns["group"], RecipeARN: recipeARN, PerformAutoTraining: new(false),
+		}, &solution)
+		if err != nil {
+			return err
+		}
+		if _, err := s.client.wait(ctx, "DescribeSolution", solution.SolutionARN); err != nil {
+			return err
+		}
+		var version api.CreateSolutionVersionResponse
+		if err := s.client.control(ctx, "CreateSolutionVersion", api.CreateSolutionVersionRequest{SolutionARN: solution.SolutionARN}, &version); err != nil {
+			return err
+		}
+		if _, err := s.client.wait(ctx, "DescribeSolutionVersion", version.SolutionVersionARN); err != nil {
+			return err
+		}
+		var metrics api.GetSolutionMetricsResponse
+		if err := s.client.control(ctx, "GetSolutionMetrics", api.GetSolutionMetricsRequest{SolutionVersionARN: version.SolutionVersionARN}, &metrics); err != nil {
+			return err
+		}
+		s.arns[recipe] = version.SolutionVersionARN
+		quality[recipe] = metrics.Metrics["normalized_discounted_cumulative_gain_at_10"]
+		commands = append(commands,
+			fmt.Sprintf("personalize create-solution --name %s --dataset-group-arn %s --recipe-arn %s --no-perform-auto-training", name, s.arns["group"], recipeARN),
+			"personalize create-solution-version --solution-arn "+solution.SolutionARN,
+			"personalize get-solution-metrics --solution-version-arn "+version.SolutionVersionARN)
+	}
+	s.tell(began, "train two models and measure them", fmt.Sprintf("NDCG@10 %.4f (popularity %.4f) on users held out", quality[recipes[1]], quality[recipes[0]]), commands...)
+	return nil
+}
+
+func (s *story) deploy(ctx context.Context) error {
+	began := time.Now()
+	version := s.arns["aws-user-personalization-v2"]
+	var campaign api.CreateCampaignResponse
+	if err := s.client.control(ctx, "CreateCampaign", api.CreateCampaignRequest{Name: "films", SolutionVersionARN: version}, &campaign); err != nil {
+		return err
+	}
+	if _, err := s.client.wait(ctx, "DescribeCampaign", campaign.CampaignARN); err != nil {
+		return err
+	}
+	s.arns["campaign"] = campaign.CampaignARN
+	s.tell(began, "deploy a campaign", "", "personalize create-campaign --name films --solution-version-arn "+version)
+	return nil
+}
+
+// answer asks the campaign for a user's first five recommendations.
+func (s *story) answer(ctx context.Context, user string) (items []string, command string, err error) {
+	var out api.GetRecommendationsResponse
+	err = s.client.rest(ctx, "/recommendations", api.GetRecommendationsRequest{CampaignARN: s.arns["campaign"], UserID: user, NumResults: new(5)}, &out)
+	for _, item := range out.ItemList {
+		items = append(items, item.ItemID)
+	}
+	command = fmt.Sprintf("personalize-runtime get-recommendations --campaign-arn %s --user-id %s --num-results 5", s.arns["campaign"], user)
+	return items, command, err
+}
+
+func (s *story) show(items []string) {
+	for i, id := range items {
+		fmt.Fprintf(s.Out, "        %d  %s\n", i+1, cmp.Or(s.titles[id], id))
+	}
+}
+
+func (s *story) recommend(ctx context.Context) error {
+	began := time.Now()
+	items, command, err := s.answer(ctx, s.fan)
+	if err != nil {
+		return err
+	}
+	s.tell(began, "recommend to the most active user", fmt.Sprintf("user %s, %d rows in the data", s.fan, s.fanRows), command)
+	s.show(items)
+	return nil
+}
+
+// react shows a stranger's recommendations before and after one event.
+func (s *story) react(ctx context.Context) error {
+	began := time.Now()
+	var tracker api.CreateEventTrackerResponse
+	if err := s.client.control(ctx, "CreateEventTracker", api.CreateEventTrackerRequest{Name: "films", DatasetGroupARN: s.arns["group"]}, &tracker); err != nil {
+		return err
+	}
+	if _, err := s.client.wait(ctx, "DescribeEventTracker", tracker.EventTrackerARN); err != nil {
+		return err
+	}
+	before, _, err := s.answer(ctx, visitor)
+	if err != nil {
+		return err
+	}
+	seen := s.anItem()
+	event := api.PutEventsRequest{TrackingID: tracker.TrackingID, UserID: visitor, SessionID: "session-1", EventList: []api.Event{
+		{EventType: s.eventType(), ItemID: seen, SentAt: api.NewTime(time.Now())},
+	}}
+	if err := s.client.rest(ctx, "/events", event, nil); err != nil {
+		return err
+	}
+	after, command, err := s.answer(ctx, visitor)
+	if err != nil {
+		return err
+	}
+	if slices.Equal(before, after) {
+		return errors.New("the event did not change the next answer")
+	}
+	s.tell(began, "send one event of a new visitor", fmt.Sprintf("on %q, and ask again", cmp.Or(s.titles[seen], seen)),
+		fmt.Sprintf("personalize create-event-tracker --name films --dataset-group-arn %s", s.arns["group"]),
+		fmt.Sprintf("personalize-events put-events --tracking-id %s --user-id %s --session-id session-1 --event-list eventType=%s,itemId=%s,sentAt=%d",
+			tracker.TrackingID, visitor, s.eventType(), seen, time.Now().Unix()), command)
+	fmt.Fprintln(s.Out, "      before")
+	s.show(before)
+	fmt.Fprintln(s.Out, "      after")
+	s.show(after)
+	return nil
+}
+
+// anItem picks the item of the fan's newest event that others know too: something a model has an opinion on.
+func (s *story) anItem() string {
+	in := s.inputs[0]
+	user, item := in.column("USER_ID"), in.column("ITEM_ID")
+	counts := map[string]int{}
+	for _, row := range in.rows {
+		counts[row[item]]++
+	}
+	best, wanted := "", max(2, len(in.rows)/1000)
+	for _, row := range in.rows {
+		if row[user] == s.fan && (best == "" || distance(counts[row[item]], wanted) < distance(counts[best], wanted)) {
+			best = row[item]
+		}
+	}
+	return best
+}
+
+func distance(a, b int) int { return max(a-b, b-a) }
+
+func (s *story) eventType() string {
+	if c := s.inputs[0].column("EVENT_TYPE"); c >= 0 {
+		return s.inputs[0].rows[0][c]
+	}
+	return "view"
+}
+
+func (s *story) export(ctx context.Context) error {
+	began := time.Now()
+	rows, command, err := s.exportRows(ctx, "before")
+	if err != nil {
+		return err
+	}
+	s.tell(began, "export all interactions to S3", fmt.Sprintf("%d rows", len(rows)), command)
+	return nil
+}
+
+// exportRows runs one export job over the interactions and reads its files back: USER_ID first, then the row as it stands in the file.
+func (s *story) exportRows(ctx context.Context, name string) (rows [][2]string, command string, err error) {
+	path := fmt.Sprintf("s3://%s/out/", bucket)
+	var job api.CreateDatasetExportJobResponse
+	err = s.client.control(ctx, "CreateDatasetExportJob", api.CreateDatasetExportJobRequest{
+		JobName: name, DatasetARN: s.arns["Interactions"], IngestionMode: "ALL", RoleARN: roleARN,
+		JobOutput: &api.DatasetExportJobOutput{S3DataDestination: &api.S3DataConfig{Path: path}},
+	}, &job)
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := s.client.wait(ctx, "DescribeDatasetExportJob", job.DatasetExportJobARN); err != nil {
+		return nil, "", err
+	}
+	files, err := s.store.List(ctx, "out/"+name+"/")
+	if err != nil {
+		return nil, "", err
+	}
+	for _, f := range files {
+		if rows, err = s.readExport(ctx, f.Key, rows); err != nil {
+			return nil, "", err
+		}
+	}
+	command = fmt.Sprintf("personalize create-dataset-export-job --job-name %s --dataset-arn %s --ingestion-mode ALL --role-arn %s --job-output s3DataDestination={path=%s}",
+		name, s.arns["Interactions"], roleARN, path)
+	return rows, command, nil
+}
+
+func (s *story) readExport(ctx context.Context, key string, rows [][2]string) ([][2]string, error) {
+	r, _, err := s.store.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	records, err := csv.NewReader(r).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	user := slices.Index(records[0], "USER_ID")
+	for _, rec := range records[1:] {
+		rows = append(rows, [2]string{rec[user], strings.Join(rec, "\x00")})
+	}
+	return rows, nil
+}
+
+// forget deletes the fan and the visitor.
+func (s *story) forget(ctx context.Context) error {
+	began := time.Now()
+	list := fmt.Sprintf("USER_ID\n%s\n%s\n", s.fan, visitor)
+	if err := s.store.Create(ctx, "forget/users.csv", strings.NewReader(list), blob.PutOptions{}); err != nil {
+		return err
+	}
+	location := fmt.Sprintf("s3://%s/forget/users.csv", bucket)
+	var job api.CreateDataDeletionJobResponse
+	err := s.client.control(ctx, "CreateDataDeletionJob", api.CreateDataDeletionJobRequest{
+		JobName: "forget", DatasetGroupARN: s.arns["group"], DataSource: &api.DataSource{DataLocation: location}, RoleARN: roleARN,
+	}, &job)
+	if err != nil {
+		return err
+	}
+	done, err := s.client.wait(ctx, "DescribeDataDeletionJob", job.DataDeletionJobARN)
+	if err != nil {
+		return err
+	}
+	want := s.fanRows + 1 // and the visitor's event
+	if done.NumDeleted == nil || *done.NumDeleted != want {
+		return fmt.Errorf("numDeleted is not %d", want)
+	}
+	s.tell(began, "delete both users, everywhere", fmt.Sprintf("%d rows deleted, models rebuilt and verified", want),
+		"s3 cp users.csv "+location,
+		fmt.Sprintf("personalize create-data-deletion-job --job-name forget --dataset-group-arn %s --data-source dataLocation=%s --role-arn %s", s.arns["group"], location, roleARN),
+		"personalize describe-data-deletion-job --data-deletion-job-arn "+job.DataDeletionJobARN)
+	return nil
+}
+
+// prove compares what is left with what was given: the deleted users are in no export, every other row is still there, and both are strangers to the model.
+func (s *story) prove(ctx context.Context) error {
+	began := time.Now()
+	rows, command, err := s.exportRows(ctx, "after")
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r[0] == s.fan || r[0] == visitor {
+			return errors.New("the export still holds a deleted user")
+		}
+	}
+	given := s.inputs[0]
+	user, kept := given.column("USER_ID"), 0
+	for _, row := range given.rows {
+		if row[user] != s.fan {
+			kept++
+		}
+	}
+	if len(rows) != kept {
+		return fmt.Errorf("the export has %d rows, not the %d of all other users", len(rows), kept)
+	}
+	stranger, _, err := s.answer(ctx, "someone-never-seen")
+	if err != nil {
+		return err
+	}
+	for _, id := range []string{s.fan, visitor} {
+		items, _, err := s.answer(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(items, stranger) {
+			return errors.New("a deleted user is not served as a stranger")
+		}
+	}
+	s.tell(began, "prove it", fmt.Sprintf("0 rows of theirs, %d rows of others intact, both are strangers now", kept), command)
+	return nil
+}

@@ -1,0 +1,263 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/recipe"
+)
+
+// deploy is the creation of a campaign: its model is read once, whole, so that an ACTIVE campaign can answer.
+func (w *worker) deploy(ctx context.Context, t *job.Task) error {
+	c, err := meta.Doc[api.Campaign](t.Resource())
+	if err != nil {
+		return err
+	}
+	if err := t.Status(ctx, meta.CreateInProgress); err != nil {
+		return err
+	}
+	if err := w.checkModel(ctx, c.SolutionVersionARN); err != nil {
+		return err
+	}
+	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		r.Status = meta.Active
+		return nil
+	})
+}
+
+// checkModel opens the model of a solution version or recommender, which verifies every byte of it.
+func (w *worker) checkModel(ctx context.Context, arn string) error {
+	r, err := w.get(ctx, arn)
+	if err != nil {
+		return err
+	}
+	p, err := meta.Private[meta.ModelPrivate](r)
+	if err != nil {
+		return err
+	}
+	if p.Model == "" {
+		return job.Fail("%s has no trained model.", arn)
+	}
+	m, err := recipe.Open(w.model(p.Model))
+	if err != nil {
+		return fmt.Errorf("open the model of %s: %w", arn, err)
+	}
+	return m.Close()
+}
+
+// recommend is the creation of a recommender: training and deployment in one.
+func (w *worker) recommend(ctx context.Context, t *job.Task) error {
+	if err := t.Status(ctx, meta.CreateInProgress); err != nil {
+		return err
+	}
+	return w.trainRecommender(ctx, t, func(r *meta.Resource) { r.Status = meta.Active })
+}
+
+// trainRecommender trains a recommender's use case and commits the model together with finish.
+func (w *worker) trainRecommender(ctx context.Context, t *job.Task, finish func(*meta.Resource)) error {
+	d, err := meta.Doc[api.Recommender](t.Resource())
+	if err != nil {
+		return err
+	}
+	entry, ok := recipe.FindARN(d.RecipeARN)
+	if !ok || !entry.Trainable {
+		return job.Fail("This build of palate cannot train the recipe %s.", d.RecipeARN)
+	}
+	config, err := trainingConfig(entry, "", nil)
+	if err != nil {
+		return err
+	}
+	return w.trainModel(ctx, t, d.DatasetGroupARN, config, func(r *meta.Resource, m *recipe.Manifest) error {
+		d.ModelMetrics = m.Metrics
+		finish(r)
+		return r.SetDoc(d)
+	})
+}
+
+// toggle stops or starts a recommender. Its model stays; an INACTIVE one is not served.
+func (w *worker) toggle(ctx context.Context, t *job.Task) error {
+	between, end := meta.StopInProgress, meta.Inactive
+	if s := t.Resource().Status; s == meta.StartPending || s == meta.StartInProgress {
+		between, end = meta.StartInProgress, meta.Active
+	}
+	if err := t.Status(ctx, between); err != nil {
+		return err
+	}
+	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		r.Status = end
+		return nil
+	})
+}
+
+// update carries out the pending change of a dataset, solution, campaign or recommender. The old configuration stays in force until the new one is ready.
+func (w *worker) update(ctx context.Context, t *job.Task) error {
+	switch kind := t.Resource().Kind; kind {
+	case meta.Dataset:
+		return w.updateDataset(ctx, t)
+	case meta.Solution:
+		return updateDoc(ctx, t, nil, func(s *api.Solution) *string { return &s.LatestSolutionUpdate.Status }, applySolution)
+	case meta.Campaign:
+		return updateDoc(ctx, t, w.checkCampaign, func(c *api.Campaign) *string { return &c.LatestCampaignUpdate.Status }, applyCampaign)
+	case meta.Recommender:
+		return updateDoc(ctx, t, nil, func(r *api.Recommender) *string { return &r.LatestRecommenderUpdate.Status }, applyRecommender)
+	default:
+		return fmt.Errorf("%s cannot be updated", kind)
+	}
+}
+
+// updateDoc walks the status of an update summary to ACTIVE and applies the summary to its resource in one transaction.
+func updateDoc[T any](ctx context.Context, t *job.Task, check func(context.Context, *T) error, status func(*T) *string, apply func(*T, *meta.Resource)) error {
+	err := t.Update(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		d, err := meta.Doc[T](r)
+		if err != nil {
+			return err
+		}
+		*status(&d) = meta.CreateInProgress
+		return r.SetDoc(d)
+	})
+	if err != nil {
+		return err
+	}
+	d, err := meta.Doc[T](t.Resource())
+	if err != nil {
+		return err
+	}
+	if check != nil {
+		if err := check(ctx, &d); err != nil {
+			return err
+		}
+	}
+	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		d, err := meta.Doc[T](r)
+		if err != nil {
+			return err
+		}
+		*status(&d) = meta.Active
+		apply(&d, r)
+		return r.SetDoc(d)
+	})
+}
+
+func (w *worker) checkCampaign(ctx context.Context, c *api.Campaign) error {
+	return w.checkModel(ctx, c.LatestCampaignUpdate.SolutionVersionARN)
+}
+
+func applyCampaign(c *api.Campaign, r *meta.Resource) {
+	u := c.LatestCampaignUpdate
+	u.LastUpdatedDateTime = api.NewTime(time.Now())
+	c.SolutionVersionARN, c.MinProvisionedTPS, c.CampaignConfig = u.SolutionVersionARN, u.MinProvisionedTPS, u.CampaignConfig
+	r.Parent = path.Dir(u.SolutionVersionARN) // the solution: its ARN is that of the version without the last part
+	r.Status, r.Failure = meta.Active, ""     // an update revives a campaign whose creation failed
+}
+
+func applySolution(s *api.Solution, _ *meta.Resource) {
+	u := s.LatestSolutionUpdate
+	u.LastUpdatedDateTime = api.NewTime(time.Now())
+	if u.PerformAutoTraining != nil {
+		s.PerformAutoTraining = u.PerformAutoTraining
+	}
+	if u.PerformIncrementalUpdate != nil {
+		s.PerformIncrementalUpdate = u.PerformIncrementalUpdate
+	}
+	if c := u.SolutionUpdateConfig; c != nil {
+		if s.SolutionConfig == nil {
+			s.SolutionConfig = &api.SolutionConfig{}
+		}
+		if c.AutoTrainingConfig != nil {
+			s.SolutionConfig.AutoTrainingConfig = c.AutoTrainingConfig
+		}
+		if c.EventsConfig != nil {
+			s.SolutionConfig.EventsConfig = c.EventsConfig
+		}
+	}
+}
+
+func applyRecommender(rec *api.Recommender, _ *meta.Resource) {
+	u := rec.LatestRecommenderUpdate
+	u.LastUpdatedDateTime = api.NewTime(time.Now())
+	rec.RecommenderConfig = u.RecommenderConfig
+}
+
+// updateDataset replaces the schema of a dataset by one with more columns.
+func (w *worker) updateDataset(ctx context.Context, t *job.Task) error {
+	err := t.Update(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		d, err := meta.Doc[api.Dataset](r)
+		if err != nil {
+			return err
+		}
+		d.LatestDatasetUpdate.Status = meta.UpdateInProgress
+		r.Status = meta.UpdateInProgress
+		return r.SetDoc(d)
+	})
+	if err != nil {
+		return err
+	}
+	p, err := meta.Private[meta.DatasetPrivate](t.Resource())
+	if err != nil {
+		return err
+	}
+	table, err := tableUnder(t.Resource(), p, p.NextSchema)
+	if err != nil {
+		return err
+	}
+	if err := w.Engine.AlterTable(ctx, table); err != nil {
+		return err
+	}
+	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		d, err := meta.Doc[api.Dataset](r)
+		if err != nil {
+			return err
+		}
+		u := d.LatestDatasetUpdate
+		u.Status, u.LastUpdatedDateTime = meta.Active, api.NewTime(time.Now())
+		d.SchemaARN = u.SchemaARN
+		p.Schema, p.NextSchema = p.NextSchema, ""
+		r.Status = meta.Active
+		return errors.Join(r.SetDoc(d), r.SetPrivate(p))
+	})
+}
+
+// updateFailed keeps the old configuration and writes the failure into the update's summary.
+func updateFailed(r *meta.Resource, reason string) {
+	switch r.Kind {
+	case meta.Dataset:
+		failUpdate(r, reason, func(d *api.Dataset) (status, failure *string) {
+			u := d.LatestDatasetUpdate
+			return &u.Status, &u.FailureReason
+		})
+		r.Status = meta.Active
+	case meta.Solution:
+		failUpdate(r, reason, func(d *api.Solution) (status, failure *string) {
+			u := d.LatestSolutionUpdate
+			return &u.Status, &u.FailureReason
+		})
+	case meta.Campaign:
+		failUpdate(r, reason, func(d *api.Campaign) (status, failure *string) {
+			u := d.LatestCampaignUpdate
+			return &u.Status, &u.FailureReason
+		})
+	case meta.Recommender:
+		failUpdate(r, reason, func(d *api.Recommender) (status, failure *string) {
+			u := d.LatestRecommenderUpdate
+			return &u.Status, &u.FailureReason
+		})
+	}
+}
+
+func failUpdate[T any](r *meta.Resource, reason string, members func(*T) (status, failure *string)) {
+	d, err := meta.Doc[T](r)
+	if err != nil {
+		return // the record cannot be read: it stays as it is, with its update pending, for an operator to see
+	}
+	status, failure := members(&d)
+	*status, *failure = meta.CreateFailed, reason
+	if err := r.SetDoc(d); err != nil {
+		r.Failure = reason
+	}
+}

@@ -1,0 +1,451 @@
+package work
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/recipe"
+)
+
+// An erasure is the durable state of a data deletion job. It holds no user id: the pinned list is a file of the dataset engine, destroyed at the end.
+type erasure struct {
+	meta.DeletionPrivate
+	Salt    string // of Digest; a bare hash of a short list could be guessed
+	Digest  string // SHA-256 over the salt and every input file: a list that changes under a restarted job is noticed
+	Users   int    // distinct ids in the list
+	Cut     int64  // everything up to this sequence number is covered
+	Removed map[string]int64
+	Models  []rebuiltModel
+}
+
+// A rebuiltModel is one resource whose model was trained again without the users. The names are written down before the work starts.
+type rebuiltModel struct {
+	ARN      string
+	Old, New string // model directories; New is "" if the old one held none of the users
+	OldHash  string
+	NewHash  string
+	Decided  bool // New is final
+}
+
+// erasureRun is one attempt at a data deletion job.
+type erasureRun struct {
+	*worker
+	task  *job.Task
+	group *meta.Resource
+	id    string // directory name of the group
+	state erasure
+	users *dataset.UserSet
+}
+
+// erase is a data deletion job. Its phases are durable, idempotent steps; the promises they keep stand in docs/erasure.md:
+//
+//	pin      read and check the whole list; nothing is written before that
+//	hide     fix the cut, mask the users: serving, training and exports treat them as never seen from here on
+//	erase    rewrite the tables and the event log without them
+//	rebuild  train every model that held one of them again, from its own input without them
+//	sweep    destroy every superseded file
+//	verify   search everything that is left, with other code
+//	receipt  destroy the list and the mask
+func (w *worker) erase(ctx context.Context, t *job.Task) error {
+	d, err := meta.Doc[api.DataDeletionJob](t.Resource())
+	if err != nil {
+		return err
+	}
+	if err := t.Status(ctx, meta.InProgress); err != nil {
+		return err
+	}
+	e := &erasureRun{worker: w, task: t}
+	if e.group, err = w.get(ctx, d.DatasetGroupARN); err != nil {
+		return err
+	}
+	group, err := meta.Private[meta.GroupPrivate](e.group)
+	if err != nil {
+		return err
+	}
+	e.id = group.ID
+	if err := t.Load(&e.state); err != nil {
+		return err
+	}
+	if e.state.DeletionPrivate, err = meta.Private[meta.DeletionPrivate](t.Resource()); err != nil {
+		return err
+	}
+	started := time.Now()
+	steps := []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"pin", func(ctx context.Context) error { return e.pin(ctx, d.DataSource.DataLocation) }},
+		{"hide", func(ctx context.Context) error { return e.hide(ctx, d.DataSource.DataLocation) }},
+		{"erase", e.eraseTables},
+		{"rebuild", e.rebuild},
+		{"sweep", e.sweep},
+		{"verify", e.verify},
+		{"receipt", func(ctx context.Context) error { return w.Engine.Unhide(ctx, e.id, e.state.ID) }},
+	}
+	for _, s := range steps {
+		t.Progress(job.Progress{Phase: s.name, Started: time.Now()})
+		if err := t.Step(ctx, s.name, s.run); err != nil {
+			return customerFault(err)
+		}
+	}
+	deleted := 0
+	for _, n := range e.state.Removed {
+		deleted += int(n)
+	}
+	w.Log.Info("data deletion finished", "job", t.Resource().ARN, "listed", e.state.Users, "rows", deleted,
+		"models", len(e.state.Models), "took", time.Since(started).Round(time.Millisecond))
+	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		d.NumDeleted = &deleted
+		e.state.Salt, e.state.Digest = "", "" // together they would let a short list be guessed
+		r.Status = meta.Completed
+		return errors.Join(r.SetDoc(d), r.SetPrivate(e.state))
+	})
+}
+
+// erasureFailed is the end of a job that cannot go on. Its mask stays if it was set: the users remain hidden until another job with the same list completes.
+func erasureFailed(r *meta.Resource, reason string) { r.Status, r.Failure = meta.Failed, reason }
+
+// pin reads the list once, whole, and remembers its digest.
+func (e *erasureRun) pin(ctx context.Context, location string) error {
+	var salt [16]byte
+	rand.Read(salt[:])
+	e.state.Salt = hex.EncodeToString(salt[:])
+	digest, err := e.readList(ctx, location)
+	if err != nil {
+		return err
+	}
+	if e.users.Len() == 0 {
+		return job.Fail("Data deletion input does not list any user.")
+	}
+	e.state.Digest, e.state.Users = digest, e.users.Len()
+	return e.task.Save(ctx, e.state)
+}
+
+// readList reads every file of the list into e.users and returns the salted digest of the bytes.
+func (e *erasureRun) readList(ctx context.Context, location string) (string, error) {
+	objects, err := e.listCSV(ctx, location, true)
+	if err != nil {
+		return "", err
+	}
+	if limit := e.Limits.DeletionInputBytes; limit > 0 && totalSize(objects) > limit {
+		return "", job.Fail("Total size of data deletion input exceeds %d MB.", limit>>20)
+	}
+	hash := sha256.New()
+	io.WriteString(hash, e.state.Salt)
+	var ids []string
+	for _, o := range objects {
+		if err := readListFile(ctx, o, hash, func(id string) { ids = append(ids, id) }); err != nil {
+			return "", err
+		}
+	}
+	e.users = dataset.NewUserSet(ids)
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+func readListFile(ctx context.Context, o object, hash io.Writer, add func(id string)) error {
+	r, err := o.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := dataset.ReadUserList(ctx, o.Name(), io.TeeReader(r, hash), add); err != nil {
+		return fmt.Errorf("read deletion list: %w", err)
+	}
+	return nil
+}
+
+// hide fixes the cut and puts the mask in force. From then on a training that began before does not commit (see train).
+func (e *erasureRun) hide(ctx context.Context, location string) error {
+	if e.users == nil { // restarted after pin
+		digest, err := e.readList(ctx, location)
+		if err != nil {
+			return err
+		}
+		if digest != e.state.Digest {
+			return job.Fail("The data deletion input changed while the job was running. Start another job.")
+		}
+	}
+	cut, err := e.Engine.Fence(ctx, e.id)
+	if err != nil {
+		return err
+	}
+	if err := e.Engine.Hide(ctx, e.id, e.state.ID, e.users, cut); err != nil {
+		return err
+	}
+	return e.Meta.Update(ctx, func(tx *meta.Tx) error {
+		g, err := tx.Get(e.group.ARN)
+		if err != nil {
+			return err
+		}
+		p, err := meta.Private[meta.GroupPrivate](g)
+		if err != nil {
+			return err
+		}
+		p.Erasures++
+		if err := g.SetPrivate(p); err != nil {
+			return err
+		}
+		return tx.Put(g)
+	})
+}
+
+// pinned loads the list and the cut as hide wrote them down.
+func (e *erasureRun) pinned() error {
+	users, cut, err := e.Engine.HiddenUsers(e.id, e.state.ID)
+	if err != nil {
+		return fmt.Errorf("read the pinned list: %w", err)
+	}
+	e.users, e.state.Cut = users, cut
+	return nil
+}
+
+func (e *erasureRun) eraseTables(ctx context.Context) error {
+	tables, err := e.tables(ctx, e.group.ARN)
+	if err != nil {
+		return err
+	}
+	if err := e.pinned(); err != nil {
+		return err
+	}
+	started := time.Now()
+	e.state.Removed, err = e.Engine.Erase(ctx, tables, e.state.ID, func(done, total int64) {
+		e.task.Progress(job.Progress{Phase: "erase", Done: done, Total: total, Unit: "buckets", Started: started})
+	})
+	if err != nil {
+		return err
+	}
+	return e.task.Save(ctx, e.state)
+}
+
+// rebuild replaces every model of the group that held one of the users. Names of new directories are saved before they are made, so that a restart
+// finds and repeats exactly what was begun.
+func (e *erasureRun) rebuild(ctx context.Context) error {
+	if err := e.pinned(); err != nil {
+		return err
+	}
+	if err := e.planRebuild(ctx); err != nil {
+		return err
+	}
+	started := time.Now()
+	for i := range e.state.Models {
+		m := &e.state.Models[i]
+		e.task.Progress(job.Progress{Phase: "rebuild", Done: int64(i), Total: int64(len(e.state.Models)), Unit: "models", Started: started})
+		if m.Decided {
+			continue
+		}
+		if err := e.rebuildModel(ctx, m); err != nil {
+			return err
+		}
+		m.Decided = true
+		if err := e.task.Save(ctx, e.state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planRebuild lists the models in use and names their successors, once.
+func (e *erasureRun) planRebuild(ctx context.Context) error {
+	if e.state.Models != nil {
+		return nil
+	}
+	e.state.Models = []rebuiltModel{}
+	for _, kind := range []string{meta.SolutionVersion, meta.Recommender} {
+		rows, err := e.find(ctx, meta.Query{Kind: kind, Group: e.group.ARN})
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			p, err := meta.Private[meta.ModelPrivate](r)
+			if err != nil {
+				return err
+			}
+			if p.Model != "" {
+				e.state.Models = append(e.state.Models, rebuiltModel{ARN: r.ARN, Old: p.Model, OldHash: p.Hash, New: newName("model")})
+			}
+		}
+	}
+	return e.task.Save(ctx, e.state)
+}
+
+func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
+	if done, err := e.settled(ctx, m); done || err != nil {
+		return err
+	}
+	if err := e.destroyModel(m.New); err != nil { // a half-made one of an earlier attempt
+		return err
+	}
+	made, touched, err := recipe.Retrain(ctx, e.model(m.Old), e.users, e.model(m.New), nil)
+	if err != nil {
+		return fmt.Errorf("rebuild the model of %s: %w", m.ARN, err)
+	}
+	if !touched {
+		m.New = ""
+		return nil
+	}
+	swapped := false
+	err = e.Meta.Update(ctx, func(tx *meta.Tx) error {
+		r, p, err := modelOf(tx, m.ARN)
+		if err != nil || p.Model != m.Old {
+			return err
+		}
+		p.Model, p.Hash, p.Metrics = m.New, made.Hash, made.Metrics
+		if err := errors.Join(r.SetPrivate(p), showMetrics(r, p.Metrics)); err != nil {
+			return err
+		}
+		swapped = true
+		return tx.Put(r)
+	})
+	if err != nil {
+		return err
+	}
+	if !swapped {
+		return e.dropSuccessor(m)
+	}
+	m.NewHash = made.Hash
+	return nil
+}
+
+// showMetrics puts the metrics of a rebuilt model where a recommender's Describe shows them; those of a solution version stand in its private part.
+func showMetrics(r *meta.Resource, metrics map[string]float64) error {
+	if r.Kind != meta.Recommender {
+		return nil
+	}
+	d, err := meta.Doc[api.Recommender](r)
+	if err != nil {
+		return err
+	}
+	d.ModelMetrics = metrics
+	return r.SetDoc(d)
+}
+
+// settled reports whether nothing is left to do for a model: an earlier attempt swapped it before it could say so, or it was trained anew under the
+// mask, or its resource was deleted.
+func (e *erasureRun) settled(ctx context.Context, m *rebuiltModel) (done bool, err error) {
+	var current meta.ModelPrivate
+	err = e.Meta.View(ctx, func(tx *meta.Tx) error {
+		_, current, err = modelOf(tx, m.ARN)
+		return err
+	})
+	switch {
+	case err != nil:
+		return false, err
+	case current.Model == m.Old:
+		return false, nil
+	case current.Model == m.New:
+		m.NewHash = current.Hash
+		return true, nil
+	}
+	return true, e.dropSuccessor(m)
+}
+
+func (e *erasureRun) dropSuccessor(m *rebuiltModel) error {
+	err := e.destroyModel(m.New)
+	m.New, m.NewHash = "", ""
+	return err
+}
+
+// modelOf reads a resource that has a model. For one that was deleted meanwhile the model is empty and there is no error.
+func modelOf(tx *meta.Tx, arn string) (r *meta.Resource, p meta.ModelPrivate, err error) {
+	r, err = tx.Get(arn)
+	if errors.Is(err, meta.ErrNotFound) {
+		return nil, p, nil
+	}
+	if err != nil {
+		return nil, p, err
+	}
+	p, err = meta.Private[meta.ModelPrivate](r)
+	return r, p, err
+}
+
+// sweep destroys the superseded models and table files, once nobody reads them.
+func (e *erasureRun) sweep(ctx context.Context) error {
+	for _, m := range e.state.Models {
+		if m.New == "" {
+			continue
+		}
+		if err := e.Retire(ctx, m.Old); err != nil {
+			return err
+		}
+		if err := e.destroyModel(m.Old); err != nil {
+			return err
+		}
+	}
+	return e.Engine.Sweep(ctx, e.id, e.state.ID)
+}
+
+// destroyModel overwrites and unlinks a model directory; one that is gone is fine.
+func (w *worker) destroyModel(name string) error {
+	if name == "" {
+		return nil
+	}
+	err := blob.DestroyAll(w.model(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// verify looks for the users in everything that is left: in the tables and logs with the engine's separate reader, and in every model of the group.
+func (e *erasureRun) verify(ctx context.Context) error {
+	if err := e.pinned(); err != nil {
+		return err
+	}
+	tables, err := e.tables(ctx, e.group.ARN)
+	if err != nil {
+		return err
+	}
+	if err := e.Engine.Verify(ctx, tables, e.state.ID); err != nil {
+		return fmt.Errorf("verify the datasets: %w", err)
+	}
+	for _, kind := range []string{meta.SolutionVersion, meta.Recommender} {
+		rows, err := e.find(ctx, meta.Query{Kind: kind, Group: e.group.ARN})
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if err := e.verifyModel(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// errLeak fails a job whose verification found something: the job may be repeated with the same file.
+func errLeak(place string) error {
+	return job.Fail("Verification found a reference to a listed user in %s. Start another data deletion job with the same input.", place)
+}
+
+func (e *erasureRun) verifyModel(r *meta.Resource) error {
+	p, err := meta.Private[meta.ModelPrivate](r)
+	if err != nil || p.Model == "" {
+		return err
+	}
+	m, err := recipe.Open(e.model(p.Model))
+	if err != nil {
+		return fmt.Errorf("open the model of %s: %w", r.ARN, err)
+	}
+	defer m.Close()
+	if m.Manifest().Seq > e.state.Cut {
+		return nil // trained on what came after the cut, where a listed id is a new user
+	}
+	for id := range e.users.All() {
+		if m.HoldsUser(id) {
+			return errLeak("the model of " + r.ARN)
+		}
+	}
+	return nil
+}

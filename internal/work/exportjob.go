@@ -1,0 +1,64 @@
+package work
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/meta"
+)
+
+var ingestion = map[string]dataset.Ingestion{"BULK": dataset.ExportBulk, "PUT": dataset.ExportPut, "ALL": dataset.ExportAll}
+
+// export is a dataset export job: {path}/{jobName}/part-00000.csv and on. An object appears whole or not at all; a resumed job writes all of them again.
+func (w *worker) export(ctx context.Context, t *job.Task) error {
+	d, err := meta.Doc[api.DatasetExportJob](t.Resource())
+	if err != nil {
+		return err
+	}
+	if err := t.Status(ctx, meta.CreateInProgress); err != nil {
+		return err
+	}
+	table, err := w.table(ctx, d.DatasetARN)
+	if err != nil {
+		return err
+	}
+	destination := d.JobOutput.S3DataDestination
+	bucket, prefix, err := blob.ParseLocation(destination.Path)
+	if err != nil {
+		return job.Fail("Invalid S3 output path")
+	}
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	store, err := w.Bucket(ctx, bucket)
+	if err != nil {
+		return customerFault(err)
+	}
+	total, err := w.Engine.Count(ctx, table)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	progress := func(rows int64) {
+		t.Progress(job.Progress{Phase: "export", Done: rows, Total: total, Unit: "rows", Started: started})
+	}
+	rows, err := w.Engine.Export(ctx, table, ingestion[d.IngestionMode], progress, func(part int, r io.Reader) error {
+		key := fmt.Sprintf("%s%s/part-%05d.csv", prefix, d.JobName, part)
+		return store.Create(ctx, key, r, blob.PutOptions{KMSKeyARN: destination.KMSKeyARN})
+	})
+	if err != nil {
+		return customerFault(err)
+	}
+	w.Log.Info("export finished", "job", t.Resource().ARN, "rows", rows, "took", time.Since(started).Round(time.Millisecond))
+	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		r.Status = meta.Active
+		return r.SetPrivate(meta.ExportPrivate{Rows: rows})
+	})
+}

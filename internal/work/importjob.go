@@ -1,0 +1,73 @@
+package work
+
+import (
+	"context"
+	"time"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/meta"
+)
+
+// importRows is a dataset import job: all rows of all files, or none.
+func (w *worker) importRows(ctx context.Context, t *job.Task) error {
+	d, err := meta.Doc[api.DatasetImportJob](t.Resource())
+	if err != nil {
+		return err
+	}
+	p, err := meta.Private[meta.ImportPrivate](t.Resource())
+	if err != nil {
+		return err
+	}
+	if err := t.Status(ctx, meta.CreateInProgress); err != nil {
+		return err
+	}
+	table, err := w.table(ctx, d.DatasetARN)
+	if err != nil {
+		return err
+	}
+	objects, err := w.listCSV(ctx, d.DataSource.DataLocation, false)
+	if err != nil {
+		return customerFault(err)
+	}
+	incremental := d.ImportMode == "INCREMENTAL"
+	if err := w.checkImportSize(totalSize(objects), incremental); err != nil {
+		return err
+	}
+	started := time.Now()
+	spec := dataset.Import{
+		Job:         p.ID,
+		Incremental: incremental,
+		Progress: func(_, bytes, total int64) {
+			t.Progress(job.Progress{Phase: "import", Done: bytes, Total: total, Unit: "bytes", Started: started})
+		},
+	}
+	if table.Schema.Type == dataset.Interactions {
+		spec.MinRows = w.Limits.ImportRows
+	}
+	for _, o := range objects {
+		spec.Objects = append(spec.Objects, o)
+	}
+	rows, err := w.Engine.Import(ctx, table, spec)
+	if err != nil {
+		return customerFault(err)
+	}
+	w.Log.Info("import finished", "job", t.Resource().ARN, "rows", rows, "took", time.Since(started).Round(time.Millisecond))
+	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		p.Rows = rows
+		r.Status = meta.Active
+		return r.SetPrivate(p)
+	})
+}
+
+func (w *worker) checkImportSize(size int64, incremental bool) error {
+	limit := w.Limits.ImportBytes
+	if incremental {
+		limit = w.Limits.IncrementalImportBytes
+	}
+	if limit > 0 && size > limit {
+		return job.Fail("Total size of the import data, %d bytes, exceeds %d bytes.", size, limit)
+	}
+	return nil
+}

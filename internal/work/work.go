@@ -1,0 +1,162 @@
+// Package work holds the bodies of all jobs: what happens between a Create call's answer and the resource's last status.
+//
+// Every body is idempotent and resumable. What a reader can see changes in one place only, the Done of the task; all before it is staging that a
+// restart repeats or sweeps. A body says what went wrong in words for the customer with job.Fail; any other error is ours and is retried.
+// Bodies name files, lines, columns, buckets and limits in their failures, never a user.
+package work
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/quota"
+)
+
+// Options are the parts that bodies work with.
+type Options struct {
+	Meta   *meta.DB
+	Engine *dataset.Engine
+	Models string // directory of all model directories
+	Limits quota.Limits
+	Log    *slog.Logger
+
+	// Bucket opens a customer's bucket with the credentials of jobs.
+	Bucket func(ctx context.Context, name string) (blob.Store, error)
+	// FollowLatest moves the campaigns that follow a solution's latest version to it.
+	FollowLatest func(ctx context.Context, solutionARN string) error
+	// Retire returns once no request reads the model directory of that name any more.
+	Retire func(ctx context.Context, model string) error
+}
+
+type worker struct{ Options }
+
+// Register gives the queue a body for every kind of job.
+func Register(q *job.Queue, o Options) {
+	w := &worker{o}
+	q.Handle(job.Activate, job.Spec{Class: job.Quick, Run: w.activate})
+	q.Handle(job.Remove, job.Spec{Class: job.Quick, Run: w.remove, Failed: removeFailed})
+	q.Handle(job.Update, job.Spec{Class: job.Heavy, Run: w.update, Failed: updateFailed})
+	q.Handle(job.Toggle, job.Spec{Class: job.Quick, Run: w.toggle})
+	q.Handle(job.Deploy, job.Spec{Class: job.Quick, Run: w.deploy})
+	q.Handle(job.Import, job.Spec{Class: job.Heavy, Run: w.importRows})
+	q.Handle(job.Export, job.Spec{Class: job.Heavy, Run: w.export})
+	q.Handle(job.Train, job.Spec{Class: job.Heavy, Run: w.train, Stopped: trainingStopped})
+	q.Handle(job.Recommend, job.Spec{Class: job.Heavy, Run: w.recommend})
+	q.Handle(job.Erase, job.Spec{Class: job.Erasure, Run: w.erase, Failed: erasureFailed})
+}
+
+// get reads one resource.
+func (w *worker) get(ctx context.Context, arn string) (r *meta.Resource, err error) {
+	err = w.Meta.View(ctx, func(tx *meta.Tx) error {
+		r, err = tx.Get(arn)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", arn, err)
+	}
+	return r, nil
+}
+
+// find reads all resources of one kind in a dataset group.
+func (w *worker) find(ctx context.Context, q meta.Query) (rs []*meta.Resource, err error) {
+	err = w.Meta.View(ctx, func(tx *meta.Tx) error {
+		rs, err = tx.Find(q)
+		return err
+	})
+	return rs, err
+}
+
+// table finds the stored table of a dataset, under the schema in force.
+func (w *worker) table(ctx context.Context, arn string) (dataset.Table, error) {
+	r, err := w.get(ctx, arn)
+	if err != nil {
+		return dataset.Table{}, err
+	}
+	return tableOf(r)
+}
+
+func tableOf(r *meta.Resource) (dataset.Table, error) {
+	p, err := meta.Private[meta.DatasetPrivate](r)
+	if err != nil {
+		return dataset.Table{}, err
+	}
+	return tableUnder(r, p, p.Schema)
+}
+
+// tableUnder is the table of a dataset read under some schema of it.
+func tableUnder(r *meta.Resource, p meta.DatasetPrivate, schema string) (dataset.Table, error) {
+	s, err := dataset.ParseSchema(schema, p.Domain)
+	if err != nil {
+		return dataset.Table{}, fmt.Errorf("parse the schema of %s: %w", r.ARN, err)
+	}
+	return dataset.Table{Group: p.Group, ID: p.Table, Schema: s}, nil
+}
+
+// tables finds every table of a dataset group.
+func (w *worker) tables(ctx context.Context, group string) ([]dataset.Table, error) {
+	rows, err := w.find(ctx, meta.Query{Kind: meta.Dataset, Group: group})
+	if err != nil {
+		return nil, err
+	}
+	var tables []dataset.Table
+	for _, r := range rows {
+		t, err := tableOf(r)
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+	}
+	return tables, nil
+}
+
+// tableOfType finds the table of one type in a dataset group; ok is false if the group has none.
+func (w *worker) tableOfType(ctx context.Context, group string, kind dataset.Type) (t dataset.Table, ok bool, err error) {
+	tables, err := w.tables(ctx, group)
+	for _, t := range tables {
+		if t.Schema.Type == kind {
+			return t, true, nil
+		}
+	}
+	return t, false, err
+}
+
+// model is the path of a model directory.
+func (w *worker) model(name string) string { return filepath.Join(w.Models, name) }
+
+// newName makes a random directory name: nothing a customer chose becomes a path.
+func newName(kind string) string {
+	var b [8]byte
+	rand.Read(b[:])
+	return kind + "-" + hex.EncodeToString(b[:])
+}
+
+// customerFault turns the errors of engines and storage that the customer can mend into job failures.
+func customerFault(err error) error {
+	var input *dataset.InputError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &input):
+		return job.Fail("%s", input.Error())
+	case errors.Is(err, blob.ErrDenied):
+		return job.Fail("Insufficient privileges for accessing data in Amazon S3.")
+	case errors.Is(err, blob.ErrNoBucket):
+		return job.Fail("Insufficient privileges for accessing data in Amazon S3. The bucket does not exist.")
+	case errors.Is(err, blob.ErrUnreachable):
+		return job.Fail("Amazon S3 cannot be reached at the configured endpoint.")
+	case errors.Is(err, blob.ErrIntegrity):
+		return job.Fail("An object in Amazon S3 does not match its checksum.")
+	case errors.Is(err, blob.ErrChanged):
+		return job.Fail("An object in Amazon S3 changed while it was read. Start another job once it is complete.")
+	}
+	return err
+}

@@ -1,0 +1,180 @@
+// Package server runs the real palate binary for tests: built once, started on a free port in a directory of the test, killed or stopped at will.
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Binary builds palate once for the whole test process and returns its path. With -race in the build of the test, the binary has it too.
+var Binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "palate-bin-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "palate")
+	args := []string{"build", "-o", path}
+	if race {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "github.com/palate-dev/palate/cmd/palate")...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build palate: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// A Server is one data directory and the process that serves it.
+type Server struct {
+	URL  string
+	Data string
+	Env  []string // added to the environment of later starts
+
+	t    testing.TB
+	args []string
+	cmd  *exec.Cmd
+	log  *syncBuffer
+	done chan error
+}
+
+// Start serves an empty directory with the given further flags. The process ends with the test.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, Data: filepath.Join(t.TempDir(), "data"), args: args, log: &syncBuffer{}}
+	s.Restart()
+	t.Cleanup(func() {
+		if s.cmd != nil {
+			s.Kill()
+		}
+		if t.Failed() {
+			t.Logf("log of the server:\n%s", s.Log())
+		}
+	})
+	return s
+}
+
+var urlPattern = regexp.MustCompile(`export AWS_ENDPOINT_URL=(\S+)`)
+
+// Restart starts a process on the same directory. Once it is ready the URL is the same as before, so that clients go on.
+func (s *Server) Restart() {
+	s.t.Helper()
+	if err := s.TryRestart(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TryRestart is Restart for a process that may die before it is ready.
+func (s *Server) TryRestart() error {
+	binary, err := Binary()
+	if err != nil {
+		return err
+	}
+	listen := "127.0.0.1:0"
+	if s.URL != "" {
+		listen = s.URL[len("http://"):]
+	}
+	cmd := exec.Command(binary, append([]string{"serve", "--listen", listen, "--data", s.Data}, s.args...)...)
+	cmd.Env = append(append(os.Environ(), "GOTRACEBACK=all"), s.Env...)
+	cmd.Stderr = s.log
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.cmd, s.done = cmd, make(chan error, 1)
+	ready := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if m := urlPattern.FindStringSubmatch(lines.Text()); m != nil {
+				ready <- m[1]
+			}
+		}
+		close(ready)
+		s.done <- cmd.Wait()
+	}()
+	select {
+	case url, ok := <-ready:
+		if !ok {
+			err := <-s.done
+			s.cmd = nil
+			return fmt.Errorf("the server ended before it was ready: %w\n%s", err, s.Log())
+		}
+		s.URL = url
+		return nil
+	case <-time.After(time.Minute):
+		cmd.Process.Kill()
+		return errors.New("the server was not ready within a minute")
+	}
+}
+
+// Kill ends the process as the kernel would when memory runs out: at once, with nothing flushed.
+func (s *Server) Kill() {
+	s.cmd.Process.Kill()
+	<-s.done
+	s.cmd = nil
+}
+
+// Died waits until the process has ended by itself, or ctx has.
+func (s *Server) Died(ctx context.Context) bool {
+	select {
+	case <-s.done:
+		s.cmd = nil
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Stop asks the process to end and returns its exit status.
+func (s *Server) Stop() int {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	select {
+	case <-s.done:
+	case <-time.After(time.Minute):
+		s.t.Fatal("the server did not stop within a minute")
+	}
+	status := s.cmd.ProcessState.ExitCode()
+	s.cmd = nil
+	return status
+}
+
+// Log is everything that the processes wrote to standard error.
+func (s *Server) Log() string { return s.log.String() }
+
+// syncBuffer is a buffer that a process may write to while a test reads.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+var _ io.Writer = (*syncBuffer)(nil)
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

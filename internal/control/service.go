@@ -13,29 +13,43 @@ import (
 	"context"
 	"time"
 
+	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/quota"
 )
 
+// Engine is what the control plane asks of the dataset engine: whether there is news for automatic training.
+type Engine interface {
+	// Latest returns the sequence number of the newest row of a table, 0 if it is empty.
+	Latest(ctx context.Context, t dataset.Table) (int64, error)
+}
+
 // Options are the parts a Service works with.
 type Options struct {
 	Meta   *meta.DB
+	Engine Engine
 	Wake   func()           // called after work was enqueued; nil: nobody waits for it
 	Limits quota.Limits     //
 	Clock  func() time.Time // nil: time.Now
+
+	// Latest returns the highest sequence number in a table of the dataset engine. Automatic training runs only if the interactions have grown;
+	// nil: they always have.
+	Latest func(ctx context.Context, t dataset.Table) (seq int64, err error)
 }
 
 // Service implements api.Personalize.
 type Service struct {
 	meta   *meta.DB
+	engine Engine // never called inside a transaction: it has its own on the same database
 	wake   func()
 	limits quota.Limits
 	now    func() time.Time
+	latest func(ctx context.Context, t dataset.Table) (int64, error)
 }
 
 // New returns the control plane over o.Meta.
 func New(o Options) *Service {
-	s := &Service{meta: o.Meta, wake: o.Wake, limits: o.Limits, now: o.Clock}
+	s := &Service{meta: o.Meta, engine: o.Engine, wake: o.Wake, limits: o.Limits, now: o.Clock, latest: o.Latest}
 	if s.wake == nil {
 		s.wake = func() {}
 	}

@@ -7,11 +7,6 @@ import (
 	"github.com/palate-dev/palate/internal/dataset"
 )
 
-const (
-	ecommerce     = "ECOMMERCE"
-	videoOnDemand = "VIDEO_ON_DEMAND"
-)
-
 // The abilities that groups of recipes have in common.
 const (
 	personal = RealTime | LiveEvents | Context
@@ -26,29 +21,29 @@ func day(year int, month time.Month, d int) time.Time {
 // Catalogue holds every recipe and use case that can be described, sorted by name. It never changes.
 var Catalogue = []Entry{
 	useCase(Entry{
-		Name: "aws-ecomm-customers-who-viewed-x-also-viewed", Type: RelatedItems, Domain: ecommerce,
+		Name: "aws-ecomm-customers-who-viewed-x-also-viewed", Type: RelatedItems, Domain: dataset.Ecommerce,
 		Description: "Items that customers also viewed when they viewed a given item.",
 		Can:         related | MetadataOptIn, EventType: "View", NeedsUser: true, NeedsItem: true, Excludes: "Purchase",
 	}),
 	useCase(Entry{
-		Name: "aws-ecomm-frequently-bought-together", Type: RelatedItems, Domain: ecommerce,
+		Name: "aws-ecomm-frequently-bought-together", Type: RelatedItems, Domain: dataset.Ecommerce,
 		Description: "Items that customers buy together with a given item.",
 		Can:         related | MetadataOptIn, EventType: "Purchase", NeedsItem: true,
 	}),
 	useCase(Entry{
-		Name: "aws-ecomm-popular-items-by-purchases", Type: PopularItems, Domain: ecommerce,
+		Name: "aws-ecomm-popular-items-by-purchases", Type: PopularItems, Domain: dataset.Ecommerce,
 		Description: "Items in order of the number of their purchases.",
 		Trainable:   true, TrainedAs: "aws-popularity-count", CountEvents: true,
 		Can: popular, EventType: "Purchase", NeedsUser: true,
 	}),
 	useCase(Entry{
-		Name: "aws-ecomm-popular-items-by-views", Type: PopularItems, Domain: ecommerce,
+		Name: "aws-ecomm-popular-items-by-views", Type: PopularItems, Domain: dataset.Ecommerce,
 		Description: "Items in order of the number of their views.",
 		Trainable:   true, TrainedAs: "aws-popularity-count", CountEvents: true,
 		Can: popular, EventType: "View", NeedsUser: true,
 	}),
 	useCase(Entry{
-		Name: "aws-ecomm-recommended-for-you", Type: UserPersonalization, Domain: ecommerce,
+		Name: "aws-ecomm-recommended-for-you", Type: UserPersonalization, Domain: dataset.Ecommerce,
 		Description: "Items for a user by what the user did, without those already purchased.",
 		Trainable:   true, TrainedAs: "aws-user-personalization",
 		Can:       personal | AutomaticUpdates | Exploration | Impressions | MetadataOptIn | Promotions,
@@ -166,31 +161,31 @@ var Catalogue = []Entry{
 		Requires: interactions(), NeedsUser: true, Params: recencyBias(),
 	},
 	useCase(Entry{
-		Name: "aws-vod-because-you-watched-x", Type: RelatedItems, Domain: videoOnDemand,
+		Name: "aws-vod-because-you-watched-x", Type: RelatedItems, Domain: dataset.VideoOnDemand,
 		Description: "Videos to watch after a given video.",
 		Can:         related | MetadataOptIn, EventType: "Watch", NeedsUser: true, NeedsItem: true, Excludes: "Watch",
 	}),
 	useCase(Entry{
-		Name: "aws-vod-more-like-x", Type: RelatedItems, Domain: videoOnDemand,
+		Name: "aws-vod-more-like-x", Type: RelatedItems, Domain: dataset.VideoOnDemand,
 		Description: "Videos similar to a given video.",
 		Can:         related | MetadataOptIn, Requires: []dataset.Type{dataset.Interactions, dataset.Items},
 		NeedsUser: true, NeedsItem: true, Excludes: "Watch",
 	}),
 	useCase(Entry{
-		Name: "aws-vod-most-popular", Type: PopularItems, Domain: videoOnDemand,
+		Name: "aws-vod-most-popular", Type: PopularItems, Domain: dataset.VideoOnDemand,
 		Description: "Videos in order of the number of users who watched them.",
 		Trainable:   true, TrainedAs: "aws-popularity-count",
 		Can: popular, EventType: "Watch", NeedsUser: true,
 	}),
 	useCase(Entry{
-		Name: "aws-vod-top-picks", Type: UserPersonalization, Domain: videoOnDemand,
+		Name: "aws-vod-top-picks", Type: UserPersonalization, Domain: dataset.VideoOnDemand,
 		Description: "Videos for a user by what the user did, without those already watched.",
 		Trainable:   true, TrainedAs: "aws-user-personalization",
 		Can:       personal | AutomaticUpdates | Exploration | Impressions | MetadataOptIn | Promotions,
 		NeedsUser: true, Excludes: "Watch", Params: exploration(),
 	}),
 	useCase(Entry{
-		Name: "aws-vod-trending-now", Type: PopularItems, Domain: videoOnDemand,
+		Name: "aws-vod-trending-now", Type: PopularItems, Domain: dataset.VideoOnDemand,
 		Description: "Videos in order of the growth of their popularity.",
 		Can:         RealTime | MetadataOptIn,
 	}),

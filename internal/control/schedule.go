@@ -1,0 +1,257 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/meta"
+)
+
+// What the service does by itself: it trains solutions on a schedule and moves campaigns to new versions. Both are decided here, from the
+// records alone, whenever somebody calls; no state is kept between calls, so a restart or a missed call loses nothing.
+
+// firstTraining is how long after a solution's creation, or after its schedule was reset, automatic training first runs. A manual version
+// made in that time takes the place of the first run.
+const firstTraining = time.Hour
+
+// TrainDue creates a version of every solution whose automatic training is due and for whose training new interactions have come, and
+// moves on the campaigns that fell behind the version they follow. It reports how many trainings it started.
+func (s *Service) TrainDue(ctx context.Context, now time.Time) (started int, err error) {
+	var due []*meta.Resource
+	err = s.meta.View(ctx, func(tx *meta.Tx) error {
+		solutions, err := tx.Find(meta.Query{Kind: meta.Solution, Statuses: []string{meta.Active}})
+		if err != nil {
+			return err
+		}
+		for _, r := range slices.Backward(solutions) { // oldest first
+			is, err := trainingDue(tx, r, now)
+			if err != nil {
+				return err
+			}
+			if is {
+				due = append(due, r)
+			}
+		}
+		return nil
+	})
+	var failures []error
+	for _, r := range due {
+		ok, err := s.trainScheduled(ctx, r, now)
+		if ok {
+			started++
+		}
+		failures = append(failures, err)
+	}
+	return started, errors.Join(err, errors.Join(failures...), s.followAll(ctx))
+}
+
+// trainingDue reports whether a run of the solution's automatic training has come due and can start.
+func trainingDue(tx *meta.Tx, r *meta.Resource, now time.Time) (bool, error) {
+	doc, err := meta.Doc[api.Solution](r)
+	if err != nil {
+		return false, err
+	}
+	if r.Status != meta.Active || r.Job.Kind != "" || !isTrue(doc.PerformAutoTraining) {
+		return false, nil
+	}
+	private, err := meta.Private[solutionPrivate](r)
+	if err != nil {
+		return false, err
+	}
+	newest, err := tx.Find(meta.Query{Kind: meta.SolutionVersion, Parent: r.ARN, Limit: 1})
+	if err != nil {
+		return false, err
+	}
+	running, err := tx.Count(meta.Query{Kind: meta.SolutionVersion, Parent: r.ARN, Statuses: pending})
+	if err != nil || running > 0 {
+		return false, err
+	}
+	last := private.Skipped
+	if len(newest) > 0 && newest[0].Created.After(last) {
+		last = newest[0].Created
+	}
+	begin := r.Created
+	if private.Reset.After(begin) {
+		begin = private.Reset
+	}
+	if last.Before(begin) {
+		return !now.Before(begin.Add(firstTraining)), nil
+	}
+	period, err := solutionPeriod(doc)
+	return !now.Before(last.Add(period)), err
+}
+
+func solutionPeriod(doc api.Solution) (time.Duration, error) {
+	if doc.SolutionConfig == nil {
+		return defaultTrainingPeriod, nil
+	}
+	return trainingPeriod(doc.SolutionConfig.AutoTrainingConfig)
+}
+
+// trainScheduled starts a run that is due, or, without new data, writes down that it was skipped.
+func (s *Service) trainScheduled(ctx context.Context, solution *meta.Resource, now time.Time) (started bool, err error) {
+	fresh, err := s.hasNewData(ctx, solution)
+	if err != nil {
+		return false, err
+	}
+	err = s.update(ctx, func(tx *meta.Tx) error {
+		r, err := tx.Get(solution.ARN)
+		if errors.Is(err, meta.ErrNotFound) {
+			return nil // deleted since
+		}
+		if err != nil {
+			return err
+		}
+		due, err := trainingDue(tx, r, now)
+		if err != nil || !due {
+			return err
+		}
+		if !fresh {
+			return skipRun(tx, r, now)
+		}
+		err = s.trainingLimit(tx, r.Scope)
+		if full := (*api.Error)(nil); errors.As(err, &full) {
+			return nil // all places are taken; it stays due
+		}
+		if err != nil {
+			return err
+		}
+		region, account, _ := strings.Cut(r.Scope, ":")
+		_, err = s.insertVersion(tx, scope{region: region, account: account}, r, "", autoTraining, automatic, nil)
+		started = err == nil
+		return err
+	})
+	return started && err == nil, err
+}
+
+func skipRun(tx *meta.Tx, r *meta.Resource, now time.Time) error {
+	private, err := meta.Private[solutionPrivate](r)
+	if err != nil {
+		return err
+	}
+	private.Skipped = now
+	if err := r.SetPrivate(private); err != nil {
+		return err
+	}
+	return tx.Put(r)
+}
+
+// hasNewData reports whether interactions came in that the solution's newest model does not know.
+func (s *Service) hasNewData(ctx context.Context, solution *meta.Resource) (bool, error) {
+	if s.latest == nil {
+		return true, nil
+	}
+	var known int64
+	var interactions meta.DatasetPrivate
+	err := s.meta.View(ctx, func(tx *meta.Tx) error {
+		newest, err := newestActive(tx, solution.ARN)
+		if err != nil {
+			return err
+		}
+		if newest != nil {
+			model, err := meta.Private[meta.VersionPrivate](newest)
+			if err != nil {
+				return err
+			}
+			known = model.Seq
+		}
+		data, err := dataOf(tx, solution.Group)
+		if err != nil || data.datasets[dataset.Interactions] == nil {
+			return err
+		}
+		interactions, err = meta.Private[meta.DatasetPrivate](data.datasets[dataset.Interactions])
+		return err
+	})
+	if err != nil || interactions.Table == "" {
+		return false, err
+	}
+	schema, err := dataset.ParseSchema(interactions.Schema, interactions.Domain)
+	if err != nil {
+		return false, err
+	}
+	seq, err := s.latest(ctx, dataset.Table{Group: interactions.Group, ID: interactions.Table, Schema: schema})
+	return seq > known, err
+}
+
+// FollowLatest moves the campaigns that follow the solution's latest version to it. Call it when a version has become ACTIVE; a campaign
+// that is being updated at that moment is moved by the next TrainDue.
+func (s *Service) FollowLatest(ctx context.Context, solutionARN string) error {
+	return s.update(ctx, func(tx *meta.Tx) error {
+		behind, err := followersBehind(tx, meta.Query{Kind: meta.Campaign, Parent: solutionARN})
+		if err != nil {
+			return err
+		}
+		for _, f := range behind {
+			u := api.CampaignUpdateSummary{SolutionVersionARN: f.latest, MinProvisionedTPS: f.doc.MinProvisionedTPS, CampaignConfig: f.doc.CampaignConfig}
+			if err := s.enqueueDeployment(tx, f.campaign, f.doc, u); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// followAll calls FollowLatest for every solution with a campaign that is behind.
+func (s *Service) followAll(ctx context.Context) error {
+	var solutions []string
+	err := s.meta.View(ctx, func(tx *meta.Tx) error {
+		behind, err := followersBehind(tx, meta.Query{Kind: meta.Campaign, Statuses: []string{meta.Active}})
+		for _, f := range behind {
+			if !slices.Contains(solutions, f.campaign.Parent) {
+				solutions = append(solutions, f.campaign.Parent)
+			}
+		}
+		return err
+	})
+	failures := []error{err}
+	for _, arn := range solutions {
+		failures = append(failures, s.FollowLatest(ctx, arn))
+	}
+	return errors.Join(failures...)
+}
+
+// follower is a campaign that is to move to the version latest.
+type follower struct {
+	campaign *meta.Resource
+	doc      api.Campaign
+	latest   string
+}
+
+// followersBehind returns the campaigns that follow a solution, serve an older version of it than the newest ACTIVE one, and can be
+// updated now. A version to which a campaign could not be moved is not tried again.
+func followersBehind(tx *meta.Tx, q meta.Query) (behind []follower, err error) {
+	campaigns, err := tx.Find(q)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range campaigns {
+		private, err := meta.Private[meta.CampaignPrivate](c)
+		if err != nil {
+			return nil, err
+		}
+		if !private.Latest || updatable(c, meta.Active) != nil {
+			continue
+		}
+		newest, err := newestActive(tx, c.Parent)
+		if err != nil {
+			return nil, err
+		}
+		doc, err := meta.Doc[api.Campaign](c)
+		if err != nil {
+			return nil, err
+		}
+		if newest == nil || newest.ARN == doc.SolutionVersionARN {
+			continue
+		}
+		if u := doc.LatestCampaignUpdate; u != nil && u.Status == meta.CreateFailed && u.SolutionVersionARN == newest.ARN {
+			continue
+		}
+		behind = append(behind, follower{c, doc, newest.ARN})
+	}
+	return behind, nil
+}

@@ -1,0 +1,111 @@
+package serve
+
+import (
+	"context"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/dataset"
+)
+
+// PutEvents stores what a user, or the anonymous visitor of a session, did with items.
+func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api.PutEventsResponse, error) {
+	d, err := s.interactions(ctx, in.TrackingID)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]dataset.Row, len(in.EventList))
+	for i := range in.EventList {
+		if rows[i], err = interaction(d.table.Schema, in.UserID, in.SessionID, &in.EventList[i]); err != nil {
+			return nil, at("eventList", i, err)
+		}
+	}
+	return nil, s.store(ctx, d, rows)
+}
+
+// interaction makes the row of one event. An event without a user belongs to its session, until a training joins the two. itemId and eventValue may stand
+// in the properties, as older clients have them; the schema then asks for the itemId.
+func interaction(schema *dataset.Schema, user, session string, e *api.Event) (dataset.Row, error) {
+	if err := checkEvent(e); err != nil {
+		return dataset.Row{}, err
+	}
+	r := newRecord(schema)
+	r.str("USER_ID", owner(user, session))
+	r.str("ITEM_ID", e.ItemID)
+	r.str("EVENT_TYPE", e.EventType)
+	r.int("TIMESTAMP", e.SentAt.Unix())
+	r.float("EVENT_VALUE", e.EventValue)
+	r.str("RECOMMENDATION_ID", e.RecommendationID)
+	if e.MetricAttribution != nil {
+		r.str("EVENT_ATTRIBUTION_SOURCE", e.MetricAttribution.EventAttributionSource)
+	}
+	if err := r.impression(e.Impression); err != nil {
+		return dataset.Row{}, err
+	}
+	return r.event(e.Properties, session, e.EventID)
+}
+
+// PutActionInteractions stores what users did with actions.
+func (s *Service) PutActionInteractions(ctx context.Context, in *api.PutActionInteractionsRequest) (*api.PutActionInteractionsResponse, error) {
+	d, err := s.actionInteractions(ctx, in.TrackingID)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]dataset.Row, len(in.ActionInteractions))
+	for i := range in.ActionInteractions {
+		if rows[i], err = actionInteraction(d.table.Schema, &in.ActionInteractions[i]); err != nil {
+			return nil, at("actionInteractions", i, err)
+		}
+	}
+	return nil, s.store(ctx, d, rows)
+}
+
+func actionInteraction(schema *dataset.Schema, e *api.ActionInteraction) (dataset.Row, error) {
+	if err := checkEvent(e); err != nil {
+		return dataset.Row{}, err
+	}
+	if !actionEvent(e.EventType) {
+		return dataset.Row{}, api.Errorf(api.InvalidInput, "eventType must be Taken, Not Taken or Viewed.")
+	}
+	r := newRecord(schema)
+	r.str("USER_ID", owner(e.UserID, e.SessionID))
+	r.str("ACTION_ID", e.ActionID)
+	r.str("EVENT_TYPE", e.EventType)
+	r.int("TIMESTAMP", e.Timestamp.Unix())
+	r.str("RECOMMENDATION_ID", e.RecommendationID)
+	if err := r.impression(e.Impression); err != nil {
+		return dataset.Row{}, err
+	}
+	return r.event(e.Properties, e.SessionID, e.EventID)
+}
+
+// actionEvent knows the three types in any case, with a space, an underscore or nothing between their words. They are stored as given.
+func actionEvent(kind string) bool {
+	switch fold(strings.ReplaceAll(kind, " ", "")) {
+	case "taken", "nottaken", "viewed":
+		return true
+	}
+	return false
+}
+
+// event completes the row of an event.
+func (r record) event(properties, session, id string) (dataset.Row, error) {
+	values, err := r.values(properties)
+	if err != nil {
+		return dataset.Row{}, err
+	}
+	if id == "" {
+		id = uuid.NewString()
+	}
+	return dataset.Row{Values: values, Session: session, EventID: id}, nil
+}
+
+// owner is the id that an event is stored under.
+func owner(user, session string) string {
+	if user != "" {
+		return user
+	}
+	return session
+}

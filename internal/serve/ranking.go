@@ -1,0 +1,86 @@
+package serve
+
+import (
+	"context"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/recipe"
+)
+
+const maxActions = 100
+
+// GetPersonalizedRanking would order a given list of items for a user. No recipe that answers it can be trained yet, so every request that has
+// nothing else wrong with it is refused for its campaign's recipe.
+func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersonalizedRankingRequest) (*api.GetPersonalizedRankingResponse, error) {
+	limit := maxResults
+	if len(in.MetadataColumns) > 0 {
+		limit = maxWithMetadata
+	}
+	switch {
+	case in.UserID == "":
+		return nil, api.Errorf(api.InvalidInput, "userId is required.")
+	case len(in.InputList) == 0:
+		return nil, api.Errorf(api.InvalidInput, "inputList must name at least one item.")
+	case len(in.InputList) > limit:
+		return nil, api.Errorf(api.InvalidInput, "inputList can name at most %d items.", limit)
+	}
+	t, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues)
+	if err != nil {
+		return nil, err
+	}
+	if t.recipe.Type != recipe.PersonalizedRanking {
+		return nil, t.wrongOperation("GetPersonalizedRanking")
+	}
+	if _, err := t.columns(in.MetadataColumns); err != nil {
+		return nil, err
+	}
+	return nil, t.unsupported()
+}
+
+// GetActionRecommendations would answer with the best actions for a user. Like GetPersonalizedRanking it is checked and refused.
+func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActionRecommendationsRequest) (*api.GetActionRecommendationsResponse, error) {
+	switch n := in.NumResults; {
+	case in.CampaignARN == "":
+		return nil, api.Errorf(api.InvalidInput, "campaignArn is required.")
+	case in.UserID == "":
+		return nil, api.Errorf(api.InvalidInput, "userId is required.")
+	case n != nil && (*n < 0 || *n > maxActions):
+		return nil, outOfRange("numResults", maxActions, false)
+	}
+	t, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues)
+	if err != nil {
+		return nil, err
+	}
+	if t.recipe.Type != recipe.PersonalizedActions {
+		return nil, t.wrongOperation("GetActionRecommendations")
+	}
+	return nil, t.unsupported()
+}
+
+// only finds a campaign that serves, for an operation that takes nothing else.
+func (s *Service) only(ctx context.Context, arn, filter string, values map[string]string) (*target, error) {
+	t, _, err := s.campaign(ctx, arn)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.refuseFilters(ctx, filter, values, nil); err != nil {
+		return nil, err
+	}
+	return t, t.refusal
+}
+
+func (t *target) unsupported() error {
+	return api.Errorf(api.InvalidInput, "This build does not support the recipe %s.", t.recipe.Name)
+}
+
+// wrongOperation names the operation that the campaign's recipe answers.
+func (t *target) wrongOperation(asked string) error {
+	right := "GetRecommendations"
+	switch t.recipe.Type {
+	case recipe.PersonalizedRanking:
+		right = "GetPersonalizedRanking"
+	case recipe.PersonalizedActions:
+		right = "GetActionRecommendations"
+	}
+	return api.Errorf(api.InvalidInput, "%s does not work with the recipe %s. Use %s.", asked, t.recipe.Name, right)
+}

@@ -1,0 +1,220 @@
+package serve
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/recipe"
+)
+
+const (
+	defaultResults  = 25
+	maxResults      = 500
+	maxWithMetadata = 50
+)
+
+// GetRecommendations answers with the best items for a user.
+func (s *Service) GetRecommendations(ctx context.Context, in *api.GetRecommendationsRequest) (*api.GetRecommendationsResponse, error) {
+	n, err := results(in.NumResults, in.MetadataColumns)
+	if err != nil {
+		return nil, err
+	}
+	if (in.CampaignARN == "") == (in.RecommenderARN == "") {
+		return nil, api.Errorf(api.InvalidInput, "Exactly one of campaignArn and recommenderArn is required.")
+	}
+	t, m, err := s.deployed(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	defer s.models.release(m)
+
+	columns, err := t.columns(in.MetadataColumns)
+	if err != nil {
+		return nil, err
+	}
+	buf := buffers.Get().(*[]recipe.Scored)
+	defer buffers.Put(buf)
+	*buf = m.Recommend(s.query(t, m, in.UserID, n), *buf)
+
+	list := t.present(*buf)
+	if err := s.addMetadata(ctx, t, columns, list); err != nil {
+		return nil, err
+	}
+	return &api.GetRecommendationsResponse{ItemList: list, RecommendationID: recommendationID()}, nil
+}
+
+// deployed finds the target of the request, checks that it can answer it, and returns it with its model, which the caller must release.
+func (s *Service) deployed(ctx context.Context, in *api.GetRecommendationsRequest) (*target, *model, error) {
+	for {
+		t, version, err := s.asked(ctx, in)
+		if err != nil {
+			return nil, nil, err
+		}
+		m, err := s.models.acquire(ctx, t.arn, version, t.model)
+		if err == nil {
+			return t, m, nil
+		}
+		if version == s.catalog.db.Version() {
+			return nil, nil, err
+		}
+		// The rows changed since they were read, and the model with them.
+	}
+}
+
+// asked looks up what the request names and checks the request against it.
+func (s *Service) asked(ctx context.Context, in *api.GetRecommendationsRequest) (t *target, version uint64, err error) {
+	if in.CampaignARN != "" {
+		t, version, err = s.campaign(ctx, in.CampaignARN)
+	} else {
+		t, version, err = s.recommender(ctx, in.RecommenderARN)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := s.refuseFilters(ctx, in.FilterARN, in.FilterValues, in.Promotions); err != nil {
+		return nil, 0, err
+	}
+	if t.refusal != nil {
+		return nil, 0, t.refusal
+	}
+	return t, version, t.check(in.UserID, in.ItemID)
+}
+
+// check holds the ids of a GetRecommendations request against the recipe.
+func (t *target) check(user, item string) error {
+	switch r := t.recipe; {
+	case r.Type == recipe.PersonalizedRanking || r.Type == recipe.PersonalizedActions:
+		return t.wrongOperation("GetRecommendations")
+	case r.NeedsUser && user == "":
+		return api.Errorf(api.InvalidInput, "userId is required for recommendations of the recipe %s.", r.Name)
+	case r.NeedsItem && item == "":
+		return api.Errorf(api.InvalidInput, "itemId is required for recommendations of the recipe %s.", r.Name)
+	case !r.Trainable:
+		return t.unsupported()
+	}
+	return nil
+}
+
+// results reads numResults: 0 and absent mean the default.
+func results(asked *int, metadata map[string][]string) (int, error) {
+	n, limit := defaultResults, maxResults
+	if asked != nil && *asked != 0 {
+		n = *asked
+	}
+	if len(metadata) > 0 {
+		limit = maxWithMetadata
+	}
+	if n < 0 || n > limit {
+		return 0, outOfRange("numResults", limit, len(metadata) > 0)
+	}
+	return n, nil
+}
+
+func outOfRange(member string, limit int, metadata bool) error {
+	if metadata {
+		return api.Errorf(api.InvalidInput, "%s must be at most %d if metadataColumns are requested.", member, limit)
+	}
+	return api.Errorf(api.InvalidInput, "%s must be between 0 and %d.", member, limit)
+}
+
+// refuseFilters refuses what needs filters. A filter that does not exist is reported first, as it would be if filters were evaluated.
+func (s *Service) refuseFilters(ctx context.Context, arn string, values map[string]string, promotions []api.Promotion) error {
+	named := []string{arn}
+	for _, p := range promotions {
+		named = append(named, p.FilterARN)
+	}
+	for _, arn := range named {
+		if arn == "" {
+			continue
+		}
+		if err := s.filterExists(ctx, arn); err != nil {
+			return err
+		}
+	}
+	switch {
+	case arn != "":
+		return api.Errorf(api.InvalidInput, "This build does not support filters in requests.")
+	case len(values) > 0:
+		return api.Errorf(api.InvalidInput, "filterValues need a filterArn; this build does not support filters in requests.")
+	case len(promotions) > 0:
+		return api.Errorf(api.InvalidInput, "This build does not support promotions.")
+	}
+	return nil
+}
+
+func (s *Service) filterExists(ctx context.Context, arn string) error {
+	owner, _, err := lookup(ctx, s.catalog, meta.Filter+" "+arn, func(tx *meta.Tx) (string, error) {
+		r, err := find(tx, arn, meta.Filter)
+		if err != nil {
+			return "", err
+		}
+		return r.Scope, nil
+	})
+	if err != nil {
+		return err
+	}
+	if owner != scope(ctx) {
+		return notFound(arn)
+	}
+	return nil
+}
+
+// query is the question to the model: who asks, and what he did since it was trained.
+//
+// A user whom an erasure hides has no trained history and no events up to its cut. The model's history counts as hidden whatever its age: the
+// snapshot of a training that began just before the mask may hold the erased rows until the erasure has rebuilt it.
+func (s *Service) query(t *target, m *model, user string, n int) recipe.Query {
+	q := recipe.Query{User: user, Known: true, N: n}
+	if user != "" {
+		cut, hidden := s.engine.Hidden(t.events, user)
+		q.Known = !hidden
+		q.Live = since(s.engine.Live(t.events, user), max(m.Manifest().Seq, cut))
+	}
+	if t.recipe.Excludes != "" {
+		q.Exclude = t.exclude(m, q)
+	}
+	if t.exploration.weight > 0 || t.reasoned() {
+		q.ExplorationWeight, q.CutOff = t.exploration.weight, t.exploration.cutOff
+		q.RequestSeed = rand.Uint64() | 1
+	}
+	return q
+}
+
+// since leaves out the events up to a sequence number.
+func since(events []dataset.LiveEvent, seq int64) []dataset.LiveEvent {
+	for len(events) > 0 && events[0].Seq <= seq {
+		events = events[1:]
+	}
+	return events
+}
+
+// present makes the items of a response. Their ids may point into the model, which can go away before the response is written.
+func (t *target) present(scored []recipe.Scored) []api.PredictedItem {
+	list := make([]api.PredictedItem, len(scored))
+	scores := make([]float64, len(scored))
+	for i, s := range scored {
+		list[i].ItemID = strings.Clone(s.Item)
+		if s.HasScore && t.scored() {
+			scores[i] = math.Round(s.Score*1e7) / 1e7
+			list[i].Score = &scores[i]
+		}
+		if s.Reason != "" && t.reasoned() {
+			list[i].Reason = []string{s.Reason}
+		}
+	}
+	return list
+}
+
+// recommendationID names a response, so that later events can refer to it.
+func recommendationID() string { return "RID-" + uuid.NewString() }
+
+// buffers keeps the result lists of answered requests.
+var buffers = sync.Pool{New: func() any { return new([]recipe.Scored) }}

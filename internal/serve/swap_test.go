@@ -1,0 +1,75 @@
+package serve_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/meta"
+)
+
+func TestRequestsSucceedWhileModelsAreSwappedAndDestroyed(t *testing.T) {
+	w := newWorld(t)
+	films := w.films()
+	version := w.version(films, personalization)
+	campaigns := []string{w.campaign(version, certain()), w.campaign(version, certain())}
+	want := len(w.ask(campaigns[0], "u01"))
+
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for i := range 4 {
+		readers.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				out, err := w.GetRecommendations(w.ctx, &api.GetRecommendationsRequest{CampaignARN: campaigns[(i+n)%2], UserID: "u01"})
+				if err != nil || len(out.ItemList) != want {
+					t.Errorf("during a swap, want %d items: %v", want, err)
+					return
+				}
+			}
+		})
+	}
+	for range 20 { // what the end of an erasure does
+		model, seq := w.train(films, personalization)
+		old := ""
+		w.change(version, func(r *meta.Resource) error {
+			p, err := meta.Private[meta.VersionPrivate](r)
+			old = p.Model
+			p.Model, p.Seq = model, seq
+			return errors.Join(err, r.SetPrivate(p))
+		})
+		if err := w.Retire(w.ctx, old); err != nil {
+			t.Error(err)
+			break
+		}
+		if err := blob.DestroyAll(filepath.Join(w.models, old)); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	readers.Wait()
+
+	left, err := os.ReadDir(w.models)
+	if err != nil || len(left) != 1 {
+		t.Errorf("%d model directories left, want 1 (%v)", len(left), err)
+	}
+}
+
+func TestRetireGivesUpWithItsContext(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(w.ctx)
+	cancel()
+	if err := w.Retire(ctx, "never-opened"); err != nil {
+		t.Errorf("a model that nobody reads: %v", err)
+	}
+}

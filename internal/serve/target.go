@@ -1,0 +1,215 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/recipe"
+)
+
+// target is a campaign or recommender as requests see it: its rows put together. It is never changed.
+type target struct {
+	arn         string
+	scope       string
+	group       string // ARN of the dataset group
+	events      string // the engine's name of the group
+	recommender bool
+	recipe      *recipe.Entry
+	model       string // directory name of the deployed model
+	exploration exploration
+	metadata    bool           // responses may carry item metadata
+	items       *dataset.Table // nil if the group has no Items dataset
+	refusal     error          // why it serves nothing now; nil if it does
+}
+
+// exploration is an itemExplorationConfig with its defaults filled in. Zero is no exploration.
+type exploration struct {
+	weight float64
+	cutOff float64 // days
+}
+
+// scored reports whether answers carry scores.
+func (t *target) scored() bool { return !t.recommender && t.recipe.Has(recipe.Scores) }
+
+// reasoned reports whether answers say why an unusual item is in them.
+func (t *target) reasoned() bool {
+	return !t.recommender && t.recipe.Name == "aws-user-personalization-v2"
+}
+
+// campaign looks up the target of a campaignArn.
+func (s *Service) campaign(ctx context.Context, arn string) (*target, uint64, error) {
+	return s.target(ctx, arn, meta.Campaign, loadCampaign)
+}
+
+// recommender looks up the target of a recommenderArn.
+func (s *Service) recommender(ctx context.Context, arn string) (*target, uint64, error) {
+	return s.target(ctx, arn, meta.Recommender, loadRecommender)
+}
+
+// target looks up a campaign or recommender that the caller may see. Whether it serves stands in its refusal.
+func (s *Service) target(ctx context.Context, arn, kind string, load func(*meta.Tx, *meta.Resource) (*target, error)) (*target, uint64, error) {
+	t, version, err := lookup(ctx, s.catalog, kind+" "+arn, func(tx *meta.Tx) (*target, error) {
+		if err := s.dropUndeployed(tx); err != nil {
+			return nil, err
+		}
+		r, err := find(tx, arn, kind)
+		if err != nil {
+			return nil, err
+		}
+		return load(tx, r)
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	if t.scope != scope(ctx) {
+		return nil, 0, notFound(arn)
+	}
+	return t, version, nil
+}
+
+// dropUndeployed lets go of the models of targets that are gone or stopped. It runs when rows have changed, which is when that can happen.
+func (s *Service) dropUndeployed(tx *meta.Tx) error {
+	for _, arn := range s.models.targets() {
+		r, err := tx.Get(arn)
+		if err != nil && !errors.Is(err, meta.ErrNotFound) {
+			return fmt.Errorf("read %s: %w", arn, err)
+		}
+		if err != nil || !serving(r) {
+			s.models.undeploy(arn)
+		}
+	}
+	return nil
+}
+
+// serving reports whether a campaign or recommender answers requests. While it is updated it is ACTIVE and answers from what it had before.
+func serving(r *meta.Resource) bool {
+	return r.Status == meta.Active || r.Kind == meta.Recommender && r.Status == meta.StopPending
+}
+
+func refusal(r *meta.Resource) error {
+	if serving(r) {
+		return nil
+	}
+	return api.Errorf(api.InvalidInput, "Resource Arn %s is in status %s and does not answer requests.", r.ARN, r.Status)
+}
+
+func loadCampaign(tx *meta.Tx, r *meta.Resource) (*target, error) {
+	t := &target{arn: r.ARN, scope: r.Scope, group: r.Group, refusal: refusal(r)}
+	if t.refusal != nil {
+		return t, nil
+	}
+	c, err := meta.Doc[api.Campaign](r)
+	if err != nil {
+		return nil, err
+	}
+	v, err := tx.Get(c.SolutionVersionARN)
+	if err != nil {
+		return nil, fmt.Errorf("read the solution version of %s: %w", r.ARN, err)
+	}
+	version, err := meta.Doc[api.SolutionVersion](v)
+	if err != nil {
+		return nil, err
+	}
+	p, err := meta.Private[meta.VersionPrivate](v)
+	if err != nil {
+		return nil, err
+	}
+	config := api.CampaignConfig{}
+	if c.CampaignConfig != nil {
+		config = *c.CampaignConfig
+	}
+	return t, t.fill(tx, version.RecipeARN, p.Model, config.ItemExplorationConfig, config.EnableMetadataWithRecommendations)
+}
+
+func loadRecommender(tx *meta.Tx, r *meta.Resource) (*target, error) {
+	t := &target{arn: r.ARN, scope: r.Scope, group: r.Group, recommender: true, refusal: refusal(r)}
+	if t.refusal != nil {
+		return t, nil
+	}
+	d, err := meta.Doc[api.Recommender](r)
+	if err != nil {
+		return nil, err
+	}
+	p, err := meta.Private[meta.RecommenderPrivate](r)
+	if err != nil {
+		return nil, err
+	}
+	config := api.RecommenderConfig{}
+	if d.RecommenderConfig != nil {
+		config = *d.RecommenderConfig
+	}
+	return t, t.fill(tx, d.RecipeARN, p.Model, config.ItemExplorationConfig, config.EnableMetadataWithRecommendations)
+}
+
+// fill completes a target that serves.
+func (t *target) fill(tx *meta.Tx, recipeARN, model string, explore map[string]string, metadata *bool) error {
+	entry, ok := recipe.FindARN(recipeARN)
+	if !ok {
+		return fmt.Errorf("%s deploys the unknown recipe %s", t.arn, recipeARN)
+	}
+	if model == "" {
+		return fmt.Errorf("%s deploys a version without a model", t.arn)
+	}
+	t.recipe, t.model = entry, model
+	t.metadata = entry.Has(recipe.MetadataAlways) || entry.Has(recipe.MetadataOptIn) && metadata != nil && *metadata
+
+	var err error
+	if t.exploration, err = explorationOf(entry, explore); err != nil {
+		return fmt.Errorf("read the exploration of %s: %w", t.arn, err)
+	}
+	g, err := tx.Get(t.group)
+	if err != nil {
+		return fmt.Errorf("read the dataset group of %s: %w", t.arn, err)
+	}
+	p, err := meta.Private[meta.GroupPrivate](g)
+	if err != nil {
+		return err
+	}
+	t.events = p.ID
+	return t.findItems(tx)
+}
+
+func (t *target) findItems(tx *meta.Tx) error {
+	r, err := datasetOf(tx, t.group, dataset.Items)
+	if err != nil || r == nil || r.Status == meta.CreateFailed || deleting(r.Status) {
+		return err
+	}
+	items, err := table(r)
+	t.items = &items
+	return err
+}
+
+// explorationOf reads an itemExplorationConfig: names in the API's spelling or in the recipe's own (explorationWeight, exploration_weight).
+func explorationOf(entry *recipe.Entry, given map[string]string) (exploration, error) {
+	if !entry.Has(recipe.Exploration) {
+		return exploration{}, nil
+	}
+	texts := map[string]string{}
+	for _, p := range entry.Params {
+		if p.Kind == recipe.ExplorationParam {
+			texts[fold(p.Name)] = p.Default
+		}
+	}
+	for name, text := range maps.All(given) {
+		texts[fold(name)] = text
+	}
+	weight, err := strconv.ParseFloat(texts[fold("explorationWeight")], 64)
+	if err != nil {
+		return exploration{}, err
+	}
+	cutOff, err := strconv.ParseFloat(texts[fold("explorationItemAgeCutOff")], 64)
+	if err != nil {
+		return exploration{}, err
+	}
+	return exploration{weight, cutOff}, nil
+}
+
+// fold drops underscores and case, as names of fields are compared.
+func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }

@@ -31,10 +31,6 @@ type Options struct {
 	Wake   func()           // called after work was enqueued; nil: nobody waits for it
 	Limits quota.Limits     //
 	Clock  func() time.Time // nil: time.Now
-
-	// Latest returns the highest sequence number in a table of the dataset engine. Automatic training runs only if the interactions have grown;
-	// nil: they always have.
-	Latest func(ctx context.Context, t dataset.Table) (seq int64, err error)
 }
 
 // Service implements api.Personalize.
@@ -44,12 +40,11 @@ type Service struct {
 	wake   func()
 	limits quota.Limits
 	now    func() time.Time
-	latest func(ctx context.Context, t dataset.Table) (int64, error)
 }
 
 // New returns the control plane over o.Meta.
 func New(o Options) *Service {
-	s := &Service{meta: o.Meta, engine: o.Engine, wake: o.Wake, limits: o.Limits, now: o.Clock, latest: o.Latest}
+	s := &Service{meta: o.Meta, engine: o.Engine, wake: o.Wake, limits: o.Limits, now: o.Clock}
 	if s.wake == nil {
 		s.wake = func() {}
 	}

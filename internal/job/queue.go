@@ -37,9 +37,9 @@ import (
 const (
 	lease     = 30 * time.Second // how long a silent body keeps its row
 	heartbeat = 2 * time.Second
-	poll      = time.Second            // looks for what no commit of ours announced: retries that fell due, leases that ran out
-	attempts  = 5                      // errors that are not the customer's fault, until a job fails
-	firstWait = 200 * time.Millisecond // before the second attempt; doubled twice for each one after it
+	poll      = time.Second // looks for what no commit of ours announced: retries that fell due, leases that ran out
+	attempts  = 5           // errors that are not the customer's fault, until a job fails
+	firstWait = 200 * time.Millisecond
 	longWait  = time.Minute
 
 	internalError = "Internal error; see the server log."
@@ -85,7 +85,8 @@ type Queue struct {
 	db    *meta.DB
 	log   *slog.Logger
 	hold  time.Duration
-	owner string // this queue; each claim adds a number, so that no two leases ever look alike
+	pause time.Duration // before the second attempt; four times as long before each one after it
+	owner string        // this queue; each claim adds a number, so that no two leases ever look alike
 	specs map[string]Spec
 	wake  chan struct{}
 
@@ -98,7 +99,7 @@ type Queue struct {
 
 // New returns a queue over the rows of db.
 func New(db *meta.DB, log *slog.Logger, o Options) *Queue {
-	return &Queue{db: db, log: log, hold: o.Hold, owner: rand.Text(), specs: map[string]Spec{}, wake: make(chan struct{}, 1), running: map[string]*Task{}}
+	return &Queue{db: db, log: log, hold: o.Hold, pause: firstWait, owner: rand.Text(), specs: map[string]Spec{}, wake: make(chan struct{}, 1), running: map[string]*Task{}}
 }
 
 // Handle registers the body of a kind. Rows with jobs of other kinds stay as they are.
@@ -275,7 +276,7 @@ func (q *Queue) settle(ctx context.Context, shutdown bool, t *Task, err error) e
 	}
 	wait := longWait
 	if failures < attempts {
-		wait = min(longWait, firstWait<<(2*(failures-1)))
+		wait = min(longWait, q.pause<<(2*(failures-1)))
 	}
 	if err := q.db.Yield(ctx, t.Resource().ARN, t.owner, t.attempt, wait, true); err != nil {
 		return err

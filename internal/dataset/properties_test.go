@@ -1,0 +1,132 @@
+package dataset_test
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/palate-dev/palate/internal/dataset"
+)
+
+func TestFromPropertiesConvertsScalarsToTheFieldsType(t *testing.T) {
+	s := mustSchema(t, avro("Items", "ITEM_ID:string", "NUM_RATINGS:int?", "CATEGORY_L1:string?/categorical", "PRICE:float?", "LIVE:boolean?"), "")
+	id := map[string]dataset.Value{"ITEM_ID": str("i"), "NOT_A_FIELD": str("dropped")}
+	var null dataset.Value
+	for _, c := range []struct {
+		properties string
+		want       [4]dataset.Value
+	}{
+		{``, [4]dataset.Value{}},
+		{`{}`, [4]dataset.Value{}},
+		{`{"numRatings": 12, "categoryL1": "a|b", "price": 9.5, "live": true}`, [4]dataset.Value{integer(12), str("a|b"), decimal(9.5), integer(1)}},
+		{`{"NUM_RATINGS": "12", "category_l1": 7, "PRICE": "9.5", "Live": "false"}`, [4]dataset.Value{integer(12), str("7"), decimal(9.5), integer(0)}},
+		{`{"numRatings": 1.2e1, "categoryL1": true, "price": 1}`, [4]dataset.Value{integer(12), str("true"), decimal(1), null}},
+		{`{"numRatings": 12.0, "categoryL1": 1.50}`, [4]dataset.Value{integer(12), str("1.50"), null, null}},
+		{`{"numRatings": null, "categoryL1": "", "price": ""}`, [4]dataset.Value{}},
+		{`{"numRatings": 1, "num_ratings": 2}`, [4]dataset.Value{integer(2), null, null, null}},
+		{`{"unknown": 1, "itemId": "overruled", "categoryL1": "日\n本"}`, [4]dataset.Value{null, str("日\n本"), null, null}},
+	} {
+		got, err := s.FromProperties(id, c.properties)
+		if err != nil {
+			t.Errorf("%s: %v", c.properties, err)
+			continue
+		}
+		if diff := cmp.Diff(append([]dataset.Value{str("i")}, c.want[:]...), got); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", c.properties, diff)
+		}
+	}
+}
+
+func TestFromPropertiesRefusesWhatDoesNotFit(t *testing.T) {
+	s := mustSchema(t, avro("Items", "ITEM_ID:string", "NUM_RATINGS:int", "GENRE:string?/categorical", "PRICE:float?", "LIVE:boolean?"), "")
+	good := map[string]dataset.Value{"ITEM_ID": str("i"), "NUM_RATINGS": integer(1)}
+	const notFlat = "Properties must be one flat JSON object: keys with strings, numbers, booleans or null."
+	for _, c := range []struct {
+		given      map[string]dataset.Value
+		properties string
+		want       string
+	}{
+		{good, `[]`, notFlat},
+		{good, `"a"`, notFlat},
+		{good, `null`, notFlat},
+		{good, `{`, notFlat},
+		{good, `{"a":1}}`, notFlat},
+		{good, `{"a":1,}`, notFlat},
+		{good, `{"a"}`, notFlat},
+		{good, `{"a":[1]}`, notFlat},
+		{good, `{"genre":["a","b"]}`, notFlat},
+		{good, `{"a":{"b":1}}`, notFlat},
+		{good, `{"numRatings":"CANARY"}`, "Field NUM_RATINGS: the value is not of type int."},
+		{good, `{"numRatings":1.5}`, "Field NUM_RATINGS: the value is not of type int."},
+		{good, `{"numRatings":1e10}`, "Field NUM_RATINGS: the value is not of type int."},
+		{good, `{"numRatings":true}`, "Field NUM_RATINGS: the value is not of type int."},
+		{good, `{"price":"NaN"}`, "Field PRICE: the value is not of type float."},
+		{good, `{"live":1}`, "Field LIVE: the value is not of type boolean."},
+		{good, `{"genre":"a\u0000"}`, "Field GENRE: the text holds a NUL character."},
+		{good, `{"genre":"` + strings.Repeat("é", 1001) + `"}`, "Length cannot be more than 1000 characters for GENRE."},
+		{good, `{"a":"` + strings.Repeat("é", 32_000) + `"}`, "Properties cannot be longer than 32000 characters."},
+		{map[string]dataset.Value{"ITEM_ID": str("i")}, `{}`, "Field NUM_RATINGS has no value and its schema does not admit null."},
+		{map[string]dataset.Value{"NUM_RATINGS": integer(1)}, ``, "Field ITEM_ID has no value and its schema does not admit null."},
+		{map[string]dataset.Value{"ITEM_ID": str(""), "NUM_RATINGS": integer(1)}, ``, "Field ITEM_ID has no value and its schema does not admit null."},
+		{map[string]dataset.Value{"ITEM_ID": str(strings.Repeat("x", 257)), "NUM_RATINGS": integer(1)}, ``, "Length cannot be more than 256 characters for ITEM_ID."},
+		{map[string]dataset.Value{"ITEM_ID": str("i\xff"), "NUM_RATINGS": integer(1)}, ``, "Field ITEM_ID: the text is not valid UTF-8."},
+		{map[string]dataset.Value{"ITEM_ID": str("i"), "NUM_RATINGS": integer(1), "PRICE": decimal(math.Inf(1))}, ``, "Field PRICE: the value is not of type float."},
+	} {
+		_, err := s.FromProperties(c.given, c.properties)
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%.60s: %v, want %s", c.properties, err, c.want)
+		}
+	}
+}
+
+func TestEventPropertiesMustNotRepeatMembersOfTheRequest(t *testing.T) {
+	s := mustSchema(t, simpleInteractions, "")
+	given := map[string]dataset.Value{"USER_ID": str("u"), "TIMESTAMP": integer(9), "EVENT_TYPE": str("watch"), "IMPRESSION": str("a|b")}
+	for _, key := range []string{"userId", "USER_ID", "sessionId", "EventType", "timestamp", "recommendation_id", "IMPRESSION"} {
+		_, err := s.FromProperties(given, fmt.Sprintf(`{"itemId":"i",%q:"CANARY"}`, key))
+		if want := "Properties cannot hold the key " + key + ": it is a member of the request."; err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	got, err := s.FromProperties(given, `{"itemId":"inside","eventValue":"4.5"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]dataset.Value{str("u"), str("inside"), integer(9), str("watch"), decimal(4.5)}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	given["ITEM_ID"], given["EVENT_VALUE"] = str("top"), decimal(2)
+	if got, err = s.FromProperties(given, `{"itemId":"inside","eventValue":"4.5"}`); err != nil || got[1].Str != "top" || got[4].Float != 2 {
+		t.Errorf("top-level members do not win: %v, %v", got, err)
+	}
+	if _, err = s.FromProperties(given, `{"a":"`+strings.Repeat("x", 1020)+`"}`); err == nil {
+		t.Error("1028 characters of event properties were accepted")
+	}
+	users := mustSchema(t, avro("Users", "USER_ID:string", "TIMESTAMP:long?"), "")
+	if got, err = users.FromProperties(map[string]dataset.Value{"USER_ID": str("u")}, `{"timestamp":5}`); err != nil || got[1].Int != 5 {
+		t.Errorf("a user's timestamp field: %v, %v", got, err)
+	}
+}
+
+// FuzzFromProperties holds that what is accepted can be exported and imported again.
+func FuzzFromProperties(f *testing.F) {
+	f.Add(`{"year": 1.0, "price": "1e3", "live": "true", "genre": "a|b", "plot": "x\r\n\"\\", "score": -0.0}`)
+	f.Add(`{"year": 1e400}`)
+	s := allKinds(f)
+	f.Fuzz(func(t *testing.T, properties string) {
+		values, err := s.FromProperties(map[string]dataset.Value{"ITEM_ID": str("i")}, properties)
+		if err != nil {
+			return
+		}
+		file := dataset.AppendCSVRow(dataset.AppendCSVHeader(nil, s), s, values)
+		rows, err := readCSV(strings.NewReader(string(file)), s, dataset.CSVOptions{Workers: 1})
+		if err != nil {
+			t.Fatalf("%q written as %q: %v", properties, file, err)
+		}
+		if diff := cmp.Diff([]csvRow{{2, values}}, rows); diff != "" {
+			t.Fatalf("%q written as %q: (-put +read)\n%s", properties, file, diff)
+		}
+	})
+}

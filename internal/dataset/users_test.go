@@ -1,0 +1,201 @@
+package dataset_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/palate-dev/palate/internal/dataset"
+	"pgregory.net/rapid"
+)
+
+func TestUserSetIsTheSortedSetOfWhatWasGiven(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ids := rapid.SliceOf(rapid.OneOf(rapid.StringMatching(`[a-c]{0,3}`), rapid.String())).Draw(t, "ids")
+		u := dataset.NewUserSet(ids)
+		want := slices.Clone(ids)
+		slices.Sort(want)
+		want = slices.Compact(want)
+		if got := slices.Collect(u.All()); !slices.Equal(got, want) || u.Len() != len(want) {
+			t.Fatalf("set of %q holds %q, %d", ids, got, u.Len())
+		}
+		for _, id := range append(want, rapid.String().Draw(t, "probe"), "", "a") {
+			if got := u.Has(id); got != slices.Contains(want, id) {
+				t.Fatalf("Has(%q) = %v in %q", id, got, want)
+			}
+		}
+		data, err := u.AppendBinary([]byte("before"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		shuffled, _ := dataset.NewUserSet(rapid.Permutation(ids).Draw(t, "order")).AppendBinary([]byte("before"))
+		if !bytes.Equal(data, shuffled) {
+			t.Fatal("the serial form depends on the order of the ids")
+		}
+		again, err := dataset.ReadUserSet(iotest.HalfReader(bytes.NewReader(data[len("before"):])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Collect(again.All()); !slices.Equal(got, want) {
+			t.Fatalf("%q read back as %q", want, got)
+		}
+		for _, id := range want {
+			if !again.Has(id) {
+				t.Fatalf("%q was lost in the serial form", id)
+			}
+		}
+	})
+}
+
+func TestTheNilUserSetIsEmpty(t *testing.T) {
+	var u *dataset.UserSet
+	if u.Len() != 0 || u.Has("") || slices.Collect(u.All()) != nil {
+		t.Error("the nil set has members")
+	}
+}
+
+func TestReadUserSetNoticesEveryDamagedOrMissingByte(t *testing.T) {
+	data, err := dataset.NewUserSet([]string{"alice", "bob", "carol", ""}).AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range data {
+		if _, err := dataset.ReadUserSet(bytes.NewReader(data[:i])); err == nil {
+			t.Errorf("accepted the first %d bytes of %d", i, len(data))
+		}
+		for bit := range 8 {
+			damaged := bytes.Clone(data)
+			damaged[i] ^= 1 << bit
+			if _, err := dataset.ReadUserSet(bytes.NewReader(damaged)); err == nil {
+				t.Errorf("accepted byte %d with bit %d flipped", i, bit)
+			}
+		}
+	}
+}
+
+func readUserList(r io.Reader) (ids []string, err error) {
+	err = dataset.ReadUserList(context.Background(), "users.csv", r, func(id string) { ids = append(ids, id) })
+	return ids, err
+}
+
+func TestReadUserListGivesTheExactIDs(t *testing.T) {
+	for _, c := range []struct {
+		file string
+		want []string
+	}{
+		{"USER_ID\nabc\n2a\n5basc\n", []string{"abc", "2a", "5basc"}},
+		{"USER_ID\nabc", []string{"abc"}},
+		{"\ufeffUSER_ID\r\nabc\r\n\r\n 2a \r\n", []string{"abc", " 2a "}},
+		{"user_id\nabc\nabc\nABC\n", []string{"abc", "abc", "ABC"}},
+		{"\"USER_ID\"\n\"a,b\"\n\"say \"\"x\"\"\"\n\"say \\\"y\\\"\"\n\"back\\\\slash\"\nback\\slash\n", []string{"a,b", `say "x"`, `say "y"`, `back\slash`, `back\slash`}},
+		{"USER_ID\n\n\n", nil},
+		{"USER_ID", nil},
+		{"USER_ID\n" + strings.Repeat("é", 256), []string{strings.Repeat("é", 256)}},
+	} {
+		for name, r := range map[string]io.Reader{"whole": strings.NewReader(c.file), "bytewise": iotest.OneByteReader(strings.NewReader(c.file))} {
+			got, err := readUserList(r)
+			if err != nil {
+				t.Errorf("%s %q: %v", name, c.file, err)
+			} else if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("%s %q: (-want +got)\n%s", name, c.file, diff)
+			}
+		}
+	}
+}
+
+func TestReadUserListRefusesOtherInputWithoutRepeatingIDs(t *testing.T) {
+	const header = "Data deletion input must have a single USER_ID column."
+	for _, c := range []struct{ name, file, want string }{
+		{"empty object", "", header},
+		{"no header", "CANARY\nb\n", header + " First failure: users.csv line 1."},
+		{"other header", "ITEM_ID\nCANARY\n", header + " First failure: users.csv line 1."},
+		{"two columns", "USER_ID,AGE\nCANARY,7\n", header + " First failure: users.csv line 1."},
+		{"blank first line", "\nUSER_ID\nCANARY\n", header + " First failure: users.csv line 1."},
+		{"two values", "USER_ID\na\n\nCANARY,7\n", header + " First failure: users.csv line 4."},
+		{"long id", "USER_ID\nCANARY" + strings.Repeat("é", 251) + "\n", "Length cannot be more than 256 characters for USER_ID. If no values exceed the character limit, make sure your data follows the formatting guidelines " +
+			"listed in https://docs.aws.amazon.com/personalize/latest/dg/data-prep-formatting.html. First failure: users.csv line 2, column USER_ID."},
+		{"empty quotes", "USER_ID\n\"\"\n", "Input CSV has rows that do not conform to the dataset schema. First failure: users.csv line 2, column USER_ID. The value is empty and the field does not admit null."},
+		{"open quote", "USER_ID\n\"CANARY\n", "Input CSV has rows that do not conform to the dataset schema. First failure: users.csv line 2, column USER_ID. A quoted value is not closed on its line."},
+		{"not UTF-8", "USER_ID\nCANARY\xff\n", "Input CSV has rows that do not conform to the dataset schema. First failure: users.csv line 2, column USER_ID. The text is not valid UTF-8."},
+		{"NUL", "USER_ID\nCANARY\x00\n", "Input CSV has rows that do not conform to the dataset schema. First failure: users.csv line 2, column USER_ID. The text holds a NUL character."},
+		{"long line", "USER_ID\na\n" + strings.Repeat("CANARY", 1<<18), "Input CSV has rows that do not conform to the dataset schema. First failure: users.csv line 3. The line is longer than 1 MiB."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := readUserList(strings.NewReader(c.file))
+			if fault := new(dataset.InputError); !errors.As(err, &fault) {
+				t.Fatalf("%v is not an *InputError", err)
+			}
+			if diff := cmp.Diff(c.want, err.Error()); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+	broken := errors.New("connection reset")
+	_, err := readUserList(io.MultiReader(strings.NewReader("USER_ID\na\n"), iotest.ErrReader(broken)))
+	if fault := new(dataset.InputError); !errors.Is(err, broken) || errors.As(err, &fault) {
+		t.Errorf("read error came back as %v", err)
+	}
+}
+
+func TestReadUserListIDsStayValidAcrossBlocks(t *testing.T) {
+	var file bytes.Buffer
+	file.WriteString("USER_ID\n")
+	want := make([]string, 150_000)
+	for i := range want {
+		want[i] = fmt.Sprintf("user,%d", i)
+		fmt.Fprintf(&file, "\"user,%d\"\n", i)
+	}
+	got, err := readUserList(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Error("ids changed after they were handed out")
+	}
+}
+
+// FuzzReadUserList holds that accepted ids are what an import would store.
+func FuzzReadUserList(f *testing.F) {
+	f.Add("a\n\"b\"\r\n\n\"c \\\"d\"\n é\n")
+	f.Add("a,b\n\"x\n\xff\x00")
+	s := &dataset.Schema{Type: dataset.Users, Fields: []dataset.Field{{Name: "USER_ID"}}}
+	f.Fuzz(func(t *testing.T, body string) {
+		got, err := readUserList(strings.NewReader("USER_ID\n" + body))
+		rows, importErr := readCSV(strings.NewReader("USER_ID\n"+body), s, dataset.CSVOptions{Workers: 1})
+		if (err == nil) != (importErr == nil) {
+			t.Fatalf("%q: list %v, import %v", body, err, importErr)
+		}
+		if err != nil {
+			return
+		}
+		var want []string
+		for _, r := range rows {
+			want = append(want, r.Values[0].Str)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q: list %q, import %q", body, got, want)
+		}
+	})
+}
+
+func FuzzReadUserSet(f *testing.F) {
+	data, _ := dataset.NewUserSet([]string{"a", "b"}).AppendBinary(nil)
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		u, err := dataset.ReadUserSet(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		again, err := u.AppendBinary(nil)
+		if err != nil || len(again) > len(data) {
+			t.Fatalf("%x read as %x: %v", data, again, err)
+		}
+	})
+}

@@ -1,0 +1,264 @@
+// Package wire is the HTTP face of the service: it tells the services that share one port apart, verifies signatures, and puts the answers of
+// package api into the exact forms of AWS JSON 1.1, REST JSON and the query protocol of STS. It is the only package that touches net/http for the
+// API, and it knows no resource and no rule.
+//
+// Which service a request is for, in this order:
+//
+//  1. A request with a SigV4 signature, in the Authorization header or presigned in the query, names its service in the credential scope: s3 goes
+//     to Options.S3, sts to GetCallerIdentity, personalize to the operations. All three of our APIs sign as personalize, so X-Amz-Target, or else
+//     method and path, tell the operation. Any other service is refused.
+//  2. Without a signature, X-Amz-Target or one of the paths of the operations (POST /events, POST /recommendations, ...) means the operations; a form
+//     posted to / means STS; GET or HEAD of /healthz, /readyz and the paths of Options.Extra mean those pages.
+//  3. Whatever is left is S3: anonymous and SigV2 requests for a bucket or an object, which the S3 server admits or refuses by its own rules.
+//     So a bucket named like one of our pages or paths can be reached by signed requests only.
+//
+// Promises: every answer of the operations carries x-amzn-RequestId; an operation runs only after authentication, with a body of at most MaxBody
+// bytes; a fault of the server is logged once and shown to the client as InternalFailure and nothing more; neither log nor answer holds an
+// ARN, a name or a user id of the request beyond what package api words into a message.
+package wire
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/palate-dev/palate/internal/api"
+)
+
+// MaxBody is the largest request body, S3 excepted. PutItems with ten items of 32,000 characters, each escaped, fits.
+const MaxBody = 4 << 20
+
+// Options are the parts that the handler binds together.
+type Options struct {
+	Operations  []api.Operation
+	S3          http.Handler            // nil: requests for S3 are refused
+	Account     string                  // twelve digits, the account of every caller
+	Credentials map[string]string       // access key -> secret; nil accepts any signature and none
+	Log         *slog.Logger            // nil discards
+	Ready       func() bool             // what /readyz says; nil is always ready
+	Extra       map[string]http.Handler // unsigned pages by path, such as /metrics
+}
+
+type handler struct {
+	Options
+	byTarget map[string]api.Operation
+	byRoute  map[string]api.Operation // "POST /events"
+	verifier *verifier                // nil accepts everything
+}
+
+// New returns the handler. Two operations on one route are a fault of the program, so New panics.
+func New(o Options) http.Handler {
+	h := &handler{Options: o, byTarget: map[string]api.Operation{}, byRoute: map[string]api.Operation{}}
+	if h.Log == nil {
+		h.Log = slog.New(slog.DiscardHandler)
+	}
+	for _, op := range o.Operations {
+		table, key := h.byRoute, route(op.Method, op.Path)
+		if op.Target != "" {
+			table, key = h.byTarget, op.Target
+		}
+		if _, twice := table[key]; twice {
+			panic("wire: two operations are bound to " + key)
+		}
+		table[key] = op
+	}
+	if o.Credentials != nil {
+		h.verifier = &verifier{keys: o.Credentials, now: time.Now}
+	}
+	return h
+}
+
+func route(method, path string) string { return method + " " + path }
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	scope, signed := requestScope(r)
+	switch {
+	case signed && scope.service == "s3":
+		h.serveS3(w, r)
+	case signed && scope.service == "sts":
+		h.serveSTS(w, r, scope)
+	case signed:
+		h.serveOperation(w, r, scope)
+	case h.isOperation(r):
+		h.serveOperation(w, r, unsigned)
+	case isSTS(r):
+		h.serveSTS(w, r, unsigned)
+	default:
+		if page := h.page(r); page != nil {
+			page.ServeHTTP(w, r)
+			return
+		}
+		h.serveS3(w, r)
+	}
+}
+
+// isOperation tells by its headers and path whether an unsigned request means one of the operations.
+func (h *handler) isOperation(r *http.Request) bool {
+	_, ok := h.byRoute[route(r.Method, r.URL.Path)]
+	return ok || len(r.Header.Values("X-Amz-Target")) > 0
+}
+
+// page returns the handler of an unsigned page, or nil.
+func (h *handler) page(r *http.Request) http.Handler {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return nil
+	}
+	switch r.URL.Path {
+	case "/healthz":
+		return status(func() bool { return true })
+	case "/readyz":
+		if h.Ready == nil {
+			return status(func() bool { return true })
+		}
+		return status(h.Ready)
+	default:
+		return h.Extra[r.URL.Path]
+	}
+}
+
+// status is a page that says ok, or 503 when fine says no.
+type status func() bool
+
+func (fine status) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if !fine() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		io.WriteString(w, "not ready\n")
+		return
+	}
+	io.WriteString(w, "ok\n")
+}
+
+func (h *handler) serveS3(w http.ResponseWriter, r *http.Request) {
+	if h.S3 == nil {
+		http.Error(w, "S3 is not served here", http.StatusNotFound)
+		return
+	}
+	h.S3.ServeHTTP(w, r)
+}
+
+// serveOperation answers one request to the three APIs and logs it.
+func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope scope) {
+	start := time.Now()
+	x := &exchange{w: w, id: newRequestID(), protocol: protocolOf(r)}
+	op, known := h.operation(r)
+	if known {
+		x.statuses = op.Statuses
+	}
+	defer func() { h.record(r.Context(), op.Name, x, start) }() // after the recovery, which comes first
+	defer h.recoverPanic(op.Name, x)
+
+	body, err := h.admit(w, r, scope)
+	if err == nil && !known {
+		err = api.Errorf(api.UnknownOperation, "The requested operation is not recognized by the service.")
+	}
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	caller := api.Caller{Partition: "aws", Region: scope.region, Account: h.Account, RequestID: x.id}
+	out, callErr := op.Call(api.WithCaller(r.Context(), caller), body)
+	if callErr != nil {
+		x.fail(h.visible(r.Context(), op.Name, x.id, callErr))
+		return
+	}
+	if op.Empty {
+		x.send(http.StatusOK, nil)
+		return
+	}
+	text, marshalErr := api.Marshal(out)
+	if marshalErr != nil {
+		x.fail(h.visible(r.Context(), op.Name, x.id, marshalErr))
+		return
+	}
+	x.send(http.StatusOK, text)
+}
+
+// operation finds what the request asks for: by target if it has one, else by method and path.
+func (h *handler) operation(r *http.Request) (api.Operation, bool) {
+	if target := r.Header.Get("X-Amz-Target"); target != "" {
+		op, ok := h.byTarget[target]
+		return op, ok && r.Method == op.Method && r.URL.Path == op.Path
+	}
+	op, ok := h.byRoute[route(r.Method, r.URL.Path)]
+	return op, ok
+}
+
+// admit reads the body and authenticates the request.
+func (h *handler) admit(w http.ResponseWriter, r *http.Request, s scope) ([]byte, *api.Error) {
+	body, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	if h.verifier != nil {
+		if err := h.verifier.verify(r, body, "personalize"); err != nil {
+			return nil, err
+		}
+	}
+	if s.service != "personalize" {
+		return nil, api.Errorf(api.InvalidSignature, "Credential should be scoped to correct service: 'personalize'.")
+	}
+	if !validRegion(s.region) {
+		return nil, api.Errorf(api.InvalidSignature, "Credential should be scoped to a valid region.")
+	}
+	return body, nil
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, api.Errorf(api.RequestEntityTooLarge, "The request body is larger than %d bytes.", tooLarge.Limit)
+	}
+	if err != nil {
+		return nil, api.Errorf(api.Serialization, "The request body could not be read to its end.")
+	}
+	return body, nil
+}
+
+// visible turns the error of an operation into what the client may see of it. The log gets the rest, once.
+func (h *handler) visible(ctx context.Context, operation, id string, err error) *api.Error {
+	if e := (*api.Error)(nil); errors.As(err, &e) {
+		return e
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return api.Errorf(api.ServiceUnavailable, "The request was interrupted. Try again.") // the client left, or the server is leaving
+	}
+	h.Log.LogAttrs(ctx, slog.LevelError, "operation failed", slog.String("operation", operation), slog.String("request", id), slog.Any("error", err))
+	return internalFailure()
+}
+
+func internalFailure() *api.Error {
+	return api.Errorf(api.InternalFailure, "The request processing has failed because of an internal error.")
+}
+
+// record writes the request log: what was asked, how it ended, how long it took, and nothing that the client sent.
+func (h *handler) record(ctx context.Context, operation string, x *exchange, start time.Time) {
+	level := slog.LevelDebug
+	if x.status >= http.StatusBadRequest {
+		level = slog.LevelInfo
+	}
+	if !h.Log.Enabled(ctx, level) {
+		return
+	}
+	if operation == "" {
+		operation = "unknown"
+	}
+	h.Log.LogAttrs(ctx, level, "request", slog.String("operation", operation), slog.Int("status", x.status), slog.String("code", string(x.code)),
+		slog.Duration("took", time.Since(start)), slog.String("request", x.id))
+}
+
+// newRequestID returns a random UUID.
+func newRequestID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	s := hex.EncodeToString(b[:])
+	return strings.Join([]string{s[:8], s[8:12], s[12:16], s[16:20], s[20:]}, "-")
+}

@@ -143,9 +143,6 @@ func skipRun(tx *meta.Tx, r *meta.Resource, now time.Time) error {
 
 // hasNewData reports whether interactions came in that the solution's newest model does not know.
 func (s *Service) hasNewData(ctx context.Context, solution *meta.Resource) (bool, error) {
-	if s.latest == nil {
-		return true, nil
-	}
 	var known int64
 	var interactions meta.DatasetPrivate
 	err := s.meta.View(ctx, func(tx *meta.Tx) error {
@@ -174,7 +171,7 @@ func (s *Service) hasNewData(ctx context.Context, solution *meta.Resource) (bool
 	if err != nil {
 		return false, err
 	}
-	seq, err := s.latest(ctx, dataset.Table{Group: interactions.Group, ID: interactions.Table, Schema: schema})
+	seq, err := s.engine.Latest(ctx, dataset.Table{Group: interactions.Group, ID: interactions.Table, Schema: schema})
 	return seq > known, err
 }
 

@@ -1,0 +1,153 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/s3response"
+)
+
+// durable is the posix backend with the fsyncs that it lacks. Data is synced before it gets its name (syncStaged); here the name and the last
+// attributes follow, before the client has its answer. Thus a power cut leaves the old object or the new one, and what was answered stays.
+type durable struct {
+	*posix.Posix
+	root string
+}
+
+func (d *durable) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl []byte) error {
+	if err := d.Posix.CreateBucket(ctx, in, acl); err != nil {
+		return err
+	}
+	return d.syncObject(*in.Bucket, "")
+}
+
+func (d *durable) DeleteBucket(ctx context.Context, bucket string) error {
+	if err := d.Posix.DeleteBucket(ctx, bucket); err != nil {
+		return err
+	}
+	return syncPath(d.root)
+}
+
+func (d *durable) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+	out, err := d.Posix.PutObject(ctx, in)
+	if err == nil {
+		err = d.syncObject(*in.Bucket, *in.Key)
+	}
+	return out, err
+}
+
+func (d *durable) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {
+	out, err := d.Posix.CopyObject(ctx, in)
+	if err == nil {
+		err = d.syncObject(*in.Bucket, *in.Key)
+	}
+	return out, err
+}
+
+func (d *durable) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
+	out, version, err := d.Posix.CompleteMultipartUpload(ctx, in)
+	if err == nil {
+		err = d.syncObject(*in.Bucket, *in.Key)
+	}
+	return out, version, err
+}
+
+func (d *durable) DeleteObject(ctx context.Context, in *s3.DeleteObjectInput) (*s3.DeleteObjectOutput, error) {
+	out, err := d.Posix.DeleteObject(ctx, in)
+	if err == nil {
+		err = d.syncRemoval(*in.Bucket, *in.Key)
+	}
+	return out, err
+}
+
+func (d *durable) DeleteObjects(ctx context.Context, in *s3.DeleteObjectsInput) (s3response.DeleteResult, error) {
+	out, err := d.Posix.DeleteObjects(ctx, in)
+	if err != nil {
+		return out, err
+	}
+	for _, o := range in.Delete.Objects {
+		if err := d.syncRemoval(*in.Bucket, *o.Key); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// syncObject makes an object and the directories that lead to it durable. A concurrent writer may have removed it again: then that is what counts.
+func (d *durable) syncObject(bucket, key string) error {
+	path := filepath.Join(d.root, bucket, key)
+	if err := syncPath(path); gone(err) {
+		return d.syncRemoval(bucket, key)
+	} else if err != nil {
+		return err
+	}
+	return syncParents(path, d.root)
+}
+
+func (d *durable) syncRemoval(bucket, key string) error {
+	return syncNearest(filepath.Dir(filepath.Join(d.root, bucket, key)), d.root)
+}
+
+// syncPath fsyncs a file or directory.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	defer f.Close()
+	// Some network and user-space file systems cannot fsync a directory and say so.
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
+// syncParents fsyncs the directories from path's own up to root, because any of them may have been made for it.
+func syncParents(path, root string) error {
+	for path != root && strings.HasPrefix(path, root) {
+		path = filepath.Dir(path)
+		if err := syncPath(path); err != nil && !gone(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncNearest fsyncs dir or, where it has been removed because it became empty, the nearest directory above that is still there.
+func syncNearest(dir, root string) error {
+	for strings.HasPrefix(dir, root) {
+		err := syncPath(dir)
+		if !gone(err) {
+			return err
+		}
+		dir = filepath.Dir(dir)
+	}
+	return nil
+}
+
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
+
+// writeDurably writes a small new file.
+func writeDurably(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncPath(filepath.Dir(path))
+}

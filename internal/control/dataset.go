@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"strings"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
@@ -214,7 +213,11 @@ func unmeasured(tx *meta.Tx, d *meta.Resource, kind dataset.Type) error {
 			return err
 		}
 		for _, m := range private.Metrics {
-			if strings.Contains(strings.ToUpper(m.Expression), "("+string(kind)+".") {
+			parts := metricExpression.FindStringSubmatch(m.Expression)
+			if parts == nil {
+				continue
+			}
+			if summed, ok := dataset.ParseType(parts[1]); ok && summed == kind {
 				return blocked(d, a)
 			}
 		}

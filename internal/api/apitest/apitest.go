@@ -1,11 +1,12 @@
 // Package apitest has one implementation of the three services for tests of what lies around them: the wire, and clients.
 //
-// Fill answers an operation with a value in every member, by reflection on the generated types, so that a test can show that nothing is
-// lost on the way without naming 221 structures. It is not a fake of the service: it keeps no state and knows no rule.
+// Fill gives every member of a structure a value, by reflection, so that a test can show that nothing is lost on the way without naming 221 structures.
+// It is not a fake of the service: it keeps no state and knows no rule.
 package apitest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -39,12 +40,22 @@ func Operations(f Func) []api.Operation {
 }
 
 // Request returns a request of the named operation in which every member has a value that the model allows.
-func Request(operation string) any {
+func Request(operation string) any { return filled(method(operation).In(1)) }
+
+// Response returns a response in which every member has a value.
+func Response(operation string) any { return filled(method(operation).Out(0)) }
+
+func filled(pointer reflect.Type) any {
+	v := reflect.New(pointer.Elem()).Interface()
+	Fill(v)
+	return v
+}
+
+// method is the type of an operation's method.
+func method(operation string) reflect.Type {
 	for _, t := range []reflect.Type{reflect.TypeFor[api.Personalize](), reflect.TypeFor[api.PersonalizeRuntime](), reflect.TypeFor[api.PersonalizeEvents]()} {
 		if m, ok := t.MethodByName(operation); ok {
-			in := reflect.New(m.Type.In(1).Elem())
-			Fill(in.Interface())
-			return in.Interface()
+			return m.Type
 		}
 	}
 	panic("no operation " + operation)
@@ -53,18 +64,23 @@ func Request(operation string) any {
 // FixedTime is the value of every timestamp.
 var FixedTime = api.NewTime(time.UnixMilli(1542392161262))
 
-// Fill puts a value into every member below v, which is a pointer to a structure.
+// Fill puts a value that the model allows into every member below v, which is a pointer to a structure of package api, or of another client with
+// exported fields whose tag json or locationName names the member.
 func Fill(v any) { fill(reflect.ValueOf(v).Elem(), "") }
 
 func fill(v reflect.Value, name string) {
-	if _, ok := v.Interface().(api.Time); ok {
+	switch v.Interface().(type) {
+	case api.Time:
 		v.Set(reflect.ValueOf(FixedTime))
+		return
+	case time.Time:
+		v.Set(reflect.ValueOf(FixedTime.Time))
 		return
 	}
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(text(name))
-	case reflect.Int:
+	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
 	case reflect.Float64:
 		v.SetFloat(0.0625)
@@ -77,18 +93,38 @@ func fill(v reflect.Value, name string) {
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0), name)
 	case reflect.Map:
-		item := reflect.New(v.Type().Elem()).Elem()
-		fill(item, name)
-		v.Set(reflect.MakeMap(v.Type()))
-		v.SetMapIndex(reflect.ValueOf(key(name)), item)
+		fillMap(v, name)
 	case reflect.Struct:
 		for i := range v.NumField() {
-			member, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-			fill(v.Field(i), member)
+			if f := v.Type().Field(i); f.IsExported() {
+				fill(v.Field(i), memberName(f))
+			}
 		}
 	default:
 		panic(fmt.Sprintf("no value for %s", v.Type()))
 	}
+}
+
+func memberName(f reflect.StructField) string {
+	if name := f.Tag.Get("locationName"); name != "" {
+		return name
+	}
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name
+}
+
+// fillMap also knows the clients that take a string of JSON as a map of anything.
+func fillMap(v reflect.Value, name string) {
+	if v.Type().Elem().Kind() == reflect.Interface {
+		if err := json.Unmarshal([]byte(text(name)), v.Addr().Interface()); err != nil {
+			panic(err) // the text is our own
+		}
+		return
+	}
+	item := reflect.New(v.Type().Elem()).Elem()
+	fill(item, name)
+	v.Set(reflect.MakeMap(v.Type()))
+	v.SetMapIndex(reflect.ValueOf(key(name)), item)
 }
 
 // restricted are the values of members whose pattern or enum does not allow their own name.

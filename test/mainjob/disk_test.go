@@ -1,0 +1,133 @@
+package mainjob
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// assertNoBytesOf searches every file below the data directory but the customers' buckets: Parquet decoded, everything as it stands.
+func (h *shop) assertNoBytesOf(ids ...string) {
+	h.t.Helper()
+	err := filepath.WalkDir(h.Data, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			if e != nil && strings.HasPrefix(e.Name(), "buckets") {
+				return fs.SkipDir
+			}
+			return err
+		}
+		found, err := contents(path)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if bytes.Contains(found, []byte(id)) {
+				name, _ := filepath.Rel(h.Data, path)
+				h.t.Errorf("%s still holds an id", name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// contents are the bytes of a file, followed by the text of every value if it is a Parquet file.
+func contents(path string) ([]byte, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil || filepath.Ext(path) != ".parquet" {
+		return raw, err
+	}
+	f, err := parquet.OpenFile(bytes.NewReader(raw), int64(len(raw)))
+	if err != nil {
+		return nil, err
+	}
+	var rows [64]parquet.Row
+	for _, group := range f.RowGroups() {
+		r := group.Rows()
+		for {
+			n, err := r.ReadRows(rows[:])
+			for _, row := range rows[:n] {
+				for _, v := range row {
+					raw = append(append(raw, v.String()...), 0)
+				}
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return raw, nil
+}
+
+// modelBytes hashes every array of the only model on the server; the manifest, which also tells when and from what it was built, is left out.
+func (h *shop) modelBytes() map[string]string {
+	h.t.Helper()
+	dirs := h.modelDirs()
+	if len(dirs) != 1 {
+		h.t.Fatalf("want one model directory, found %d", len(dirs))
+	}
+	return h.hashes(dirs[0])
+}
+
+// modelBytesOfNewest does the same for the model that was written last.
+func (h *shop) modelBytesOfNewest() map[string]string {
+	h.t.Helper()
+	newest := slices.MaxFunc(h.modelDirs(), func(a, b string) int { return h.modified(a).Compare(h.modified(b)) })
+	return h.hashes(newest)
+}
+
+func (h *shop) modelDirs() []string {
+	h.t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(h.Data, "store", "models", "*"))
+	if err != nil || len(dirs) == 0 {
+		h.t.Fatalf("no model directory (%v)", err)
+	}
+	return dirs
+}
+
+func (h *shop) modified(path string) time.Time {
+	h.t.Helper()
+	info, err := os.Stat(filepath.Join(path, "manifest.json"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return info.ModTime()
+}
+
+func (h *shop) hashes(dir string) map[string]string {
+	h.t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	sums := map[string]string{}
+	for _, e := range entries {
+		if e.Name() == "manifest.json" {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		sum := sha256.Sum256(text)
+		sums[e.Name()] = hex.EncodeToString(sum[:])
+	}
+	return sums
+}

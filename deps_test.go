@@ -18,6 +18,7 @@ const policy = `
 	internal/quota      ->
 	internal/api        ->
 	internal/api/apigen ->
+	internal/api/apitest -> internal/api
 	internal/blob       ->
 	internal/meta       ->
 	internal/recipe/vec ->

@@ -102,6 +102,3 @@ func ownedBy(tx *meta.Tx, r *meta.Resource) ([]*meta.Resource, error) {
 	}
 	return nil, nil
 }
-
-// removeFailed keeps a resource in the state that its failed deletion left; the reason tells the operator, and a restart tries again.
-func removeFailed(r *meta.Resource, reason string) { r.Failure = reason }

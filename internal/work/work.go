@@ -43,7 +43,7 @@ type worker struct{ Options }
 func Register(q *job.Queue, o Options) {
 	w := &worker{o}
 	q.Handle(job.Activate, job.Spec{Class: job.Quick, Run: w.activate})
-	q.Handle(job.Remove, job.Spec{Class: job.Quick, Run: w.remove, Failed: removeFailed})
+	q.Handle(job.Remove, job.Spec{Class: job.Quick, Run: w.remove, Endless: true})
 	q.Handle(job.Update, job.Spec{Class: job.Heavy, Run: w.update, Failed: updateFailed})
 	q.Handle(job.Toggle, job.Spec{Class: job.Quick, Run: w.toggle})
 	q.Handle(job.Deploy, job.Spec{Class: job.Quick, Run: w.deploy})

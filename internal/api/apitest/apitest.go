@@ -109,8 +109,10 @@ func memberName(f reflect.StructField) string {
 	if name := f.Tag.Get("locationName"); name != "" {
 		return name
 	}
-	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-	return name
+	if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+		return name
+	}
+	return f.Name
 }
 
 // fillMap also knows the clients that take a string of JSON as a map of anything.

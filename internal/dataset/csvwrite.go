@@ -3,7 +3,6 @@ package dataset
 import (
 	"math"
 	"strconv"
-	"strings"
 )
 
 // AppendCSVHeader appends the header line of an export: the schema's field names in its order.
@@ -42,7 +41,7 @@ func AppendCSVRow(dst []byte, s *Schema, v []Value) []byte {
 }
 
 func appendCSVString(dst []byte, s string) []byte {
-	if !strings.ContainsAny(s, ",\"\\\r\n") {
+	if !needsQuotes(s) {
 		return append(dst, s...)
 	}
 	dst = append(dst, '"')
@@ -61,11 +60,39 @@ func appendCSVString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
+func needsQuotes(s string) bool {
+	for i := range len(s) {
+		switch s[i] {
+		case ',', '"', '\\', '\r', '\n':
+			return true
+		}
+	}
+	return false
+}
+
 // appendDecimal uses an exponent only where digits alone would be unreadable.
 func appendDecimal(dst []byte, x float64) []byte {
+	if n := int64(x * 100); x != 0 && n > -1e15 && n < 1e15 && float64(n)/100 == x {
+		return appendHundredths(dst, n) // nearly every value: at most 15 digits, so no shorter decimal reads back as x
+	}
 	format := byte('f')
 	if abs := math.Abs(x); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 		format = 'e'
 	}
 	return strconv.AppendFloat(dst, x, format, -1, 64)
+}
+
+func appendHundredths(dst []byte, n int64) []byte {
+	if n < 0 {
+		dst = append(dst, '-')
+		n = -n
+	}
+	dst = strconv.AppendInt(dst, n/100, 10)
+	switch tens, ones := byte(n/10%10), byte(n%10); {
+	case ones != 0:
+		dst = append(dst, '.', '0'+tens, '0'+ones)
+	case tens != 0:
+		dst = append(dst, '.', '0'+tens)
+	}
+	return dst
 }

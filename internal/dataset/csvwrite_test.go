@@ -109,3 +109,18 @@ func TestDecimalsReadAsStrconvReadsThem(t *testing.T) {
 		}
 	})
 }
+
+func TestDecimalsAreWrittenWithTheFewestDigits(t *testing.T) {
+	s := mustSchema(t, avro("Users", "USER_ID:string", "X:double"), "")
+	rapid.Check(t, func(t *rapid.T) {
+		x := rapid.OneOf(rapid.Float64(), rapid.Float64Range(-1000, 1000), rapid.Map(rapid.Int64Range(-1e16, 1e16), func(n int64) float64 { return float64(n) / 100 })).Draw(t, "x")
+		got := string(dataset.AppendCSVRow(nil, s, []dataset.Value{str("u"), decimal(x)}))
+		want := "u," + strconv.FormatFloat(x, 'f', -1, 64) + "\n"
+		if abs := math.Abs(x); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+			want = "u," + strconv.FormatFloat(x, 'e', -1, 64) + "\n"
+		}
+		if got != want {
+			t.Fatalf("%v written as %q, want %q", x, got, want)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package dataset
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -57,25 +58,54 @@ func (b *UserSetBuilder) Add(id string) {
 func (b *UserSetBuilder) Set() *UserSet {
 	text, ends := b.text, b.ends
 	*b = UserSetBuilder{}
-	id := func(i uint32) []byte { return text[idStart(ends, int(i)):ends[i]] }
-	order := make([]uint32, len(ends))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	slices.SortFunc(order, func(i, j uint32) int { return bytes.Compare(id(i), id(j)) })
-
 	sorted := make([]byte, 0, len(text))
 	u := &UserSet{ends: make([]uint32, 0, len(ends))}
-	for k, i := range order {
-		if k > 0 && bytes.Equal(id(order[k-1]), id(i)) {
+	var last []byte
+	for _, k := range sortedIDs(text, ends) {
+		id := text[idStart(ends, int(k.at)):ends[k.at]]
+		if len(u.ends) > 0 && bytes.Equal(last, id) {
 			continue
 		}
-		sorted = append(sorted, id(i)...)
+		sorted = append(sorted, id...)
 		u.ends = append(u.ends, uint32(len(sorted)))
+		last = id
 	}
 	u.text = unsafe.String(unsafe.SliceData(sorted), len(sorted))
 	u.index()
 	return u
+}
+
+// idKey stands for an id in a sort: eight of its bytes decide nearly every comparison without touching the text.
+type idKey struct {
+	key uint64
+	at  uint32
+}
+
+// sortedIDs orders ids by their bytes. The keys start after the prefix that all ids share ("user-").
+func sortedIDs(text []byte, ends []uint32) []idKey {
+	id := func(i uint32) []byte { return text[idStart(ends, int(i)):ends[i]] }
+	order := make([]idKey, len(ends))
+	shared := 0
+	for i := range ends {
+		if i == 0 {
+			shared = len(id(0))
+		}
+		for shared > 0 && !bytes.HasPrefix(id(uint32(i)), id(0)[:shared]) {
+			shared--
+		}
+	}
+	for i := range order {
+		var head [8]byte
+		copy(head[:], id(uint32(i))[shared:])
+		order[i] = idKey{binary.BigEndian.Uint64(head[:]), uint32(i)}
+	}
+	slices.SortFunc(order, func(a, b idKey) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
+		}
+		return bytes.Compare(id(a.at), id(b.at))
+	})
+	return order
 }
 
 func idStart(ends []uint32, i int) uint32 {

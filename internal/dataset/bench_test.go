@@ -74,3 +74,75 @@ func BenchmarkReadCSV(b *testing.B) {
 		report(b)
 	})
 }
+
+func BenchmarkReadCSVQuoted(b *testing.B) {
+	const rows = 200_000
+	s := allKinds(b)
+	data := dataset.AppendCSVHeader(nil, s)
+	for i := range rows {
+		data = dataset.AppendCSVRow(data, s, []dataset.Value{str(strconv.Itoa(i)), integer(1999), integer(int64(i)), decimal(19.99), decimal(0.1), integer(1), str("drama|war"), str(`A man, a plan, and "a canal"`)})
+	}
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		sink := func(int) func(int64, []dataset.Value) error {
+			return func(int64, []dataset.Value) error { return nil }
+		}
+		if _, n, err := dataset.ReadCSV(context.Background(), bytes.NewReader(data), s, dataset.CSVOptions{Workers: 1}, sink); err != nil || n != rows {
+			b.Fatal(n, err)
+		}
+	}
+	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
+}
+
+func BenchmarkAppendCSVRow(b *testing.B) {
+	s, err := dataset.ParseSchema(simpleInteractions, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	row := []dataset.Value{str("user-123456"), str("item-4711"), integer(1_400_000_000), str("watch"), decimal(4.5)}
+	var dst []byte
+	for b.Loop() {
+		dst = dataset.AppendCSVRow(dst[:0], s, row)
+	}
+	b.SetBytes(int64(len(dst)))
+}
+
+// BenchmarkReadUserList reads a deletion list of 1 M ids into a set.
+func BenchmarkReadUserList(b *testing.B) {
+	list := []byte("USER_ID\n")
+	for i := range 1_000_000 {
+		list = append(list, "user-"...)
+		list = strconv.AppendInt(list, int64(i*7919%1_000_003), 10)
+		list = append(list, '\n')
+	}
+	b.SetBytes(int64(len(list)))
+	b.ReportAllocs()
+	var set *dataset.UserSet
+	for b.Loop() {
+		builder := dataset.NewUserSetBuilder()
+		if err := dataset.ReadUserList(context.Background(), "", bytes.NewReader(list), builder.Add); err != nil {
+			b.Fatal(err)
+		}
+		set = builder.Set()
+	}
+	if set.Len() != 1_000_000 {
+		b.Fatal(set.Len())
+	}
+}
+
+func BenchmarkUserSetHas(b *testing.B) {
+	builder := dataset.NewUserSetBuilder()
+	probes := make([]string, 1_000_000)
+	for i := range probes {
+		probes[i] = "user-" + strconv.Itoa(i*7919%2_000_003)
+		builder.Add("user-" + strconv.Itoa(i))
+	}
+	set := builder.Set()
+	i := 0
+	for b.Loop() {
+		set.Has(probes[i])
+		if i++; i == len(probes) {
+			i = 0
+		}
+	}
+}

@@ -16,6 +16,12 @@ const (
 	maxText   = 20_000 // textual values: what is longer is cut, not refused
 )
 
+// Limits on the reserved numbers of actions: their value, and after how many days one may be recommended again.
+const (
+	minActionValue, maxActionValue         = 1, 10
+	minRepeatFrequency, maxRepeatFrequency = 0, 30
+)
+
 // InputError is a fault of the customer's input. Its text is a failureReason: it says what is wrong and where, and never repeats a value of the input, which
 // could be a user's id.
 type InputError struct {
@@ -56,6 +62,7 @@ const (
 	countFault
 	nullFault
 	typeFault
+	rangeFault
 	lengthFault
 	openQuoteFault
 	closeQuoteFault
@@ -71,6 +78,8 @@ func (f csvFault) cause(c csvColumn) string {
 		return "The value is empty and the field does not admit null"
 	case typeFault:
 		return "The value is not of type " + c.kind.String()
+	case rangeFault:
+		return fmt.Sprintf("The value is not between %d and %d", c.low, c.high)
 	case openQuoteFault:
 		return "A quoted value is not closed on its line"
 	case closeQuoteFault:
@@ -89,23 +98,31 @@ func (f csvFault) cause(c csvColumn) string {
 
 // csvColumn is a column of a file and the field it fills.
 type csvColumn struct {
-	name     string
-	field    int // -1: ignored
-	kind     Kind
-	nullable bool
-	limit    int  // characters of a string
-	truncate bool // cut at limit instead of refusing
+	name      string
+	field     int // -1: ignored
+	kind      Kind
+	nullable  bool
+	limit     int   // characters of a string
+	truncate  bool  // cut at limit instead of refusing
+	low, high int64 // limits of an integer
 }
 
 // newCSVColumn also serves values from elsewhere: it holds what a value of the field must be.
 func newCSVColumn(s *Schema, field int) csvColumn {
 	f := s.Fields[field]
-	c := csvColumn{name: f.Name, field: field, kind: f.Kind, nullable: f.Nullable, limit: maxString}
+	c := csvColumn{name: f.Name, field: field, kind: f.Kind, nullable: f.Nullable, limit: maxString, low: math.MinInt64, high: math.MaxInt64}
+	if f.Kind == Int {
+		c.low, c.high = math.MinInt32, math.MaxInt32
+	}
 	switch {
 	case s.identifies(f.Name):
 		c.limit = maxID
 	case f.Textual:
 		c.limit, c.truncate = maxText, true
+	case s.Type == Actions && f.Name == "VALUE":
+		c.low, c.high = minActionValue, maxActionValue
+	case s.Type == Actions && f.Name == "REPEAT_FREQUENCY":
+		c.low, c.high = minRepeatFrequency, maxRepeatFrequency
 	}
 	return c
 }
@@ -294,8 +311,11 @@ func (c *csvColumn) parse(cell []byte, v *Value) csvFault {
 		*v = Value{Valid: true, Str: unsafe.String(unsafe.SliceData(cell), len(cell))}
 	case Int, Long:
 		n, ok := parseInteger(cell)
-		if !ok || c.kind == Int && n != int64(int32(n)) {
+		if !ok {
 			return typeFault
+		}
+		if n < c.low || n > c.high {
+			return rangeFault
 		}
 		*v = Value{Valid: true, Int: n}
 	case Float, Double:

@@ -117,7 +117,7 @@ func TestReadCSVFailsTheObjectWithLineColumnAndCause(t *testing.T) {
 		{"exponent for int", "CANARY,1e3,,,,", notConforming + "2, column YEAR. The value is not of type int."},
 		{"space before int", "CANARY, 5,,,,", notConforming + "2, column YEAR. The value is not of type int."},
 		{"sign alone", "CANARY,-,-,,,", notConforming + "2, column YEAR. The value is not of type int."},
-		{"int out of range", "CANARY,2147483648,,,,", notConforming + "2, column YEAR. The value is not of type int."},
+		{"int out of range", "CANARY,2147483648,,,,", notConforming + "2, column YEAR. The value is not between -2147483648 and 2147483647."},
 		{"long out of range", "CANARY,99999999999999999999,,,,", notConforming + "2, column YEAR. The value is not of type int."},
 		{"point alone", "CANARY,1,.,,,", notConforming + "2, column PRICE. The value is not of type float."},
 		{"minus point", "CANARY,1,-.,,,", notConforming + "2, column PRICE. The value is not of type float."},
@@ -160,6 +160,23 @@ func TestReadCSVFailsTheObjectWithLineColumnAndCause(t *testing.T) {
 				t.Error("the error repeats an id")
 			}
 		})
+	}
+}
+
+func TestReadCSVHoldsTheLimitsOfActionValues(t *testing.T) {
+	s := mustSchema(t, avro("Actions", "ACTION_ID:string", "VALUE:long?", "REPEAT_FREQUENCY:long?"), "")
+	for row, want := range map[string]string{
+		"a,1,0":   "",
+		"a,10,30": "",
+		"a,,":     "",
+		"a,0,1":   notConforming + "2, column VALUE. The value is not between 1 and 10.",
+		"a,11,1":  notConforming + "2, column VALUE. The value is not between 1 and 10.",
+		"a,1,31":  notConforming + "2, column REPEAT_FREQUENCY. The value is not between 0 and 30.",
+	} {
+		_, err := readCSV(strings.NewReader("ACTION_ID,VALUE,REPEAT_FREQUENCY\n"+row), s, dataset.CSVOptions{Name: "f.csv"})
+		if got := fmt.Sprint(err); err != nil && got != want || err == nil && want != "" {
+			t.Errorf("%s: %v, want %q", row, err, want)
+		}
 	}
 }
 

@@ -60,7 +60,7 @@ func TestFromPropertiesRefusesWhatDoesNotFit(t *testing.T) {
 		{good, `{"a":{"b":1}}`, notFlat},
 		{good, `{"numRatings":"CANARY"}`, "Field NUM_RATINGS: the value is not of type int."},
 		{good, `{"numRatings":1.5}`, "Field NUM_RATINGS: the value is not of type int."},
-		{good, `{"numRatings":1e10}`, "Field NUM_RATINGS: the value is not of type int."},
+		{good, `{"numRatings":1e10}`, "Field NUM_RATINGS: the value is not between -2147483648 and 2147483647."},
 		{good, `{"numRatings":true}`, "Field NUM_RATINGS: the value is not of type int."},
 		{good, `{"price":"NaN"}`, "Field PRICE: the value is not of type float."},
 		{good, `{"live":1}`, "Field LIVE: the value is not of type boolean."},

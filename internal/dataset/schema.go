@@ -326,9 +326,9 @@ type reservedField struct {
 type fieldShape uint8
 
 const (
-	plain fieldShape = iota
-	categorical
-	textual
+	plainShape fieldShape = iota
+	categoricalShape
+	textualShape
 )
 
 func (r reservedField) check(f Field) error {
@@ -338,11 +338,11 @@ func (r reservedField) check(f Field) error {
 	if !slices.Contains(r.kinds, f.Kind) || f.Nullable && !r.nullable {
 		return schemaErrorf("field %s must have type %s", f.Name, r.typeText())
 	}
-	if f.Categorical != (r.shape == categorical) {
-		return schemaErrorf("field %s must %sbe categorical", f.Name, map[bool]string{true: "", false: "not "}[r.shape == categorical])
+	if f.Categorical != (r.shape == categoricalShape) {
+		return schemaErrorf("field %s must %sbe categorical", f.Name, map[bool]string{true: "", false: "not "}[r.shape == categoricalShape])
 	}
-	if f.Textual != (r.shape == textual) {
-		return schemaErrorf("field %s must %sbe textual", f.Name, map[bool]string{true: "", false: "not "}[r.shape == textual])
+	if f.Textual != (r.shape == textualShape) {
+		return schemaErrorf("field %s must %sbe textual", f.Name, map[bool]string{true: "", false: "not "}[r.shape == textualShape])
 	}
 	return nil
 }
@@ -370,9 +370,9 @@ func reservedFields(t Type, domain string) []reservedField {
 		return reservedField{name: name, kinds: kinds, nullable: true}
 	}
 	category := func(name string) reservedField {
-		return reservedField{name: name, kinds: []Kind{String}, nullable: true, shape: categorical, metadata: true}
+		return reservedField{name: name, kinds: []Kind{String}, nullable: true, shape: categoricalShape, metadata: true}
 	}
-	description := reservedField{name: "PRODUCT_DESCRIPTION", kinds: []Kind{String}, nullable: true, shape: textual, metadata: true}
+	description := reservedField{name: "PRODUCT_DESCRIPTION", kinds: []Kind{String}, nullable: true, shape: textualShape, metadata: true}
 
 	switch t {
 	case Interactions:

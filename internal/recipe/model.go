@@ -1,50 +1,183 @@
 package recipe
 
-import "iter"
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
 
-// Manifest describes a model directory. Hash covers the configuration and every array; Seq and Build stand outside of it.
-type Manifest struct {
-	Format  int                `json:"format"`
-	Recipe  string             `json:"recipe"`
-	Config  Config             `json:"config"`
-	Users   int64              `json:"users"`
-	Items   int64              `json:"items"`
-	Events  int64              `json:"events"`
-	Metrics map[string]float64 `json:"metrics"`
-	Arrays  []Array            `json:"arrays"`
-	Hash    string             `json:"hash"`
-	Seq     int64              `json:"seq"`
-	Build   string             `json:"build"`
-}
-
-// Array is one file of a model directory.
-type Array struct {
-	Name   string `json:"name"`
-	Type   string `json:"type"`
-	Count  int64  `json:"count"`
-	SHA256 string `json:"sha256"`
-}
+	"github.com/palate-dev/palate/internal/dataset"
+)
 
 // Model is an open model directory. Its methods are safe for concurrent use until Close.
-type Model struct{ manifest Manifest }
+type Model struct {
+	*mapping
+	admit admission
 
-// Open maps the model in dir and checks every hash. A torn or altered directory is refused.
-func Open(dir string) (*Model, error) { return nil, errNotBuilt }
+	users stringTable    // ids point into the mapping
+	items []string       // ids do not, so that answers outlive the model
+	shown []uint8        // item -> 1 if it is in the Items dataset
+	ev    dataset.Events // Users is left empty; Item are indices into items
+	count []int64        // item -> number of events
 
-// Close unmaps the model. No method may be running or called afterwards.
-func (m *Model) Close() error { return nil }
+	popular []int32  // popularity: items in order
+	ranker  *ranker  // personalization
+	novel   *novelty // personalization: what can be explored
+}
+
+// Open maps the model in dir and checks every hash. A torn or altered directory is refused with ErrCorrupt.
+func Open(dir string) (*Model, error) {
+	files, err := openMapping(dir)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{mapping: files}
+	if err := m.load(); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+func (m *Model) load() error {
+	entry, ok := Find(m.manifest.Config.Recipe)
+	if !ok {
+		return fmt.Errorf("open model: %w: unknown recipe", ErrCorrupt)
+	}
+	m.admit = newAdmission(&m.manifest.Config, entry)
+	if err := m.loadInput(); err != nil {
+		return err
+	}
+	switch m.manifest.Recipe {
+	case popularityCount:
+		return m.loadPopularity()
+	case personalizationV1, personalizationV2:
+		return m.loadPersonalization()
+	}
+	return fmt.Errorf("open model: %w: unknown trainer", ErrCorrupt)
+}
+
+func (m *Model) loadInput() error {
+	var errs [11]error
+	var items, types stringTable
+	m.users, errs[0] = table(m.mapping, "user")
+	items, errs[1] = table(m.mapping, "item")
+	types, errs[2] = table(m.mapping, "type")
+	m.shown, errs[3] = array[uint8](m.mapping, "item.listed")
+	m.ev.Offsets, errs[4] = array[int64](m.mapping, "event.offsets")
+	m.ev.Item, errs[5] = array[int32](m.mapping, "event.item")
+	m.ev.Type, errs[6] = array[uint16](m.mapping, "event.type")
+	m.ev.Time, errs[7] = array[int64](m.mapping, "event.time")
+	m.ev.Value, errs[8] = array[float32](m.mapping, "event.value")
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	text := string(items.text) // one copy on the heap
+	for i := range items.len() {
+		m.items = append(m.items, text[items.offsets[i]:items.offsets[i+1]])
+	}
+	for i := range types.len() {
+		m.ev.Types = append(m.ev.Types, strings.Clone(types.at(i)))
+	}
+	m.ev.Seq = m.manifest.Seq
+	return nil
+}
+
+func (m *Model) loadPopularity() (err error) {
+	if m.popular, err = array[int32](m.mapping, "popular.item"); err != nil {
+		return err
+	}
+	m.count = make([]int64, len(m.items))
+	for _, i := range m.popular {
+		m.count[i] = 1
+	}
+	return nil
+}
+
+func (m *Model) loadPersonalization() error {
+	var errs [7]error
+	r := &rows{}
+	var prior, decay []float32
+	var first []int64
+	r.offsets, errs[0] = array[int64](m.mapping, "row.offsets")
+	r.item, errs[1] = array[int32](m.mapping, "row.item")
+	r.value, errs[2] = array[float32](m.mapping, "row.value")
+	prior, errs[3] = array[float32](m.mapping, "prior")
+	decay, errs[4] = array[float32](m.mapping, "decay")
+	m.count, errs[5] = array[int64](m.mapping, "item.count")
+	first, errs[6] = array[int64](m.mapping, "item.first")
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	scored := len(m.items)
+	if m.manifest.Recipe == personalizationV2 {
+		scored = candidates
+	}
+	m.ranker = newRanker(r, prior, byPrior(prior, m.count), decay, m.manifest.Settings["repeats"] == 0, scored)
+	_, newest := bounds(m.ev.Time)
+	m.novel = newNovelty(m.count, first, newest)
+	return nil
+}
+
+// Close unmaps the model. No method may be running or called afterwards, except for the use of answers already given.
+func (m *Model) Close() error { return m.close() }
 
 // Manifest is the description the model was opened with.
 func (m *Model) Manifest() *Manifest { return &m.manifest }
 
-// Recommend appends the answer to q to buf[:0].
-func (m *Model) Recommend(q Query, buf []Scored) []Scored { return buf[:0] }
-
-// Warm reports whether the item has interactions in the training data.
-func (m *Model) Warm(item string) bool { return false }
+// Warm reports whether the item has events in the training data.
+func (m *Model) Warm(item string) bool {
+	i, ok := slices.BinarySearch(m.items, item)
+	return ok && m.count[i] > 0
+}
 
 // HoldsUser reports whether the model was trained on events of the user.
-func (m *Model) HoldsUser(id string) bool { return false }
+func (m *Model) HoldsUser(id string) bool {
+	_, ok := m.users.find(id)
+	return ok
+}
 
 // Users yields the ids of all users in the training data, sorted.
-func (m *Model) Users() iter.Seq[string] { return func(func(string) bool) {} }
+func (m *Model) Users() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for u := range m.users.len() {
+			if !yield(strings.Clone(m.users.at(u))) {
+				return
+			}
+		}
+	}
+}
+
+// History is what the user did up to the training, oldest first: the events that were trained on. Their Seq is not known any more.
+func (m *Model) History(user string) []dataset.LiveEvent {
+	u, ok := m.users.find(user)
+	if !ok {
+		return nil
+	}
+	var events []dataset.LiveEvent
+	for at := m.ev.Offsets[u]; at < m.ev.Offsets[u+1]; at++ {
+		events = append(events, dataset.LiveEvent{
+			Time: m.ev.Time[at], Item: m.items[m.ev.Item[at]], Type: m.ev.Types[m.ev.Type[at]], Value: value(m.ev.Value[at]),
+		})
+	}
+	return events
+}
+
+// input is the data the model was trained on, as a copy that outlives the mapping.
+func (m *Model) input() *dataset.Events {
+	ev := m.ev
+	ev.Items = m.items
+	ev.Users = slices.Collect(m.Users())
+	return ev.Filter(func(int) bool { return true }) // drops the items that only the Items dataset has
+}
+
+// listed returns the ids of the Items dataset at the time of the training.
+func (m *Model) listed() []string {
+	var ids []string
+	for i, id := range m.items {
+		if m.shown[i] == 1 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

@@ -66,7 +66,7 @@ func dataErrorf(format string, args ...any) error {
 type Query struct {
 	User  string              // "" or an unknown id is an anonymous visitor
 	Known bool                // whether the history that was trained on may be used; false hides it
-	Live  []dataset.LiveEvent // what the user did since, oldest first; events that were trained on are recognised by their Seq
+	Live  []dataset.LiveEvent // what the user did since the training, oldest first
 	N     int                 // number of results
 
 	Exclude func(item string) bool // items that must not appear; nil excludes nothing

@@ -2,22 +2,97 @@ package recipe
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"math"
 
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/quota"
 )
 
-var errNotBuilt = errors.New("recipe: training is not built yet")
-
-// Train trains cfg's recipe on the events and writes the model into the new directory dir, durably and as a whole. items are the ids of the
-// Items dataset. Progress may be nil.
+// Train trains cfg's recipe on the events and writes the model into dir, durably. items are the ids of the Items dataset. What an interrupted
+// attempt left in dir is destroyed first, so dir must not be a model in use. Progress may be nil.
+//
+// Data that cannot be trained on is a *DataError.
 func Train(ctx context.Context, ev *dataset.Events, items []string, cfg Config, lim quota.Limits, dir string, progress Progress) (*Manifest, error) {
-	return nil, errNotBuilt
+	entry, err := trainable(cfg.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	admit := newAdmission(&cfg, entry)
+	admitted := admit.filter(ev)
+	if err := admit.check(ev, admitted, lim); err != nil {
+		return nil, err
+	}
+	return build(ctx, newInput(&cfg, entry, admit, admitted, items), ev.Seq, dir, progress)
 }
 
-// Retrain writes into the new directory to what Train would have written on the data of the model in from without some users. touched says
-// whether any of them had been in it. The limits of data do not apply: an erasure may leave less than a training may start from.
+// Retrain writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
+// had been in it; if not, nothing is written and m is the manifest of from. The limits of data do not apply: an erasure may leave less than
+// a training may start from, even nothing.
 func Retrain(ctx context.Context, from string, without *dataset.UserSet, to string, progress Progress) (m *Manifest, touched bool, err error) {
-	return nil, false, errNotBuilt
+	old, err := Open(from)
+	if err != nil {
+		return nil, false, err
+	}
+	defer old.Close()
+	ev, touched := old.input().Without(without)
+	if !touched {
+		return old.Manifest(), false, nil
+	}
+	cfg := old.manifest.Config
+	entry, err := trainable(cfg.Recipe)
+	if err != nil {
+		return nil, false, err
+	}
+	admit := newAdmission(&cfg, entry)
+	m, err = build(ctx, newInput(&cfg, entry, admit, ev, old.listed()), old.manifest.Seq, to, progress)
+	return m, true, err
+}
+
+func trainable(name string) (*Entry, error) {
+	entry, ok := Find(name)
+	if !ok || !entry.Trainable {
+		return nil, fmt.Errorf("recipe %q: %w", name, ErrNotTrainable)
+	}
+	return entry, nil
+}
+
+// build trains on the input and writes the model directory.
+func build(ctx context.Context, in *input, seq int64, dir string, progress Progress) (*Manifest, error) {
+	if in.ev.Len() > math.MaxInt32 {
+		return nil, dataErrorf("Dataset has more than %d interactions", math.MaxInt32)
+	}
+	if progress == nil {
+		progress = func(string, int64, int64) {}
+	}
+	m := &Manifest{Format: format, Recipe: in.trainer, Config: *in.cfg, Seq: seq, Build: buildID()}
+	m.Users, m.Items, m.Events = int64(len(in.ev.Users)), int64(len(in.items)), int64(in.ev.Len())
+	m.Settings = map[string]float64{}
+	w, err := createModel(dir)
+	if err != nil {
+		return nil, err
+	}
+	w.input(in)
+	switch in.trainer {
+	case popularityCount:
+		err = in.trainPopularity(ctx, m, w, progress)
+	case personalizationV1, personalizationV2:
+		err = in.trainPersonalization(ctx, m, w, progress)
+	default:
+		err = fmt.Errorf("recipe %q: %w", in.trainer, ErrNotTrainable)
+	}
+	if err != nil {
+		return nil, err
+	}
+	progress("writing", 0, 1)
+	if err := w.commit(m); err != nil {
+		return nil, err
+	}
+	progress("writing", 1, 1)
+	return m, nil
+}
+
+// measured prefixes the phases of the training that is only for evaluation.
+func measured(progress Progress) Progress {
+	return func(phase string, done, total int64) { progress("evaluation: "+phase, done, total) }
 }

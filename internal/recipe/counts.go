@@ -1,0 +1,210 @@
+package recipe
+
+import (
+	"math"
+	"slices"
+)
+
+// Fixed point: weights are int64 in units of 2⁻¹⁶, products of two weights in units of 2⁻³². Sums of integers commute, so counting may run on any
+// number of cores and in any order; and a sum over users minus one user's terms is the sum without that user.
+const (
+	fixed = 16
+	one   = 1 << fixed
+)
+
+// sequences are the users' histories as the counts see them, oldest first.
+type sequences struct {
+	items   int
+	offsets []int64 // len(users)+1
+	item    []int32
+	weight  []int64 // of the event, in units of 2⁻¹⁶
+	user    []int32 // the sequence an event belongs to
+}
+
+func (s *sequences) users() int { return len(s.offsets) - 1 }
+
+// postings lists for each item where it occurs.
+type postings struct {
+	offsets []int64
+	at      []int32
+}
+
+func (p *postings) of(item int) []int32 { return p.at[p.offsets[item]:p.offsets[item+1]] }
+
+// invert lists for each of n items the indices into item at which it stands.
+func invert(item []int32, n int) *postings {
+	p := &postings{offsets: make([]int64, n+1), at: make([]int32, len(item))}
+	for _, i := range item {
+		p.offsets[i+1]++
+	}
+	for i := range n {
+		p.offsets[i+1] += p.offsets[i]
+	}
+	next := slices.Clone(p.offsets[:n])
+	for at, i := range item {
+		p.at[next[i]] = int32(at)
+		next[i]++
+	}
+	return p
+}
+
+// counter is a sparse row of sums that can be cleared in the time it took to fill.
+type counter struct {
+	sum     []int64
+	touched []int32
+}
+
+func newCounter(n int) *counter { return &counter{sum: make([]int64, n)} }
+
+func (c *counter) add(item int32, v int64) {
+	if v == 0 {
+		return
+	}
+	if c.sum[item] == 0 { // terms are positive: a sum never comes back to zero
+		c.touched = append(c.touched, item)
+	}
+	c.sum[item] += v
+}
+
+// each calls do for every counted item, in ascending order, and clears the counter.
+func (c *counter) each(do func(item int32, sum int64)) {
+	slices.Sort(c.touched)
+	for _, i := range c.touched {
+		do(i, c.sum[i])
+		c.sum[i] = 0
+	}
+	c.touched = c.touched[:0]
+}
+
+// window holds the decayed sums over pairs of events that stand close together in a history.
+//
+// With w(k) the weight of the event k steps before a target, h the decayed history in front of a target and e the target itself, it counts the
+// rows of HᵀH and of HᵀE over all positions of all users. Events p and q, d apart, meet in the history of every target within reach of both, so
+// their term of HᵀH is a partial sum of w(s)w(s+d), which is tabulated.
+type window struct {
+	seq   *sequences
+	where *postings
+	decay []int64   // decay[k] = w(k), from k = 1 on
+	meet  [][]int64 // meet[d][m] = sum of w(s)w(s+d) over s = 1..m, in units of 2⁻¹⁶
+}
+
+func newWindow(seq *sequences, where *postings, decay []int64) *window {
+	reach := len(decay) - 1
+	w := &window{seq: seq, where: where, decay: decay, meet: make([][]int64, reach)}
+	for d := range w.meet {
+		w.meet[d] = make([]int64, reach-d+1)
+		sum := int64(0)
+		for m := 1; m <= reach-d; m++ {
+			sum += decay[m] * decay[m+d]
+			w.meet[d][m] = sum >> fixed
+		}
+	}
+	return w
+}
+
+func (w *window) reach() int { return len(w.decay) - 1 }
+
+// geometric is the decay g^(k-1), g in units of 2⁻¹⁶, for k = 1..reach.
+func geometric(g int64, reach int) []int64 {
+	decay := make([]int64, reach+1)
+	v := int64(one)
+	for k := 1; k <= reach; k++ {
+		decay[k] = v
+		v = (v*g + one/2) >> fixed
+	}
+	return decay
+}
+
+// gram counts row i of HᵀH, in units of 2⁻³².
+func (w *window) gram(i int, c *counter) {
+	reach := w.reach()
+	for _, at := range w.where.of(i) {
+		p := int(at)
+		user := w.seq.user[p]
+		first, end := int(w.seq.offsets[user]), int(w.seq.offsets[user+1])
+		for q := max(first, p-reach+1); q < min(end, p+reach); q++ {
+			d, last := p-q, p
+			if d < 0 {
+				d, last = -d, q
+			}
+			if targets := min(end-1-last, reach-d); targets > 0 {
+				c.add(w.seq.item[q], w.meet[d][targets]*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
+			}
+		}
+	}
+}
+
+// into counts column j of HᵀE, in units of 2⁻³²: from where users came to item j.
+func (w *window) into(j int, c *counter) {
+	for _, at := range w.where.of(j) {
+		p := int(at)
+		first := int(w.seq.offsets[w.seq.user[p]])
+		for q := max(first, p-w.reach()); q < p; q++ {
+			c.add(w.seq.item[q], w.decay[p-q]*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
+		}
+	}
+}
+
+// from counts row i of HᵀE, in units of 2⁻³²: where users went from item i.
+func (w *window) from(i int, c *counter) {
+	for _, at := range w.where.of(i) {
+		p := int(at)
+		end := int(w.seq.offsets[w.seq.user[p]+1])
+		for q := p + 1; q < min(end, p+w.reach()+1); q++ {
+			c.add(w.seq.item[q], w.decay[q-p]*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
+		}
+	}
+}
+
+// baskets are the users' sets of items, without order, for plain and damped co-occurrence.
+type baskets struct {
+	seq   sequences // distinct items of a user, ascending; weight is that of the user
+	where *postings
+}
+
+// basketSize caps a user's set at the newest items, because co-occurrence costs the square of it.
+const basketSize = 1000
+
+// newBaskets makes the sets. damp gives a user of n items the weight 1/√n instead of 1, so that those who took everything say less.
+func newBaskets(s *sequences, damp bool) *baskets {
+	b := &baskets{seq: sequences{items: s.items, offsets: make([]int64, 1, len(s.offsets))}}
+	latest := map[int32]bool{}
+	var set []int32
+	for u := range s.users() {
+		set = set[:0]
+		clear(latest)
+		history := s.item[s.offsets[u]:s.offsets[u+1]]
+		for k := len(history) - 1; k >= 0 && len(set) < basketSize; k-- {
+			if i := history[k]; !latest[i] {
+				latest[i] = true
+				set = append(set, i)
+			}
+		}
+		slices.Sort(set)
+		weight := int64(one)
+		if damp && len(set) > 0 {
+			weight = int64(math.Round(one / math.Sqrt(float64(len(set)))))
+		}
+		for _, i := range set {
+			b.seq.item = append(b.seq.item, i)
+			b.seq.weight = append(b.seq.weight, weight)
+			b.seq.user = append(b.seq.user, int32(u))
+		}
+		b.seq.offsets = append(b.seq.offsets, int64(len(b.seq.item)))
+	}
+	b.where = invert(b.seq.item, s.items)
+	return b
+}
+
+// together counts row i of the co-occurrence matrix, in units of 2⁻¹⁶, the diagonal included.
+func (b *baskets) together(i int, c *counter) {
+	for _, at := range b.where.of(i) {
+		u := b.seq.user[at]
+		for p := b.seq.offsets[u]; p < b.seq.offsets[u+1]; p++ {
+			c.add(b.seq.item[p], b.seq.weight[p])
+		}
+	}
+}
+
+// size is the number of users who have item i.
+func (b *baskets) size(i int) int { return len(b.where.of(i)) }

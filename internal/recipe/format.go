@@ -1,0 +1,195 @@
+package recipe
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/palate-dev/palate/internal/blob"
+)
+
+// format is the version of the model directory, see FORMAT.md.
+const format = 1
+
+const manifestName = "manifest.json"
+
+// ErrCorrupt says that a model directory is torn, altered, or not one.
+var ErrCorrupt = errors.New("model directory is damaged")
+
+// ErrNotTrainable says that this build has no trainer for a recipe.
+var ErrNotTrainable = errors.New("this build cannot train it")
+
+// Manifest describes a model directory. Hash covers everything but itself, Seq and Build.
+type Manifest struct {
+	Format   int                `json:"format"`
+	Recipe   string             `json:"recipe"` // the trainer
+	Config   Config             `json:"config"`
+	Users    int64              `json:"users"`
+	Items    int64              `json:"items"`
+	Events   int64              `json:"events"`
+	Settings map[string]float64 `json:"settings"` // what the trainer derived from the data
+	Metrics  map[string]float64 `json:"metrics"`
+	Arrays   []Array            `json:"arrays"`
+	Hash     string             `json:"hash"`
+	Seq      int64              `json:"seq"` // events up to this sequence number were in the data
+	Build    string             `json:"build"`
+}
+
+// Array is one file of a model directory: Count little-endian numbers of a Type.
+type Array struct {
+	Name   string `json:"name"`
+	Type   string `json:"type"`
+	Count  int64  `json:"count"`
+	SHA256 string `json:"sha256"`
+}
+
+// hash is the model's identity: two models with the same hash answer the same.
+func (m *Manifest) hash() (string, error) {
+	bare := *m
+	bare.Hash, bare.Seq, bare.Build = "", 0, ""
+	text, err := json.Marshal(bare)
+	if err != nil {
+		return "", fmt.Errorf("encode model manifest: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// buildID names the program that trained a model, for people.
+func buildID() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version + " " + info.GoVersion
+}
+
+// element is the type of an array's numbers.
+type element interface {
+	uint8 | uint16 | int32 | int64 | float32
+}
+
+// modelWriter writes a model directory: the arrays, and at last the manifest, without which the directory is no model. The first error sticks.
+type modelWriter struct {
+	dir    string
+	arrays []Array
+	err    error
+}
+
+// createModel starts a directory, in place of whatever an interrupted attempt has left there.
+func createModel(dir string) (*modelWriter, error) {
+	if _, err := os.Lstat(dir); err == nil {
+		if err := blob.DestroyAll(dir); err != nil {
+			return nil, fmt.Errorf("destroy unfinished model: %w", err)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("create model: %w", err)
+	}
+	if err := blob.MkdirAll(dir); err != nil {
+		return nil, fmt.Errorf("create model: %w", err)
+	}
+	return &modelWriter{dir: dir}, nil
+}
+
+// put writes one array.
+func put[T element](w *modelWriter, name string, values []T) {
+	if w.err != nil {
+		return
+	}
+	sum := sha256.New()
+	w.err = createFile(filepath.Join(w.dir, name), func(f io.Writer) error { return encode(io.MultiWriter(f, sum), values) })
+	if w.err != nil {
+		return
+	}
+	var zero T
+	w.arrays = append(w.arrays, Array{name, fmt.Sprintf("%T", zero), int64(len(values)), hex.EncodeToString(sum.Sum(nil))})
+}
+
+// encode writes the numbers in little-endian order.
+func encode[T element](w io.Writer, values []T) error {
+	var buf []byte
+	for len(values) > 0 {
+		n := min(len(values), 1<<16)
+		var err error
+		if buf, err = binary.Append(buf[:0], binary.LittleEndian, values[:n]); err != nil {
+			return err
+		}
+		if _, err = w.Write(buf); err != nil {
+			return err
+		}
+		values = values[n:]
+	}
+	return nil
+}
+
+// createFile writes a new file and waits until it is on the disk.
+func createFile(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("create model file: %w", err)
+	}
+	buffered := bufio.NewWriterSize(f, 1<<18)
+	err = write(buffered)
+	err = errors.Join(err, buffered.Flush(), f.Sync(), f.Close())
+	if err != nil {
+		return fmt.Errorf("write model file: %w", err)
+	}
+	return nil
+}
+
+// putStrings writes a list of strings as the array of their bytes and the array of their ends.
+func putStrings(w *modelWriter, name string, list []string) {
+	offsets := make([]int64, 1, len(list)+1)
+	var text []byte
+	for _, s := range list {
+		text = append(text, s...)
+		offsets = append(offsets, int64(len(text)))
+	}
+	put(w, name+".text", text)
+	put(w, name+".offsets", offsets)
+}
+
+// input writes what the model was trained on.
+func (w *modelWriter) input(in *input) {
+	putStrings(w, "user", in.ev.Users)
+	putStrings(w, "item", in.items)
+	putStrings(w, "type", in.ev.Types)
+	put(w, "item.listed", in.listed)
+	put(w, "event.offsets", in.ev.Offsets)
+	put(w, "event.item", in.ev.Item)
+	put(w, "event.type", in.ev.Type)
+	put(w, "event.time", in.ev.Time)
+	put(w, "event.value", in.ev.Value)
+}
+
+// commit completes the manifest and makes the directory a model.
+func (w *modelWriter) commit(m *Manifest) (err error) {
+	if w.err != nil {
+		return w.err
+	}
+	if err := blob.SyncDir(w.dir); err != nil {
+		return fmt.Errorf("sync model directory: %w", err)
+	}
+	m.Arrays = w.arrays
+	if m.Hash, err = m.hash(); err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode model manifest: %w", err)
+	}
+	if err := blob.WriteFile(filepath.Join(w.dir, manifestName), bytes.NewReader(append(text, '\n'))); err != nil {
+		return fmt.Errorf("write model manifest: %w", err)
+	}
+	return nil
+}

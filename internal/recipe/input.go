@@ -1,0 +1,201 @@
+package recipe
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/quota"
+)
+
+// admission decides which events a configuration trains on and how much each counts. Serving asks it the same question about live events.
+// Event types are compared ignoring case, as the use cases demand.
+type admission struct {
+	eventType string
+	threshold *float64
+	weights   []EventWeight
+	heaviest  float64
+}
+
+func newAdmission(cfg *Config, e *Entry) admission {
+	a := admission{eventType: cfg.EventType, threshold: cfg.EventValueThreshold, weights: cfg.EventsConfig}
+	if a.eventType == "" && e.EventType != "" {
+		a.eventType = e.EventType
+	}
+	for _, w := range a.weights {
+		a.heaviest = max(a.heaviest, w.Weight)
+	}
+	return a
+}
+
+// weight is the event's weight in units of 2⁻¹⁶, 0 if it does not count. The heaviest type of an eventsConfig weighs 1, as every event does without one.
+func (a *admission) weight(kind string, value float64) int64 {
+	if len(a.weights) > 0 {
+		for _, w := range a.weights {
+			if strings.EqualFold(w.Type, kind) && reaches(value, w.Threshold) && w.Weight > 0 {
+				return max(1, int64(math.Round(w.Weight/a.heaviest*one)))
+			}
+		}
+		return 0
+	}
+	if !reaches(value, a.threshold) {
+		return 0
+	}
+	if a.eventType != "" && !strings.EqualFold(a.eventType, kind) {
+		return 0
+	}
+	return one
+}
+
+// reaches reports whether an event's value passes a threshold; without a value it does not.
+func reaches(value float64, threshold *float64) bool {
+	return threshold == nil || value >= *threshold
+}
+
+// value is an event's value as the admission rules see it. Float32 values are widened through their shortest decimal, so that a stored 0.7
+// reaches a threshold of 0.7.
+func value(v float32) float64 {
+	f, _ := strconv.ParseFloat(strconv.FormatFloat(float64(v), 'g', -1, 32), 64)
+	return f
+}
+
+// filter returns the admitted events.
+func (a *admission) filter(ev *dataset.Events) *dataset.Events {
+	checked := a.threshold != nil
+	for _, w := range a.weights {
+		checked = checked || w.Threshold != nil
+	}
+	return ev.Filter(func(i int) bool {
+		v := math.NaN()
+		if checked {
+			v = value(ev.Value[i])
+		}
+		return a.weight(ev.Types[ev.Type[i]], v) > 0
+	})
+}
+
+// check refuses data that is too little or too wild to train on. all are the events before filtering.
+func (a *admission) check(all, admitted *dataset.Events, lim quota.Limits) error {
+	named := 0
+	for _, kind := range all.Types {
+		if kind != "" {
+			named++
+		}
+	}
+	if lim.EventTypes > 0 && named > lim.EventTypes {
+		return dataErrorf("Interactions dataset has more than %d unique event types.", lim.EventTypes)
+	}
+	if named == 0 && all.Len() > 0 && (a.eventType != "" || len(a.weights) > 0) {
+		return dataErrorf("All values in the event_type column are either reserved keywords or null")
+	}
+	if fewest := max(1, lim.TrainingInteractions); admitted.Len() < fewest {
+		text := "Dataset has fewer than " + strconv.Itoa(fewest) + " interactions"
+		if a.eventType != "" {
+			text += " after filtering by event type: " + a.eventType
+		}
+		return dataErrorf("%s", text)
+	}
+	active := 0
+	for u := range admitted.Users {
+		if admitted.Offsets[u+1]-admitted.Offsets[u] >= 2 {
+			active++
+		}
+	}
+	if active < lim.TrainingUsers {
+		return dataErrorf("Dataset has fewer than %d users with at least 2 interactions each.", lim.TrainingUsers)
+	}
+	if active*100 < lim.TrainingUsersPercent*len(admitted.Users) {
+		return dataErrorf("Less than %d percent of users have at least 2 interactions.", lim.TrainingUsersPercent)
+	}
+	return nil
+}
+
+// input is what the trainers work on: events with the codes of the model's item table, and the parameters that decide which users count.
+type input struct {
+	cfg      *Config
+	entry    *Entry
+	trainer  string
+	admit    admission
+	ev       *dataset.Events // Item is already an index into items
+	items    []string        // every item of the events and of the Items dataset, sorted
+	listed   []uint8         // 1 for the items of the Items dataset
+	eligible []bool          // users within the percentile limits
+}
+
+// newInput builds the input from admitted events and the ids of the Items dataset, in any order and possibly repeated.
+func newInput(cfg *Config, entry *Entry, admit admission, ev *dataset.Events, listed []string) *input {
+	in := &input{cfg: cfg, entry: entry, trainer: entry.TrainedAs, admit: admit}
+	in.items = slices.Concat(ev.Items, listed)
+	slices.Sort(in.items)
+	in.items = slices.Compact(in.items)
+	in.listed = make([]uint8, len(in.items))
+	for _, id := range listed {
+		at, _ := slices.BinarySearch(in.items, id)
+		in.listed[at] = 1
+	}
+	code := make([]int32, len(ev.Items))
+	at := 0
+	for i, id := range ev.Items {
+		for in.items[at] != id {
+			at++
+		}
+		code[i] = int32(at)
+	}
+	recoded := *ev
+	recoded.Items = in.items
+	recoded.Item = make([]int32, len(ev.Item))
+	for i, item := range ev.Item {
+		recoded.Item[i] = code[item]
+	}
+	in.ev = &recoded
+	in.eligible = in.withinPercentiles()
+	return in
+}
+
+// withinPercentiles marks the users whose history is neither too short nor too long by the configuration's percentiles.
+func (in *input) withinPercentiles() []bool {
+	eligible := make([]bool, len(in.ev.Users))
+	lengths := make([]int64, len(in.ev.Users))
+	for u := range lengths {
+		lengths[u] = in.ev.Offsets[u+1] - in.ev.Offsets[u]
+	}
+	sorted := slices.Clone(lengths)
+	slices.Sort(sorted)
+	least, most := int64(0), int64(math.MaxInt64)
+	if p, ok := in.fraction("min_user_history_length_percentile"); ok && len(sorted) > 0 {
+		least = sorted[percentile(p, len(sorted))]
+	}
+	if p, ok := in.fraction("max_user_history_length_percentile"); ok && len(sorted) > 0 {
+		most = sorted[percentile(p, len(sorted))]
+	}
+	for u, n := range lengths {
+		eligible[u] = least <= n && n <= most
+	}
+	return eligible
+}
+
+// percentile is the index of the p-quantile among n sorted values, by the nearest rank.
+func percentile(p float64, n int) int {
+	return min(n-1, max(0, int(math.Ceil(float64(p*float64(n))))-1))
+}
+
+// param is a hyperparameter as given, else its default; ok is false if the recipe has none of that name.
+func (in *input) param(name string) (text string, ok bool) {
+	if text, ok = in.cfg.Params[name]; ok {
+		return text, true
+	}
+	for _, p := range in.entry.Params {
+		if p.Name == name {
+			return p.Default, true
+		}
+	}
+	return "", false
+}
+
+func (in *input) fraction(name string) (float64, bool) {
+	text, ok := in.param(name)
+	f, err := strconv.ParseFloat(text, 64)
+	return f, ok && err == nil
+}

@@ -1,0 +1,169 @@
+package recipe
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"unsafe"
+)
+
+// mapping is a checked model directory in memory.
+type mapping struct {
+	manifest Manifest
+	data     map[string][]byte // by array name
+	unmap    []func() error
+}
+
+var arrayName = regexp.MustCompile(`^[a-z]+(\.[a-z]+)*$`)
+
+// openMapping maps every array of the directory and compares it with its hash.
+func openMapping(dir string) (_ *mapping, err error) {
+	m := &mapping{data: map[string][]byte{}}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	text, err := os.ReadFile(filepath.Join(dir, manifestName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open model: %w: no manifest", ErrCorrupt)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	if err := json.Unmarshal(text, &m.manifest); err != nil {
+		return nil, fmt.Errorf("open model: %w: manifest: %w", ErrCorrupt, err)
+	}
+	if m.manifest.Format != format {
+		return nil, fmt.Errorf("open model: format %d is not %d, the one of this build", m.manifest.Format, format)
+	}
+	if want, err := m.manifest.hash(); err != nil || want != m.manifest.Hash {
+		return nil, fmt.Errorf("open model: %w: the manifest does not have its hash", ErrCorrupt)
+	}
+	if err := m.checkNames(dir); err != nil {
+		return nil, err
+	}
+	for _, a := range m.manifest.Arrays {
+		if err := m.add(dir, a); err != nil {
+			return nil, fmt.Errorf("open model: array %s: %w", a.Name, err)
+		}
+	}
+	return m, nil
+}
+
+// checkNames holds the files of the directory against the manifest: neither more nor fewer.
+func (m *mapping) checkNames(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("open model: %w", err)
+	}
+	var have []string
+	want := []string{manifestName}
+	for _, e := range entries {
+		have = append(have, e.Name())
+	}
+	for _, a := range m.manifest.Arrays {
+		if !arrayName.MatchString(a.Name) {
+			return fmt.Errorf("open model: %w: bad array name", ErrCorrupt)
+		}
+		want = append(want, a.Name)
+	}
+	slices.Sort(want)
+	if !slices.Equal(have, want) {
+		return fmt.Errorf("open model: %w: its files are not those of the manifest", ErrCorrupt)
+	}
+	return nil
+}
+
+func (m *mapping) add(dir string, a Array) error {
+	data, unmap, err := mapFile(filepath.Join(dir, a.Name))
+	if err != nil {
+		return err
+	}
+	m.unmap = append(m.unmap, unmap)
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != a.SHA256 {
+		return fmt.Errorf("%w: it does not have its hash", ErrCorrupt)
+	}
+	m.data[a.Name] = data
+	return nil
+}
+
+func (m *mapping) close() error {
+	var errs []error
+	for _, unmap := range m.unmap {
+		errs = append(errs, unmap())
+	}
+	m.unmap, m.data = nil, nil
+	return errors.Join(errs...)
+}
+
+// array views a mapped array as numbers. On a big-endian machine it is a converted copy.
+func array[T element](m *mapping, name string) ([]T, error) {
+	i := slices.IndexFunc(m.manifest.Arrays, func(a Array) bool { return a.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("open model: %w: no array %s", ErrCorrupt, name)
+	}
+	a, data := m.manifest.Arrays[i], m.data[name]
+	var zero T
+	size := int64(unsafe.Sizeof(zero))
+	if a.Type != fmt.Sprintf("%T", zero) || a.Count < 0 || a.Count != int64(len(data))/size || int64(len(data))%size != 0 {
+		return nil, fmt.Errorf("open model: %w: array %s has another type or length", ErrCorrupt, name)
+	}
+	if a.Count == 0 {
+		return nil, nil
+	}
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		return unsafe.Slice((*T)(unsafe.Pointer(&data[0])), a.Count), nil // maps start at a page, so it is aligned
+	}
+	values := make([]T, a.Count)
+	_, err := binary.Decode(data, binary.LittleEndian, values)
+	return values, err
+}
+
+// stringTable is a sorted list of strings in two arrays.
+type stringTable struct {
+	text    []byte
+	offsets []int64
+}
+
+func (t *stringTable) len() int { return len(t.offsets) - 1 }
+
+// at is string i; it points into the mapping.
+func (t *stringTable) at(i int) string {
+	b := t.text[t.offsets[i]:t.offsets[i+1]]
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// find returns the index of s.
+func (t *stringTable) find(s string) (int, bool) {
+	low, high := 0, t.len()
+	for low < high {
+		mid := int(uint(low+high) >> 1)
+		if t.at(mid) < s {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, low < t.len() && t.at(low) == s
+}
+
+func table(m *mapping, name string) (t stringTable, err error) {
+	if t.text, err = array[uint8](m, name+".text"); err != nil {
+		return t, err
+	}
+	if t.offsets, err = array[int64](m, name+".offsets"); err != nil {
+		return t, err
+	}
+	if len(t.offsets) == 0 || t.offsets[0] != 0 || t.offsets[t.len()] != int64(len(t.text)) || !slices.IsSorted(t.offsets) {
+		return t, fmt.Errorf("open model: %w: table %s", ErrCorrupt, name)
+	}
+	return t, nil
+}

@@ -1,0 +1,204 @@
+package recipe
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+)
+
+// ranker scores items for a history. It is what a personalization model serves with and what its evaluation measures.
+//
+// The relevance of an item is the decayed sum of the history's rows plus its prior. Only items that a row mentions, "touched" ones, need
+// work; all others follow in the order of the prior, which is known beforehand. So the cost of a request does not grow with the catalogue.
+type ranker struct {
+	rows   *rows
+	prior  []float32 // by item, already weighted
+	order  []int32   // items with events, by descending prior, ties by item
+	scored int       // untouched items beyond so many of order have no score
+	decay  []float32 // weight of the k-th newest event, from k = 0 on
+	demote bool      // items of the history go to the end: nobody comes back to an item
+	floor  float64   // relevance below which odds flatten out
+	odds   float64   // sum of odds over order[:scored] by prior alone
+
+	scratch sync.Pool
+}
+
+const (
+	priorWeight = 0.6 // of the prior's shares beside the rows' regression weights, which are of the kind of probabilities
+	demotion    = 16  // taken from the relevance of demoted items: more than rows can add up to
+)
+
+// newRanker completes a ranker. order is byPrior's.
+func newRanker(r *rows, prior []float32, order []int32, decay []float32, demote bool, scored int) *ranker {
+	k := &ranker{rows: r, prior: prior, order: order, decay: decay, demote: demote, floor: 1.0 / float64(16*max(1, len(prior)))}
+	k.scored = min(scored, len(order))
+	for _, i := range k.order[:k.scored] {
+		k.odds += k.odd(prior[i])
+	}
+	k.scratch.New = func() any { return &scratch{sum: make([]float32, len(prior)), state: make([]uint8, len(prior))} }
+	return k
+}
+
+// byPrior lists the items with events by descending prior, ties by item.
+func byPrior(prior []float32, count []int64) []int32 {
+	var order []int32
+	for i, n := range count {
+		if n > 0 {
+			order = append(order, int32(i))
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(prior[b], prior[a]) })
+	return order
+}
+
+// scratch holds the touched items of one request; it is all zero between requests.
+type scratch struct {
+	sum     []float32
+	state   []uint8
+	touched []int32
+	steps   []step
+	top     []ranked
+}
+
+type ranked struct {
+	item      int32
+	relevance float32
+}
+
+// Bits of scratch.state.
+const (
+	stateTouched = 1 << iota
+	stateSeen
+)
+
+func (s *scratch) touch(item int32) {
+	if s.state[item]&stateTouched == 0 {
+		s.state[item] |= stateTouched
+		s.touched = append(s.touched, item)
+	}
+}
+
+func (k *ranker) acquire() *scratch { return k.scratch.Get().(*scratch) }
+
+func (k *ranker) release(s *scratch) {
+	for _, i := range s.touched {
+		s.sum[i], s.state[i] = 0, 0
+	}
+	s.touched, s.top = s.touched[:0], s.top[:0]
+	k.scratch.Put(s)
+}
+
+// relevance fills s with the touched items of a history, oldest first.
+func (k *ranker) relevance(s *scratch, history []step) {
+	for n, age := len(history), 0; age < min(n, len(k.decay)); age++ {
+		h := history[n-1-age]
+		w := k.decay[age] * float32(float64(h.weight)/one)
+		items, values := k.rows.of(h.item)
+		for j, i := range items {
+			s.touch(i)
+			s.sum[i] += float32(w * values[j])
+		}
+	}
+	if k.demote {
+		for _, h := range history {
+			s.touch(h.item)
+			s.state[h.item] |= stateSeen
+		}
+	}
+	for _, i := range s.touched {
+		s.sum[i] += k.prior[i]
+		if s.state[i]&stateSeen != 0 {
+			s.sum[i] -= demotion
+		}
+	}
+}
+
+// before orders by relevance, ties by item.
+func before(a, b ranked) int {
+	if c := cmp.Compare(b.relevance, a.relevance); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.item, b.item)
+}
+
+// top is the n most relevant of the items with scores that exclude does not take out, best first. The result is valid until s is released.
+func (k *ranker) top(s *scratch, n int, exclude func(item int32) bool) []ranked {
+	s.top = s.top[:0]
+	if n == 0 {
+		return nil
+	}
+	for _, i := range s.touched {
+		s.consider(ranked{i, s.sum[i]}, n, exclude)
+	}
+	for _, i := range k.order[:k.scored] {
+		if s.state[i]&stateTouched != 0 {
+			continue
+		}
+		r := ranked{i, k.prior[i]}
+		if len(s.top) == n && before(r, s.top[0]) >= 0 {
+			break // and no later one either
+		}
+		s.consider(r, n, exclude)
+	}
+	slices.SortFunc(s.top, before)
+	return s.top
+}
+
+// consider keeps the best n in a heap with the worst at the root.
+func (s *scratch) consider(r ranked, n int, exclude func(item int32) bool) {
+	full := len(s.top) == n
+	if full && before(r, s.top[0]) >= 0 {
+		return
+	}
+	if exclude != nil && exclude(r.item) {
+		return
+	}
+	if !full {
+		s.top = append(s.top, r)
+		for i := len(s.top) - 1; i > 0 && before(s.top[i], s.top[(i-1)/2]) > 0; i = (i - 1) / 2 {
+			s.top[i], s.top[(i-1)/2] = s.top[(i-1)/2], s.top[i]
+		}
+		return
+	}
+	s.top[0] = r
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= n {
+			return
+		}
+		if child+1 < n && before(s.top[child+1], s.top[child]) > 0 {
+			child++
+		}
+		if before(s.top[child], s.top[i]) <= 0 {
+			return
+		}
+		s.top[i], s.top[child] = s.top[child], s.top[i]
+		i = child
+	}
+}
+
+// odd turns a relevance into odds: itself where it is well above zero, and ever smaller but positive below. The scores of a response are
+// odds over their sum: the softmax of the logarithms.
+func (k *ranker) odd(relevance float32) float64 {
+	r := float64(relevance)
+	if r >= k.floor {
+		return r
+	}
+	return k.floor / (2 - r/k.floor)
+}
+
+// total is the sum of the odds of all items with scores.
+func (k *ranker) total(s *scratch) float64 {
+	if len(k.order) == 0 {
+		return 1
+	}
+	sum := k.odds
+	last := k.order[k.scored-1]
+	for _, i := range s.touched {
+		sum += k.odd(s.sum[i])
+		if before(ranked{i, k.prior[i]}, ranked{last, k.prior[last]}) <= 0 { // counted in k.odds
+			sum -= k.odd(k.prior[i])
+		}
+	}
+	return sum
+}

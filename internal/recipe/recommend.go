@@ -1,0 +1,99 @@
+package recipe
+
+import (
+	"math"
+	"slices"
+
+	"github.com/palate-dev/palate/internal/dataset"
+)
+
+// candidates is how many of the items that nothing in a history points to get a score from user-personalization-v2, the most popular ones.
+const candidates = 500
+
+// Recommend appends the answer to q to buf[:0]: at most q.N items, best first.
+func (m *Model) Recommend(q Query, buf []Scored) []Scored {
+	buf = buf[:0]
+	if q.N <= 0 {
+		return buf
+	}
+	var exclude func(item int32) bool
+	if q.Exclude != nil {
+		exclude = func(item int32) bool { return q.Exclude(m.items[item]) }
+	}
+	if m.ranker == nil {
+		return m.listPopular(q.N, exclude, buf)
+	}
+	s := m.ranker.acquire()
+	defer m.ranker.release(s)
+	s.steps = m.steps(s.steps[:0], &q)
+	m.ranker.relevance(s, s.steps)
+	list := m.ranker.top(s, q.N, exclude)
+	buf = m.score(s, list, buf)
+	if m.manifest.Recipe == personalizationV2 {
+		buf = m.pad(s, q.N, exclude, buf)
+	}
+	return m.explore(&q, exclude, buf)
+}
+
+// listPopular is the same for everybody.
+func (m *Model) listPopular(n int, exclude func(int32) bool, buf []Scored) []Scored {
+	for _, i := range m.popular {
+		if len(buf) == n {
+			break
+		}
+		if exclude == nil || !exclude(i) {
+			buf = append(buf, Scored{Item: m.items[i]})
+		}
+	}
+	return buf
+}
+
+// steps is the user's history: what was trained on, then what came since. Items that the model does not know are passed over.
+func (m *Model) steps(steps []step, q *Query) []step {
+	if q.Known {
+		if u, ok := m.users.find(q.User); ok {
+			n := int(m.ev.Offsets[u+1] - m.ev.Offsets[u])
+			steps = readHistory(steps, &m.ev, &m.admit, draw(m.manifest.Config.Seed, q.User), u, n)
+		}
+	}
+	for i := range q.Live {
+		if s, ok := m.liveStep(&q.Live[i]); ok {
+			steps = append(steps, s)
+		}
+	}
+	return collapse(steps)
+}
+
+func (m *Model) liveStep(e *dataset.LiveEvent) (step, bool) {
+	weight := m.admit.weight(e.Type, e.Value)
+	i, known := slices.BinarySearch(m.items, e.Item)
+	if weight == 0 || !known || m.count[i] == 0 {
+		return step{}, false
+	}
+	return step{int32(i), weight, e.Time}, true
+}
+
+// score turns relevance into scores: each item's odds over the odds of all items with scores, so that these sum to 1.
+func (m *Model) score(s *scratch, list []ranked, buf []Scored) []Scored {
+	total := m.ranker.total(s)
+	for _, r := range list {
+		share := m.ranker.odd(r.relevance) / total
+		buf = append(buf, Scored{Item: m.items[r.item], Score: round7(share), HasScore: true})
+	}
+	return buf
+}
+
+func round7(v float64) float64 { return math.Round(float64(v*1e7)) / 1e7 }
+
+// pad fills a list that a filter has left short with popular items, which have no score.
+func (m *Model) pad(s *scratch, n int, exclude func(int32) bool, buf []Scored) []Scored {
+	for _, i := range m.ranker.order[m.ranker.scored:] {
+		if len(buf) >= n {
+			break
+		}
+		if s.state[i]&stateTouched == 0 && (exclude == nil || !exclude(i)) {
+			buf = append(buf, Scored{Item: m.items[i], Reason: "Popular item"})
+		}
+	}
+	return buf
+}

@@ -1,0 +1,301 @@
+#include "textflag.h"
+
+// The kernels of vec.go. Each output element lives in one lane of one accumulator and takes one fused multiply-add per step, in the order
+// of the definition; nothing is ever summed across lanes. All bodies end with VZEROUPPER.
+
+// Two accumulators, Zi and Zj, of the tile's row at off: the row's multiplier times the 32 columns in Z16 and Z17.
+#define STEP512(off, Zi, Zj) \
+	VBROADCASTSS off(SI), Z18 \
+	VFMADD231PS Z16, Z18, Zi \
+	VFMADD231PS Z17, Z18, Zj
+
+#define LOAD512(Zi, Zj) \
+	VMOVUPS (R8), Zi \
+	VMOVUPS 64(R8), Zj \
+	ADDQ R9, R8
+
+#define STORE512(Zi, Zj) \
+	VMOVUPS Zi, (DI) \
+	VMOVUPS Zj, 64(DI) \
+	ADDQ R9, DI
+
+// func tile8x32(c *float32, ldc int, l, r *float32, k int)
+TEXT ·tile8x32(SB), NOSPLIT, $0-40
+	MOVQ c+0(FP), DI
+	MOVQ ldc+8(FP), R9
+	MOVQ l+16(FP), SI
+	MOVQ r+24(FP), DX
+	MOVQ k+32(FP), CX
+	MOVQ DI, R8
+	LOAD512(Z0, Z1)
+	LOAD512(Z2, Z3)
+	LOAD512(Z4, Z5)
+	LOAD512(Z6, Z7)
+	LOAD512(Z8, Z9)
+	LOAD512(Z10, Z11)
+	LOAD512(Z12, Z13)
+	LOAD512(Z14, Z15)
+
+loop:
+	VMOVUPS (DX), Z16
+	VMOVUPS 64(DX), Z17
+	STEP512(0, Z0, Z1)
+	STEP512(4, Z2, Z3)
+	STEP512(8, Z4, Z5)
+	STEP512(12, Z6, Z7)
+	STEP512(16, Z8, Z9)
+	STEP512(20, Z10, Z11)
+	STEP512(24, Z12, Z13)
+	STEP512(28, Z14, Z15)
+	ADDQ $32, SI
+	ADDQ $128, DX
+	DECQ CX
+	JNZ loop
+
+	STORE512(Z0, Z1)
+	STORE512(Z2, Z3)
+	STORE512(Z4, Z5)
+	STORE512(Z6, Z7)
+	STORE512(Z8, Z9)
+	STORE512(Z10, Z11)
+	STORE512(Z12, Z13)
+	STORE512(Z14, Z15)
+	VZEROUPPER
+	RET
+
+#define STEP256(off, Yi, Yj) \
+	VBROADCASTSS off(SI), Y14 \
+	VFMADD231PS Y12, Y14, Yi \
+	VFMADD231PS Y13, Y14, Yj
+
+#define LOAD256(Yi, Yj) \
+	VMOVUPS (R8), Yi \
+	VMOVUPS 32(R8), Yj \
+	ADDQ R9, R8
+
+#define STORE256(Yi, Yj) \
+	VMOVUPS Yi, (DI) \
+	VMOVUPS Yj, 32(DI) \
+	ADDQ R9, DI
+
+// func tile4x16(c *float32, ldc int, l, r *float32, k int)
+TEXT ·tile4x16(SB), NOSPLIT, $0-40
+	MOVQ c+0(FP), DI
+	MOVQ ldc+8(FP), R9
+	MOVQ l+16(FP), SI
+	MOVQ r+24(FP), DX
+	MOVQ k+32(FP), CX
+	MOVQ DI, R8
+	LOAD256(Y0, Y1)
+	LOAD256(Y2, Y3)
+	LOAD256(Y4, Y5)
+	LOAD256(Y6, Y7)
+
+loop:
+	VMOVUPS (DX), Y12
+	VMOVUPS 32(DX), Y13
+	STEP256(0, Y0, Y1)
+	STEP256(4, Y2, Y3)
+	STEP256(8, Y4, Y5)
+	STEP256(12, Y6, Y7)
+	ADDQ $32, SI
+	ADDQ $128, DX
+	DECQ CX
+	JNZ loop
+
+	STORE256(Y0, Y1)
+	STORE256(Y2, Y3)
+	STORE256(Y4, Y5)
+	STORE256(Y6, Y7)
+	VZEROUPPER
+	RET
+
+// func axpy512(a float32, x, y *float32, n int)
+TEXT ·axpy512(SB), NOSPLIT, $0-32
+	VBROADCASTSS a+0(FP), Z0
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DI
+	MOVQ n+24(FP), CX
+	SUBQ $32, CX
+	JLT tail
+
+loop:
+	VMOVUPS (DI), Z1
+	VMOVUPS 64(DI), Z2
+	VFMADD231PS (SI), Z0, Z1
+	VFMADD231PS 64(SI), Z0, Z2
+	VMOVUPS Z1, (DI)
+	VMOVUPS Z2, 64(DI)
+	ADDQ $128, SI
+	ADDQ $128, DI
+	SUBQ $32, CX
+	JGE loop
+
+tail:
+	ADDQ $32, CX
+	JZ done
+
+one:
+	VMOVSS (DI), X1
+	VFMADD231SS (SI), X0, X1
+	VMOVSS X1, (DI)
+	ADDQ $4, SI
+	ADDQ $4, DI
+	DECQ CX
+	JNZ one
+
+done:
+	VZEROUPPER
+	RET
+
+// func axpy256(a float32, x, y *float32, n int)
+TEXT ·axpy256(SB), NOSPLIT, $0-32
+	VBROADCASTSS a+0(FP), Y0
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), DI
+	MOVQ n+24(FP), CX
+	SUBQ $16, CX
+	JLT tail
+
+loop:
+	VMOVUPS (DI), Y1
+	VMOVUPS 32(DI), Y2
+	VFMADD231PS (SI), Y0, Y1
+	VFMADD231PS 32(SI), Y0, Y2
+	VMOVUPS Y1, (DI)
+	VMOVUPS Y2, 32(DI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $16, CX
+	JGE loop
+
+tail:
+	ADDQ $16, CX
+	JZ done
+
+one:
+	VMOVSS (DI), X1
+	VFMADD231SS (SI), X0, X1
+	VMOVSS X1, (DI)
+	ADDQ $4, SI
+	ADDQ $4, DI
+	DECQ CX
+	JNZ one
+
+done:
+	VZEROUPPER
+	RET
+
+// func gather512(dst, table *float32, row *int32, val *float32, n int)
+TEXT ·gather512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ table+8(FP), SI
+	MOVQ row+16(FP), R8
+	MOVQ val+24(FP), R9
+	MOVQ n+32(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ $2, CX
+	JLT last
+
+pair:
+	MOVLQSX (R8), AX
+	MOVLQSX 4(R8), BX
+	SHLQ $7, AX
+	SHLQ $7, BX
+	VBROADCASTSS (R9), Z4
+	VBROADCASTSS 4(R9), Z5
+	VFMADD231PS (SI)(AX*1), Z4, Z0
+	VFMADD231PS 64(SI)(AX*1), Z4, Z1
+	VFMADD231PS (SI)(BX*1), Z5, Z2
+	VFMADD231PS 64(SI)(BX*1), Z5, Z3
+	ADDQ $8, R8
+	ADDQ $8, R9
+	SUBQ $2, CX
+	JGE pair
+
+last:
+	ADDQ $2, CX
+	JZ done
+	MOVLQSX (R8), AX
+	SHLQ $7, AX
+	VBROADCASTSS (R9), Z4
+	VFMADD231PS (SI)(AX*1), Z4, Z0
+	VFMADD231PS 64(SI)(AX*1), Z4, Z1
+
+done:
+	VADDPS Z2, Z0, Z0
+	VADDPS Z3, Z1, Z1
+	VADDPS (DI), Z0, Z0
+	VADDPS 64(DI), Z1, Z1
+	VMOVUPS Z0, (DI)
+	VMOVUPS Z1, 64(DI)
+	VZEROUPPER
+	RET
+
+// func gather256(dst, table *float32, row *int32, val *float32, n int)
+TEXT ·gather256(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ table+8(FP), SI
+	MOVQ row+16(FP), R8
+	MOVQ val+24(FP), R9
+	MOVQ n+32(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	SUBQ $2, CX
+	JLT last
+
+pair:
+	MOVLQSX (R8), AX
+	MOVLQSX 4(R8), BX
+	SHLQ $7, AX
+	SHLQ $7, BX
+	VBROADCASTSS (R9), Y8
+	VBROADCASTSS 4(R9), Y9
+	VFMADD231PS (SI)(AX*1), Y8, Y0
+	VFMADD231PS 32(SI)(AX*1), Y8, Y1
+	VFMADD231PS 64(SI)(AX*1), Y8, Y2
+	VFMADD231PS 96(SI)(AX*1), Y8, Y3
+	VFMADD231PS (SI)(BX*1), Y9, Y4
+	VFMADD231PS 32(SI)(BX*1), Y9, Y5
+	VFMADD231PS 64(SI)(BX*1), Y9, Y6
+	VFMADD231PS 96(SI)(BX*1), Y9, Y7
+	ADDQ $8, R8
+	ADDQ $8, R9
+	SUBQ $2, CX
+	JGE pair
+
+last:
+	ADDQ $2, CX
+	JZ done
+	MOVLQSX (R8), AX
+	SHLQ $7, AX
+	VBROADCASTSS (R9), Y8
+	VFMADD231PS (SI)(AX*1), Y8, Y0
+	VFMADD231PS 32(SI)(AX*1), Y8, Y1
+	VFMADD231PS 64(SI)(AX*1), Y8, Y2
+	VFMADD231PS 96(SI)(AX*1), Y8, Y3
+
+done:
+	VADDPS Y4, Y0, Y0
+	VADDPS Y5, Y1, Y1
+	VADDPS Y6, Y2, Y2
+	VADDPS Y7, Y3, Y3
+	VADDPS (DI), Y0, Y0
+	VADDPS 32(DI), Y1, Y1
+	VADDPS 64(DI), Y2, Y2
+	VADDPS 96(DI), Y3, Y3
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	VZEROUPPER
+	RET

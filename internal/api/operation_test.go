@@ -218,6 +218,13 @@ func TestEmptyListsOfResponsesArePresent(t *testing.T) {
 	}
 }
 
+func TestATagKeepsItsEmptyValue(t *testing.T) {
+	text, err := api.Marshal(api.ListTagsForResourceResponse{Tags: []api.Tag{{TagKey: "k"}}})
+	if want := `{"tags":[{"tagKey":"k","tagValue":""}]}`; err != nil || string(text) != want {
+		t.Errorf("%s, %v; want %s", text, err, want)
+	}
+}
+
 func TestMarshalKeepsModelOrderAndEscapesNothing(t *testing.T) {
 	text, err := api.Marshal(api.DescribeFilterResponse{Filter: &api.Filter{FilterExpression: "a < b & c > d", Name: "n", CreationDateTime: apitest.FixedTime}})
 	if want := `{"filter":{"name":"n","creationDateTime":1542392161.262,"filterExpression":"a < b & c > d"}}`; err != nil || string(text) != want {

@@ -1207,7 +1207,7 @@ type StopSolutionVersionCreationRequest struct {
 
 type Tag struct {
 	TagKey   string `json:"tagKey,omitzero"`
-	TagValue string `json:"tagValue,omitzero"`
+	TagValue string `json:"tagValue"`
 }
 
 type TagResourceRequest struct {

@@ -39,6 +39,7 @@ type Options struct {
 	Operations  []api.Operation
 	S3          http.Handler            // nil: requests for S3 are refused
 	Account     string                  // twelve digits, the account of every caller
+	Region      string                  // of callers whose request names none; "" is us-east-1
 	Credentials map[string]string       // access key -> secret; nil accepts any signature and none
 	Log         *slog.Logger            // nil discards
 	Ready       func() bool             // what /readyz says; nil is always ready
@@ -68,6 +69,9 @@ func New(o Options) http.Handler {
 		}
 		table[key] = op
 	}
+	if h.Region == "" {
+		h.Region = "us-east-1"
+	}
 	if o.Credentials != nil {
 		h.verifier = &verifier{keys: o.Credentials, now: time.Now}
 	}
@@ -82,13 +86,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case signed && scope.service == "s3":
 		h.serveS3(w, r)
 	case signed && scope.service == "sts":
-		h.serveSTS(w, r, scope)
+		h.serveSTS(w, r)
 	case signed:
 		h.serveOperation(w, r, scope)
 	case h.isOperation(r):
-		h.serveOperation(w, r, unsigned)
+		h.serveOperation(w, r, h.unsigned())
 	case isSTS(r):
-		h.serveSTS(w, r, unsigned)
+		h.serveSTS(w, r)
 	default:
 		if page := h.page(r); page != nil {
 			page.ServeHTTP(w, r)
@@ -103,6 +107,9 @@ func (h *handler) isOperation(r *http.Request) bool {
 	_, ok := h.byRoute[route(r.Method, r.URL.Path)]
 	return ok || len(r.Header.Values("X-Amz-Target")) > 0
 }
+
+// unsigned is the scope of a request without a signature.
+func (h *handler) unsigned() scope { return scope{region: h.Region, service: "personalize"} }
 
 // page returns the handler of an unsigned page, or nil.
 func (h *handler) page(r *http.Request) http.Handler {

@@ -156,13 +156,13 @@ const users = `{"datasetArn":"arn:aws:personalize:us-east-1:000000000000:dataset
 
 func TestOperationsKnowTheirCaller(t *testing.T) {
 	var got api.Caller
-	h := wire.New(wire.Options{Account: "123456789012", Operations: apitest.Operations(func(ctx context.Context, _ string, _, _ any) error {
+	h := wire.New(wire.Options{Account: "123456789012", Region: "us-west-2", Operations: apitest.Operations(func(ctx context.Context, _ string, _, _ any) error {
 		got = api.CallerFrom(ctx)
 		return nil
 	})})
 	c := call{"POST", "/", "{}", map[string]string{"X-Amz-Target": "AmazonPersonalize.ListSchemas"}}
-	for _, region := range []string{"us-east-1", "eu-central-1"} {
-		if region != "us-east-1" {
+	for _, region := range []string{"us-west-2", "eu-central-1"} { // the first without a signature
+		if region != "us-west-2" {
 			c.header["Authorization"] = scoped(region, "personalize")
 		}
 		w := c.do(h)

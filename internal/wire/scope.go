@@ -12,9 +12,6 @@ type scope struct {
 	key, date, region, service string
 }
 
-// unsigned is the scope of a request without a signature.
-var unsigned = scope{region: "us-east-1", service: "personalize"}
-
 // requestScope returns the scope that the request claims, in its header or presigned in its query, and whether it claims one. A claim proves
 // nothing, but a client that lies about the service only reaches another door that it has to pass.
 func requestScope(r *http.Request) (scope, bool) {

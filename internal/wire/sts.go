@@ -33,7 +33,7 @@ func isSTS(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Path == "/" && kind == "application/x-www-form-urlencoded"
 }
 
-func (h *handler) serveSTS(w http.ResponseWriter, r *http.Request, s scope) {
+func (h *handler) serveSTS(w http.ResponseWriter, r *http.Request) {
 	id := newRequestID()
 	body, err := readBody(w, r)
 	if err == nil && h.verifier != nil {

@@ -1,7 +1,8 @@
 // Calls operations with the published AWS clients for JavaScript and prints what they made of the answers.
 //
 // Standard input: {"endpoint", "region", "accessKey", "secretKey", "header", "calls": [{"service", "operation", "input", "exception"}]}, where input is
-// the client's own form with {"$date": milliseconds} for a Date, and exception, if any, is sent in the named header.
+// the client's own form with {"$date": milliseconds} for a Date, {"$from": [i, member]} for a member of the output of call i, and {"$repeat": [text, n]} for
+// a long text; exception, if any, is sent in the named header.
 // Standard output: one result for each call: {"output"} in the same form, or {"error": {"name", "message", "status", "fault", "typed", "requestId"}},
 // where typed tells whether the client's own class of that name was thrown. What is right is for the caller to say.
 
@@ -12,6 +13,7 @@ import * as s3 from "@aws-sdk/client-s3";
 import * as sts from "@aws-sdk/client-sts";
 import { text } from "node:stream/consumers";
 
+const results = [];
 const plan = JSON.parse(await text(process.stdin));
 const options = {
   endpoint: plan.endpoint,
@@ -33,6 +35,8 @@ function decode(v) {
   if (Array.isArray(v)) return v.map(decode);
   if (v === null || typeof v !== "object") return v;
   if ("$date" in v) return new Date(v.$date);
+  if ("$from" in v) return results[v.$from[0]].output[v.$from[1]];
+  if ("$repeat" in v) return v.$repeat[0].repeat(v.$repeat[1]);
   return Object.fromEntries(Object.entries(v).map(([name, item]) => [name, decode(item)]));
 }
 
@@ -74,6 +78,5 @@ async function run({ service, operation, input, exception }) {
   }
 }
 
-const results = [];
 for (const call of plan.calls) results.push(await run(call));
 process.stdout.write(JSON.stringify(results));

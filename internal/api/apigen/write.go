@@ -11,6 +11,9 @@ import (
 // renamed are the structures of one service whose Go name another service has taken.
 var renamed = map[string]string{"PersonalizeEvents.MetricAttribution": "EventMetricAttribution"}
 
+// kept are the members that are written even if they are empty: a tag may have the empty value.
+var kept = map[string]bool{"Tag.tagValue": true}
+
 // initialisms are written in capitals wherever they are a whole word of a member's name.
 var initialisms = []string{"Arn", "Id", "Kms", "Uri", "Hpo", "Tps"}
 
@@ -45,7 +48,11 @@ func writeStruct(b *strings.Builder, m *model, name string, s *shape, taken map[
 	}
 	fmt.Fprintf(b, "type %s struct {\n", name)
 	for _, x := range s.Members {
-		fmt.Fprintf(b, "%s %s `json:\"%s,omitzero\"`\n", fieldName(x.name), m.fieldType(x.shape), x.name)
+		tag := x.name + ",omitzero"
+		if kept[name+"."+x.name] {
+			tag = x.name
+		}
+		fmt.Fprintf(b, "%s %s `json:%q`\n", fieldName(x.name), m.fieldType(x.shape), tag)
 	}
 	b.WriteString("}\n\n")
 }

@@ -48,7 +48,7 @@ func newHandler(upstream http.RoundTripper, users *accounts, o Options) *handler
 				p.Out.Host = p.In.Host
 				p.Out.Header.Del("Expect") // our own server has asked for the body already
 			},
-			ModifyResponse: func(r *http.Response) error { r.Header.Del("Server"); return nil },
+			ModifyResponse: tidyResponse,
 			ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { proxyFailed(w, r, err, o.Log) },
 			ErrorLog:       slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 			BufferPool:     &buffers{},
@@ -57,6 +57,10 @@ func newHandler(upstream http.RoundTripper, users *accounts, o Options) *handler
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		// boto3 expects this even for an empty body, and without it loses track of the connection: its next request would hang.
+		w.WriteHeader(http.StatusContinue)
+	}
 	if !h.open {
 		if err := checkKey(objectKey(r.URL.Path)); err != nil {
 			writeError(w, r, err)
@@ -87,6 +91,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.proxy.ServeHTTP(w, r)
+}
+
+// tidyResponse removes what versitygw says about itself, and the second copy of the ids that it sends twice.
+func tidyResponse(r *http.Response) error {
+	r.Header.Del("Server")
+	for _, name := range []string{"X-Amz-Request-Id", "X-Amz-Id-2"} {
+		if values := r.Header[name]; len(values) > 1 {
+			r.Header[name] = values[:1]
+		}
+	}
+	return nil
 }
 
 // objectKey is the part of a path-style path behind the bucket.

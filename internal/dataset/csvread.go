@@ -156,6 +156,7 @@ type lineBlocks struct {
 	r     io.Reader
 	line  int64  // number of the next line
 	carry []byte // read, not yet handed out
+	spare []byte // the buffer that the header was read into
 	ended bool   // r has nothing more
 }
 
@@ -173,6 +174,9 @@ func (b *lineBlocks) next(buf []byte) (lineBlock, error) {
 		return lineBlock{}, io.EOF
 	}
 	if cap(buf) < csvBlockSize {
+		buf, b.spare = b.spare, nil
+	}
+	if buf == nil {
 		buf = make([]byte, csvBlockSize)
 	}
 	buf = buf[:csvBlockSize]
@@ -220,6 +224,7 @@ func (b *lineBlocks) header(name string) ([]string, error) {
 	line = bytes.TrimSuffix(line, []byte{'\r'})
 	b.carry = append(slices.Clone(rest), b.carry...)
 	b.line = 2
+	b.spare = block.data[:0]
 
 	var names []string
 	p := newCSVParser(nil, 0)

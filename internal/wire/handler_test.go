@@ -3,12 +3,14 @@ package wire_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -260,4 +262,25 @@ func TestTwoOperationsOnOneRouteAreRefused(t *testing.T) {
 		}
 	}()
 	wire.New(wire.Options{Operations: append(fake(nil), fake(nil)...)})
+}
+
+// FuzzRequest shows that whatever a client sends to the operations, the answer has a request id and a body that is JSON or empty, and is no fault.
+func FuzzRequest(f *testing.F) {
+	f.Add("POST", "/", "AmazonPersonalize.CreateSchema", scoped("us-east-1", "personalize"), `{"name":"n","schema":"{}"}`)
+	f.Add("POST", "/events", "", "", `{"trackingId":"t","sessionId":"s","eventList":[{"eventType":"e","sentAt":1}]}`)
+	f.Add("PUT", "/items", "x", "AWS4-HMAC-SHA256 Credential=", "[")
+	h := wire.New(wire.Options{Operations: fake(nil)})
+	f.Fuzz(func(t *testing.T, method, path, target, authorization, body string) {
+		r := &http.Request{Method: method, URL: &url.URL{Path: path}, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
+		r.Header.Set("X-Amz-Target", target)
+		r.Header.Set("Authorization", authorization)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code >= 500 || w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) || len(w.Header()["x-amzn-RequestId"]) != 1 {
+			if strings.HasPrefix(w.Body.String(), "<") || w.Code == 404 && w.Header()["x-amzn-RequestId"] == nil {
+				return // STS, or no S3 here
+			}
+			t.Errorf("%d %v %q", w.Code, w.Header(), w.Body)
+		}
+	})
 }

@@ -3,7 +3,7 @@
 // Standard input: {"endpoint", "region", "accessKey", "secretKey", "header", "calls": [{"service", "operation", "input", "exception"}]}, where input is
 // the client's own form with {"$date": milliseconds} for a Date, {"$from": [i, member]} for a member of the output of call i, and {"$repeat": [text, n]} for
 // a long text; exception, if any, is sent in the named header.
-// Standard output: one result for each call: {"output"} in the same form, or {"error": {"name", "message", "status", "fault", "typed", "requestId"}},
+// Standard output: one result for each call: {"output"} in the same form, or {"error": {"name", "message", "status", "requestId", "typed"}},
 // where typed tells whether the client's own class of that name was thrown. What is right is for the caller to say.
 
 import * as personalize from "@aws-sdk/client-personalize";
@@ -54,7 +54,6 @@ function failure(module, e) {
     name: e.name,
     message: e.message,
     status: e.$metadata?.httpStatusCode,
-    fault: e.$fault,
     requestId: e.$metadata?.requestId,
     typed: typeof module[e.name] === "function" && e instanceof module[e.name],
   };

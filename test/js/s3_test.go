@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/palate-dev/palate/internal/gateway"
-	"github.com/palate-dev/palate/test/js"
+	"github.com/palate-dev/palate/test/plan"
 	"github.com/palate-dev/palate/test/sdk"
 )
 
@@ -33,7 +33,7 @@ func TestS3SharesThePort(t *testing.T) {
 	}
 	upload := m{"$from": []any{3, "UploadId"}}
 	etag := func(call int) m { return m{"$from": []any{call, "ETag"}} }
-	results := js.Run(t, server.URL, []js.Call{
+	results := run(t, server.URL, []plan.Call{
 		{Service: "personalize", Operation: "ListSchemas"},
 		{Service: "s3", Operation: "CreateBucket", Input: m{"Bucket": "events"}},
 		{Service: "s3", Operation: "PutObject", Input: m{"Bucket": "events", "Key": "small", "Body": "USER_ID\nu1\n"}},

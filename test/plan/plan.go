@@ -1,16 +1,15 @@
-// Package js calls a palate server with the published AWS clients for JavaScript, the only ones here that know all 79 operations. It needs node and
-// the modules of package-lock.json, which `npm ci` puts beside it; without them tests say so and are skipped.
-package js
+// Package plan is what tests of clients in other languages share: the calls that are sent to a small program in that language, the results that it
+// prints, and the conformance suite in terms of the two.
+package plan
 
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"testing"
 
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/api/apitest"
 	"github.com/palate-dev/palate/test/sdk"
 )
 
@@ -33,27 +32,25 @@ type Error struct {
 	Name      string `json:"name"`
 	Message   string `json:"message"`
 	Status    int    `json:"status"`
-	Fault     string `json:"fault"` // "client" or "server"
 	RequestID string `json:"requestId"`
 	Typed     bool   `json:"typed"` // of the client's own class of that name
 }
 
-// Run makes the calls one after the other and returns a result for each.
-func Run(t *testing.T, endpoint string, calls []Call) []Result {
+// Run gives the calls to a program and reads its results, one for each call.
+func Run(t *testing.T, endpoint string, calls []Call, program string, args ...string) []Result {
 	t.Helper()
-	dir := directory(t)
-	plan, err := json.Marshal(map[string]any{
+	text, err := json.Marshal(map[string]any{
 		"endpoint": endpoint, "region": "us-east-1", "accessKey": sdk.AccessKey, "secretKey": sdk.SecretKey, "header": sdk.ErrorHeader, "calls": calls,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", filepath.Join(dir, "conformance.mjs"))
+	cmd := exec.CommandContext(t.Context(), program, args...)
 	var stderr bytes.Buffer
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(plan), &stderr
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(text), &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("run node: %v\n%s", err, stderr.Bytes())
+		t.Fatalf("run %s: %v\n%s", program, err, stderr.Bytes())
 	}
 	var results []Result
 	if err := json.Unmarshal(out, &results); err != nil || len(results) != len(calls) {
@@ -62,16 +59,21 @@ func Run(t *testing.T, endpoint string, calls []Call) []Result {
 	return results
 }
 
-// directory is where this file, conformance.mjs and node_modules are. The test is skipped if the clients cannot run.
-func directory(t *testing.T) string {
-	t.Helper()
-	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("node is not installed: the JavaScript clients are not tested")
+// every is one call of each of the 79 operations with every member set, and the statuses of its exceptions.
+func every() (calls []Call, statuses []map[api.Code]int) {
+	f := apitest.Func(nil)
+	for _, s := range []struct {
+		service    string
+		operations []api.Operation
+	}{
+		{"personalize", api.PersonalizeOperations(f)},
+		{"personalize-runtime", api.PersonalizeRuntimeOperations(f)},
+		{"personalize-events", api.PersonalizeEventsOperations(f)},
+	} {
+		for _, o := range s.operations {
+			calls = append(calls, Call{Service: s.service, Operation: o.Name, Input: apitest.Plain(apitest.Request(o.Name))})
+			statuses = append(statuses, o.Statuses)
+		}
 	}
-	_, file, _, _ := runtime.Caller(0)
-	dir := filepath.Dir(file)
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "@aws-sdk")); err != nil {
-		t.Skip("test/js/node_modules is missing (npm ci --prefix test/js): the JavaScript clients are not tested")
-	}
-	return dir
+	return calls, statuses
 }

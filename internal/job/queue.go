@@ -116,6 +116,9 @@ func (q *Queue) Wake() {
 // Run claims and runs jobs until ctx ends, then waits for the bodies, whose contexts end with it. What they did not finish stays due.
 func (q *Queue) Run(ctx context.Context) error {
 	if err := q.db.Release(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	var bodies sync.WaitGroup

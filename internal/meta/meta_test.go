@@ -250,7 +250,10 @@ func TestFailedUpdateLeavesNothingAndDoesNotMoveVersion(t *testing.T) {
 		defer func() { recover() }()
 		db.Update(t.Context(), func(tx *meta.Tx) error { tx.Insert(filter("f")); panic("broken") })
 	}()
-	update(t, db, func(tx *meta.Tx) error { _, err := tx.Get("arn:filter/f"); return errors.Join(nil, ignore(err, meta.ErrNotFound)) })
+	update(t, db, func(tx *meta.Tx) error {
+		_, err := tx.Get("arn:filter/f")
+		return errors.Join(nil, ignore(err, meta.ErrNotFound))
+	})
 	if got := db.Version(); got != version {
 		t.Errorf("Version went from %d to %d", version, got)
 	}
@@ -283,7 +286,10 @@ func TestStateSurvivesReopeningAndReadOnlyReadsBeside(t *testing.T) {
 		t.Fatal(err)
 	}
 	var key []byte
-	update(t, db, func(tx *meta.Tx) (err error) { key, err = tx.PageKey(); return errors.Join(err, tx.Insert(filter("f"))) })
+	update(t, db, func(tx *meta.Tx) (err error) {
+		key, err = tx.PageKey()
+		return errors.Join(err, tx.Insert(filter("f")))
+	})
 	beside, err := meta.OpenReadOnly(path)
 	if err != nil {
 		t.Fatal(err)

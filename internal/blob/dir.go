@@ -118,31 +118,10 @@ func (d *Dir) Open(ctx context.Context, key string) (io.ReadCloser, Info, error)
 		f.Close()
 		return nil, Info{}, fmt.Errorf("open %s: %w", key, err)
 	}
-	return &fileReader{ctx, f}, fileInfo(key, fi), nil
-}
-
-// fileReader stops when its context ends.
-type fileReader struct {
-	ctx context.Context
-	*os.File
-}
-
-func (r *fileReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.File.Read(p)
-}
-
-func (d *Dir) Create(ctx context.Context, key string, r io.Reader, _ PutOptions) error {
-	if err := checkKey(key); err != nil {
-		return err
-	}
-	at := d.Path(key)
-	if err := MkdirAll(filepath.Dir(at)); err != nil {
-		return err
-	}
-	return WriteFile(at, contextReader{ctx, r})
+	return struct {
+		contextReader
+		io.Closer
+	}{contextReader{ctx, f}, f}, fileInfo(key, fi), nil
 }
 
 // contextReader fails once its context has ended, so that a long copy stops.
@@ -156,6 +135,17 @@ func (c contextReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.r.Read(p)
+}
+
+func (d *Dir) Create(ctx context.Context, key string, r io.Reader, _ PutOptions) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	at := d.Path(key)
+	if err := MkdirAll(filepath.Dir(at)); err != nil {
+		return err
+	}
+	return WriteFile(at, contextReader{ctx, r})
 }
 
 func (d *Dir) Destroy(_ context.Context, key string) error {

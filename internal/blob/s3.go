@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -28,8 +29,9 @@ type S3Config struct {
 
 // attempts is how often a request is sent before its failure counts, with exponential backoff and full jitter between.
 const (
-	attempts   = 5
-	maxBackoff = 5 * time.Second
+	attempts    = 6
+	baseBackoff = 100 * time.Millisecond
+	maxBackoff  = 5 * time.Second
 )
 
 // S3 is one bucket of an S3 service.
@@ -51,6 +53,9 @@ func OpenS3(_ context.Context, c S3Config, bucket string) (*S3, error) {
 		Credentials:  aws.AnonymousCredentials{},
 		HTTPClient:   newHTTPClient(),
 		Retryer:      newRetryer(),
+
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
+		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 	}
 	if c.Endpoint != "" {
 		o.BaseEndpoint = aws.String(c.Endpoint)
@@ -64,9 +69,14 @@ func OpenS3(_ context.Context, c S3Config, bucket string) (*S3, error) {
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
-		o.MaxBackoff = maxBackoff
+		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return backoff(attempt), nil })
 		o.RateLimiter = noRateLimit{} // the default one gives up early when many requests fail at once; attempts is our only limit
 	})
+}
+
+// backoff is the wait after the n-th failure, from 1: a random time up to a limit that doubles, so that many clients do not return at once.
+func backoff(n int) time.Duration {
+	return rand.N(min(baseBackoff<<(n-1), maxBackoff))
 }
 
 type noRateLimit struct{}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -122,10 +121,9 @@ func noEOF(err error) error {
 	return err
 }
 
-// sleep waits before attempt n+1: a random time up to 100 ms doubled with each attempt (full jitter keeps many readers from returning at once).
+// sleep waits after the n-th failure.
 func sleep(ctx context.Context, n int) error {
-	limit := min(100*time.Millisecond<<n, maxBackoff)
-	t := time.NewTimer(rand.N(limit))
+	t := time.NewTimer(backoff(n))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -76,7 +76,7 @@ func (s *S3) createInParts(ctx context.Context, key string, head []byte, r io.Re
 	}
 	encryption, kmsKey := sse(o)
 	upload, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-		Bucket: &s.bucket, Key: &key, ServerSideEncryption: encryption, SSEKMSKeyId: kmsKey,
+		Bucket: &s.bucket, Key: &key, ServerSideEncryption: encryption, SSEKMSKeyId: kmsKey, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 	})
 	if err != nil {
 		return err
@@ -144,13 +144,10 @@ func (s *S3) uploadParts(ctx context.Context, key string, id *string, head []byt
 
 func (s *S3) uploadPart(ctx context.Context, key string, id *string, number int32, body []byte) (types.CompletedPart, error) {
 	out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
-		Bucket: &s.bucket, Key: &key, UploadId: id, PartNumber: &number, Body: bytes.NewReader(body),
+		Bucket: &s.bucket, Key: &key, UploadId: id, PartNumber: &number, Body: bytes.NewReader(body), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 	})
 	if err != nil {
 		return types.CompletedPart{}, err
 	}
-	return types.CompletedPart{
-		PartNumber: &number, ETag: out.ETag, ChecksumCRC32: out.ChecksumCRC32, ChecksumCRC32C: out.ChecksumCRC32C,
-		ChecksumCRC64NVME: out.ChecksumCRC64NVME, ChecksumSHA1: out.ChecksumSHA1, ChecksumSHA256: out.ChecksumSHA256,
-	}, nil
+	return types.CompletedPart{PartNumber: &number, ETag: out.ETag, ChecksumCRC32: out.ChecksumCRC32}, nil
 }

@@ -99,7 +99,9 @@ func TestBadEventStoresNothing(t *testing.T) {
 		"not a number":              with(func(e *api.Event) { e.Properties = `{"pages":"many"}` }),
 		"userId in properties":      with(func(e *api.Event) { e.Properties = `{"pages":1,"USERID":"x"}` }),
 		"timestamp in properties":   with(func(e *api.Event) { e.Properties = `{"pages":1,"timestamp":1}` }),
-		"larger than 10 KB":         with(func(e *api.Event) { e.Impression = strings.Split(strings.Repeat(strings.Repeat("é", 230)+" ", 25), " ")[:25] }),
+		"larger than 10 KB": with(func(e *api.Event) {
+			e.Impression = strings.Split(strings.Repeat(strings.Repeat("é", 230)+" ", 25), " ")[:25]
+		}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := w.PutEvents(w.ctx, &api.PutEventsRequest{TrackingID: trackingID, UserID: "ann", SessionID: "s1", EventList: []api.Event{good, event}})

@@ -2,9 +2,8 @@ package serve
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
-	"strings"
+	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -62,7 +61,7 @@ func (s *Service) deployed(ctx context.Context, in *api.GetRecommendationsReques
 		if err == nil {
 			return t, m, nil
 		}
-		if version == s.catalog.db.Version() {
+		if version == s.catalog.db.Version() || ctx.Err() != nil {
 			return nil, nil, err
 		}
 		// The rows changed since they were read, and the model with them.
@@ -176,7 +175,8 @@ func (s *Service) query(t *target, m *model, user string, n int) recipe.Query {
 	if user != "" {
 		cut, hidden := s.engine.Hidden(t.events, user)
 		q.Known = !hidden
-		q.Live = since(s.engine.Live(t.events, user), max(m.Manifest().Seq, cut))
+		known := max(m.Manifest().Seq, cut)
+		q.Live = slices.DeleteFunc(s.engine.Live(t.events, user), func(e dataset.LiveEvent) bool { return e.Seq <= known })
 	}
 	if t.recipe.Excludes != "" {
 		q.Exclude = t.exclude(m, q)
@@ -188,22 +188,14 @@ func (s *Service) query(t *target, m *model, user string, n int) recipe.Query {
 	return q
 }
 
-// since leaves out the events up to a sequence number.
-func since(events []dataset.LiveEvent, seq int64) []dataset.LiveEvent {
-	for len(events) > 0 && events[0].Seq <= seq {
-		events = events[1:]
-	}
-	return events
-}
-
-// present makes the items of a response. Their ids may point into the model, which can go away before the response is written.
+// present makes the items of a response.
 func (t *target) present(scored []recipe.Scored) []api.PredictedItem {
 	list := make([]api.PredictedItem, len(scored))
 	scores := make([]float64, len(scored))
 	for i, s := range scored {
-		list[i].ItemID = strings.Clone(s.Item)
+		list[i].ItemID = s.Item
 		if s.HasScore && t.scored() {
-			scores[i] = math.Round(s.Score*1e7) / 1e7
+			scores[i] = s.Score
 			list[i].Score = &scores[i]
 		}
 		if s.Reason != "" && t.reasoned() {

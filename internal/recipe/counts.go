@@ -68,10 +68,19 @@ func (c *counter) add(item int32, v int64) {
 
 // each calls do for every counted item, in ascending order, and clears the counter.
 func (c *counter) each(do func(item int32, sum int64)) {
-	slices.Sort(c.touched)
-	for _, i := range c.touched {
-		do(i, c.sum[i])
-		c.sum[i] = 0
+	if len(c.touched) < len(c.sum)/16 {
+		slices.Sort(c.touched)
+		for _, i := range c.touched {
+			do(i, c.sum[i])
+			c.sum[i] = 0
+		}
+	} else { // a scan is cheaper than a sort
+		for i, sum := range c.sum {
+			if sum != 0 {
+				do(int32(i), sum)
+				c.sum[i] = 0
+			}
+		}
 	}
 	c.touched = c.touched[:0]
 }

@@ -70,3 +70,10 @@ func walks(seed uint64, users, items, length int) []testEvent {
 	}
 	return events
 }
+
+// pinned are the hashes of the models of everyTrainer on walks(4, 120, 40, 8).
+var pinned = []string{
+	"6ff55f303980219cfea8bf74501920629e25c1147db953faa36a7f8aa04690db",
+	"a98510dc447a24a96e6a6563adba327e5860397da08fd512376dcd62d8c71c5e",
+	"d6c05dd674549ef9ca9612cf72c061bd084207a1c72712085783637c57e4b1c0",
+}

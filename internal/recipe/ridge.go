@@ -50,11 +50,20 @@ type solver struct {
 	inverse *vec.Symmetric
 
 	counters []*counter // one per worker
+	entries  int64      // of the columns of a batch, at most; it bounds memory and changes nothing else
 }
 
 // solve returns the rows of B plus the long-term part.
 func solve(ctx context.Context, c *corpus, reach int, lambda float64, progress Progress) (*rows, error) {
-	s := &solver{seq: &c.sequences, where: invert(c.item, c.items), damped: newBaskets(&c.sequences, true), lambda: lambda}
+	s := newSolver(c, reach, lambda)
+	if err := s.invertGram(ctx, progress); err != nil {
+		return nil, err
+	}
+	return s.rows(ctx, progress)
+}
+
+func newSolver(c *corpus, reach int, lambda float64) *solver {
+	s := &solver{seq: &c.sequences, where: invert(c.item, c.items), damped: newBaskets(&c.sequences, true), lambda: lambda, entries: batchEntries}
 	if c.ordered {
 		s.window = newWindow(s.seq, s.where, geometric(decayRate, reach))
 	} else {
@@ -66,10 +75,7 @@ func solve(ctx context.Context, c *corpus, reach int, lambda float64, progress P
 	}
 	s.counters = make([]*counter, c.items)
 	s.chooseCore()
-	if err := s.invertGram(ctx, progress); err != nil {
-		return nil, err
-	}
-	return s.rows(ctx, progress)
+	return s
 }
 
 // chooseCore takes the items with the most events, ties by id.
@@ -222,13 +228,15 @@ func (s *solver) rows(ctx context.Context, progress Progress) (*rows, error) {
 		if err != nil {
 			return nil, err
 		}
-		tables := make([][]float32, len(s.core))
+		panels := make([]panel, len(s.core)) // one per worker
 		err = vec.Parallel(ctx, s.inverse.Stride/vec.TileCols, func(block, worker int) {
-			if tables[worker] == nil {
-				tables[worker] = make([]float32, s.inverse.Stride*vec.TileCols)
+			p := &panels[worker]
+			if p.table == nil {
+				*p = panel{table: make([]float32, s.inverse.Stride*vec.TileCols), cursor: make([]int, len(columns))}
 			}
-			s.inverse.Columns(tables[worker], block*vec.TileCols)
-			s.score(block*vec.TileCols, tables[worker], columns, best)
+			p.first = block * vec.TileCols
+			s.inverse.Columns(p.table, p.first)
+			s.score(p, columns, best)
 		})
 		if err != nil {
 			return nil, err
@@ -252,7 +260,7 @@ func (s *solver) batch(from int) int {
 	entries, to := int64(0), from
 	for to < s.seq.items && to-from < batchTargets {
 		entries += s.bound(to)
-		if entries > batchEntries && to > from {
+		if entries > s.entries && to > from {
 			break
 		}
 		to++
@@ -270,36 +278,48 @@ func (s *solver) bound(item int) int64 {
 	return min(n, 2*int64(len(s.core)))
 }
 
-// score offers every target to the sources whose columns of the inverse are in table, from rank first on.
-func (s *solver) score(first int, table []float32, columns []column, best []selection) {
-	last := min(first+vec.TileCols, len(s.core))
+// panel is a worker's view of TileCols columns of the inverse, those of the sources from rank first on. A worker's panels come in ascending order, so
+// a cursor for each target remembers how far its long-term part has been used.
+type panel struct {
+	first  int
+	table  []float32
+	cursor []int
+}
+
+// score offers every target to the sources of a panel.
+func (s *solver) score(p *panel, columns []column, best []selection) {
+	last := min(p.first+vec.TileCols, len(s.core))
 	var out [vec.TileCols]float32
 	for t := range columns {
 		col := &columns[t]
 		clear(out[:])
 		if own := s.rank[col.item]; s.window == nil && own >= 0 {
-			s.ease(out[:], table, first, int(own))
+			s.ease(out[:], p, int(own))
 		} else {
-			vec.Gather(out[:], table, col.rank, col.value)
+			vec.Gather(out[:], p.table, col.rank, col.value)
 		}
-		at, _ := slices.BinarySearch(col.longRank, int32(first))
+		at := p.cursor[t]
+		for at < len(col.longRank) && int(col.longRank[at]) < p.first {
+			at++
+		}
 		for ; at < len(col.longRank) && int(col.longRank[at]) < last; at++ {
-			out[int(col.longRank[at])-first] += col.longValue[at]
+			out[int(col.longRank[at])-p.first] += col.longValue[at]
 		}
-		for r := first; r < last; r++ {
-			best[s.core[r]].offer(col.item, out[r-first])
+		p.cursor[t] = at
+		for r := p.first; r < last; r++ {
+			best[s.core[r]].offer(col.item, out[r-p.first])
 		}
 	}
 }
 
-// ease is the column of I - P diag(P)⁻¹ of the target with rank own, at the sources of a table of P.
-func (s *solver) ease(out, table []float32, first, own int) {
+// ease is the column of I - P diag(P)⁻¹ of the target with rank own, at the sources of a panel of P.
+func (s *solver) ease(out []float32, p *panel, own int) {
 	diagonal := s.inverse.Row(own)[own]
-	for j, v := range table[own*vec.TileCols:][:vec.TileCols] {
+	for j, v := range p.table[own*vec.TileCols:][:vec.TileCols] {
 		out[j] = -v / diagonal
 	}
-	if own >= first && own < first+vec.TileCols {
-		out[own-first] = 0
+	if own >= p.first && own < p.first+vec.TileCols {
+		out[own-p.first] = 0
 	}
 }
 
@@ -313,20 +333,31 @@ func (s *solver) tail(item int32, c *counter, best *selection) {
 			own = float64(float64(sum)*unit) + own
 		}
 	})
-	value := map[int32]float32{}
+	var short, long []entry
 	s.from(int(item), c)
 	c.each(func(i int32, sum int64) {
 		if i != item || s.window != nil {
-			value[i] = float32(float64(sum) * unit / own)
+			short = append(short, entry{i, float32(float64(sum) * unit / own)})
 		}
 	})
 	s.damped.together(int(item), c)
 	c.each(func(i int32, sum int64) {
 		if i != item {
-			value[i] += s.cosine(item, i, sum)
+			long = append(long, entry{i, s.cosine(item, i, sum)})
 		}
 	})
-	for i, v := range value { // in any order: a selection does not depend on it
-		best.offer(i, v)
+	for _, e := range short {
+		for len(long) > 0 && long[0].item < e.item {
+			best.offer(long[0].item, long[0].value)
+			long = long[1:]
+		}
+		if len(long) > 0 && long[0].item == e.item {
+			e.value += long[0].value
+			long = long[1:]
+		}
+		best.offer(e.item, e.value)
+	}
+	for _, e := range long {
+		best.offer(e.item, e.value)
 	}
 }

@@ -127,9 +127,9 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	return s, nil
 }
 
-// schedule starts the automatic trainings that are due, once a minute.
+// schedule starts the automatic trainings that are due, and moves campaigns that follow the latest version.
 func schedule(ctx context.Context, ctl *control.Service, c config) error {
-	tick := time.NewTicker(time.Minute)
+	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
 	for {
 		select {

@@ -4,13 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/palate-dev/palate/internal/blob"
 )
 
 var (
 	ErrBusy    = errors.New("the event queue of the dataset group is full") // Put: try again later
 	ErrNoTable = errors.New("no such table")
+	errClosed  = errors.New("the dataset engine is closed")
 )
 
 // Table names one dataset. Group and ID are opaque random names of [a-z0-9-], never derived from what a customer chose: they become file names.
@@ -21,81 +32,449 @@ type Table struct {
 }
 
 // Engine stores the tables of all dataset groups below one directory. It is safe for concurrent use.
-type Engine struct{}
+//
+//	groups/G/log/                    segments of the event log
+//	groups/G/tables/T/data/          Parquet files
+//	groups/G/tables/T/metadata/      Iceberg metadata and manifests
+//	groups/G/staging/                files of imports and rewrites that have not committed; destroyed at Open
+//	groups/G/erasing/J/              the pinned user list of a running erasure, and the sessions it found
+//
+// What it promises: Put and Import are durable when they return, and all or nothing. Readers see a table before or after a change, never half of one.
+// What an erasure removed stands in no file and in no log when Sweep has returned. A failed fsync ends the process: nothing later could be trusted.
+type Engine struct {
+	dir     string
+	log     *slog.Logger
+	catalog *catalog
+	fatal   func(error)
+	limits  limits
+	ctx     context.Context // of background work
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+	folds   chan *group // groups whose log has grown enough
 
-// Object is one source of an import.
-type Object interface {
-	Name() string
-	Size() int64
-	Open(ctx context.Context) (io.ReadCloser, error)
-}
-
-// Import is one bulk import.
-type Import struct {
-	Job         string // unique id: a job that has already committed returns its count again
-	Incremental bool   // append; otherwise replace all bulk rows
-	Objects     []Object
-	MinRows     int64
-	Progress    func(rows, bytes, totalBytes int64)
-}
-
-// Ingestion selects rows for an export.
-type Ingestion uint8
-
-const (
-	ExportBulk Ingestion = iota
-	ExportPut
-	ExportAll
-)
-
-// LiveEvent is one streamed interaction.
-type LiveEvent struct {
-	Seq, Time  int64
-	Item, Type string
-	Value      float64 // NaN = none
+	mu     sync.Mutex
+	groups map[string]*group
 }
 
-var errNotBuilt = errors.New("dataset: not built yet")
+// limits are the sizes at which the engine does background work; tests make them small.
+type limits struct {
+	foldBytes  int64         // a log segment of this size is closed and folded
+	foldAge    time.Duration // and one of this age
+	logBytes   int64         // Put answers ErrBusy while more than this waits to be folded
+	spillBytes int64         // an import keeps this much in memory before it spills
+	runBytes   int           // rows sorted at once
+	mergeFiles int           // a bucket with this many files of like size is compacted
+	sweepWait  time.Duration // how long Sweep waits for readers
+}
 
-// Open opens the store in dir and recovers it.
-func Open(dir string, catalog *sql.DB, log *slog.Logger) (*Engine, error) { return nil, errNotBuilt }
+func defaultLimits() limits {
+	return limits{
+		foldBytes: 16 << 20, foldAge: 10 * time.Minute, logBytes: 256 << 20, spillBytes: 64 << 20, runBytes: 48 << 20, mergeFiles: 8,
+		sweepWait: 15 * time.Minute,
+	}
+}
 
-func (e *Engine) Close() error                                      { return errNotBuilt }
-func (e *Engine) CreateTable(ctx context.Context, t Table) error    { return errNotBuilt }
-func (e *Engine) AlterTable(ctx context.Context, t Table) error     { return errNotBuilt }
-func (e *Engine) DropTable(ctx context.Context, t Table) error      { return errNotBuilt }
-func (e *Engine) DropGroup(ctx context.Context, group string) error { return errNotBuilt }
-func (e *Engine) Import(ctx context.Context, t Table, imp Import) (rows int64, err error) {
-	return 0, errNotBuilt
+// Open opens the store in dir: it recovers the logs and destroys what unfinished work has left. catalog must be durable when a statement returns.
+func Open(dir string, catalog *sql.DB, log *slog.Logger) (*Engine, error) {
+	return open(dir, catalog, log, defaultLimits())
 }
-func (e *Engine) HasBulk(ctx context.Context, t Table) (bool, error) { return false, errNotBuilt }
-func (e *Engine) Put(ctx context.Context, t Table, rows []Row) error { return errNotBuilt }
-func (e *Engine) Export(ctx context.Context, t Table, mode Ingestion, progress func(rows int64), write func(part int, r io.Reader) error) (rows int64, err error) {
-	return 0, errNotBuilt
+
+func open(dir string, db *sql.DB, log *slog.Logger, lim limits) (*Engine, error) {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open dataset store: %w", err)
+	}
+	e := &Engine{dir: root, log: log, limits: lim, groups: make(map[string]*group), folds: make(chan *group, 64)}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	e.fatal = func(err error) {
+		log.Error("storage failed; the process ends because nothing later could be trusted", "error", err)
+		os.Exit(70)
+	}
+	if err := blob.MkdirAll(filepath.Join(root, "groups")); err != nil {
+		return nil, fmt.Errorf("open dataset store: %w", err)
+	}
+	e.catalog, err = openCatalog(db, storeIO{root: root, fatal: func(err error) { e.fatal(err) }})
+	if err != nil {
+		return nil, fmt.Errorf("open dataset store: %w", err)
+	}
+	if err := e.recover(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open dataset store: %w", err), e.Close())
+	}
+	e.work.Go(e.foldLoop)
+	return e, nil
 }
-func (e *Engine) Rows(ctx context.Context, t Table, yield func(Row) error) error { return errNotBuilt }
-func (e *Engine) Effective(ctx context.Context, t Table, yield func(Row) error) error {
-	return errNotBuilt
+
+// recover opens every group: those that have a directory, and those that the catalog knows.
+func (e *Engine) recover() error {
+	ids, err := e.catalog.tables(e.ctx)
+	if err != nil {
+		return err
+	}
+	tables := make(map[string][]string)
+	for _, id := range ids {
+		tables[id[0]] = append(tables[id[0]], id[1])
+	}
+	entries, err := os.ReadDir(filepath.Join(e.dir, "groups"))
+	if err != nil {
+		return err
+	}
+	for _, d := range entries {
+		if _, ok := tables[d.Name()]; !ok {
+			tables[d.Name()] = nil
+		}
+	}
+	for id, names := range tables {
+		g, err := e.openGroup(id, names)
+		if err != nil {
+			return fmt.Errorf("group %s: %w", id, err)
+		}
+		e.groups[id] = g
+	}
+	return nil
 }
-func (e *Engine) Events(ctx context.Context, t Table) (*Events, error) { return nil, errNotBuilt }
-func (e *Engine) Lookup(ctx context.Context, t Table, key string) (Row, bool, error) {
-	return Row{}, false, errNotBuilt
+
+// Close stops background work and the logs. Calls that are still running fail.
+func (e *Engine) Close() error {
+	e.stop()
+	e.mu.Lock()
+	groups := e.groups
+	e.groups = nil
+	e.mu.Unlock()
+	e.work.Wait()
+	var err error
+	for _, g := range groups {
+		err = errors.Join(err, g.log.close())
+	}
+	return err
 }
-func (e *Engine) Count(ctx context.Context, t Table) (int64, error) { return 0, errNotBuilt }
-func (e *Engine) Live(group, user string) []LiveEvent               { return nil }
-func (e *Engine) Fence(ctx context.Context, group string) (cut int64, err error) {
-	return 0, errNotBuilt
+
+// CreateTable makes an empty table; one that exists is left as it is.
+func (e *Engine) CreateTable(ctx context.Context, t Table) error {
+	if !isOpaque(t.Group) || !isOpaque(t.ID) {
+		return errors.New("create table: the name is not of [a-z0-9-]")
+	}
+	g, err := e.makeGroup(t.Group)
+	if err != nil {
+		return fmt.Errorf("create table: %w", err)
+	}
+	g.create.Lock()
+	defer g.create.Unlock()
+	if _, ok := g.table(t.ID); ok {
+		return nil
+	}
+	meta, err := newMetadata(t, strings.TrimSuffix(e.catalog.fs.uri(t.Group, t.ID, "", ""), "/"))
+	if err != nil {
+		return fmt.Errorf("create table: %w", err)
+	}
+	dir := filepath.Join(g.dir, "tables", t.ID)
+	for _, sub := range []string{"data", "metadata"} {
+		if err := blob.MkdirAll(filepath.Join(dir, sub)); err != nil {
+			return fmt.Errorf("create table: %w", err)
+		}
+	}
+	if err := e.catalog.create(ctx, table.Identifier{t.Group, t.ID}, meta); err != nil {
+		return err
+	}
+	state, err := e.loadTable(ctx, g, t.ID)
+	if err != nil {
+		return fmt.Errorf("create table: %w", err)
+	}
+	g.mu.Lock()
+	g.tables[t.ID] = state
+	g.mu.Unlock()
+	return nil
 }
-func (e *Engine) Hide(ctx context.Context, group, job string, users *UserSet, cut int64) error {
-	return errNotBuilt
+
+// AlterTable adds the columns of t.Schema that the table does not have; rows stored before read null there.
+func (e *Engine) AlterTable(ctx context.Context, t Table) error {
+	state, err := e.find(t)
+	if err != nil {
+		return err
+	}
+	state.write.Lock()
+	defer state.write.Unlock()
+	tx := state.ice.NewTransaction()
+	update := tx.UpdateSchema(true, false)
+	changed := false
+	for _, f := range t.Schema.Fields {
+		if isSystemName(f.Name) {
+			return fmt.Errorf("alter table: field name %s is reserved", f.Name)
+		}
+		if state.layout.column(f.Name) < 0 {
+			update = update.AddColumn([]string{f.Name}, icebergType(f.Kind), "", false, nil)
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	if err := update.Commit(); err != nil {
+		return fmt.Errorf("alter table: %w", err)
+	}
+	ice, err := tx.Commit(ctx)
+	if err != nil {
+		return fmt.Errorf("alter table: %w", err)
+	}
+	l, err := layoutOf(ice)
+	if err != nil {
+		return fmt.Errorf("alter table: %w", err)
+	}
+	state.ice = ice
+	state.mu.Lock()
+	state.layout, state.props = l, ice.Properties()
+	state.index = nil
+	state.mu.Unlock()
+	return state.sweepMetadata()
 }
-func (e *Engine) Hidden(group, user string) (cut int64, ok bool) { return 0, false }
-func (e *Engine) HiddenUsers(group, job string) (*UserSet, int64, error) {
-	return nil, 0, errNotBuilt
+
+// DropTable destroys a table: its files, and its records in the log.
+func (e *Engine) DropTable(ctx context.Context, t Table) error {
+	g, ok := e.group(t.Group)
+	if !ok {
+		return nil
+	}
+	if state, ok := g.table(t.ID); ok {
+		state.write.Lock()
+		state.mu.Lock()
+		state.dropped, state.mem, state.index = true, nil, nil
+		state.mu.Unlock()
+		state.write.Unlock() // before the fold, which takes it while it holds folding
+	}
+	if err := e.catalog.drop(ctx, table.Identifier{t.Group, t.ID}); err != nil {
+		return err
+	}
+	g.mu.Lock()
+	delete(g.tables, t.ID)
+	if g.live != nil {
+		g.live.drop(t.ID)
+	}
+	g.mu.Unlock()
+	if err := g.fold(ctx); err != nil { // the other tables' rows leave the log, then the log goes
+		return fmt.Errorf("drop table: %w", err)
+	}
+	if err := blob.DestroyAll(filepath.Join(g.dir, "tables", t.ID)); err != nil {
+		return fmt.Errorf("drop table: %w", err)
+	}
+	return nil
 }
-func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress func(done, total int64)) (removed map[string]int64, err error) {
-	return nil, errNotBuilt
+
+// DropGroup destroys everything of a group.
+func (e *Engine) DropGroup(ctx context.Context, id string) error {
+	if !isOpaque(id) {
+		return errors.New("drop group: the name is not of [a-z0-9-]")
+	}
+	e.mu.Lock()
+	g := e.groups[id]
+	delete(e.groups, id)
+	e.mu.Unlock()
+	if g != nil {
+		if err := g.log.close(); err != nil {
+			return fmt.Errorf("drop group: %w", err)
+		}
+		g.folding.Lock()
+		defer g.folding.Unlock()
+		for _, t := range g.allTables() {
+			t.write.Lock()
+			defer t.write.Unlock()
+			t.mu.Lock()
+			t.dropped, t.mem, t.index = true, nil, nil
+			t.mu.Unlock()
+		}
+	}
+	ids, err := e.catalog.tables(ctx)
+	if err != nil {
+		return fmt.Errorf("drop group: %w", err)
+	}
+	for _, ident := range ids {
+		if ident[0] == id {
+			if err := e.catalog.drop(ctx, ident); err != nil {
+				return err
+			}
+		}
+	}
+	if err := blob.DestroyAll(filepath.Join(e.dir, "groups", id)); err != nil {
+		return fmt.Errorf("drop group: %w", err)
+	}
+	return nil
 }
-func (e *Engine) Sweep(ctx context.Context, group, job string) error           { return errNotBuilt }
-func (e *Engine) Verify(ctx context.Context, tables []Table, job string) error { return errNotBuilt }
-func (e *Engine) Unhide(ctx context.Context, group, job string) error          { return errNotBuilt }
+
+func isOpaque(name string) bool {
+	return name != "" && len(name) <= 128 && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+func (e *Engine) group(id string) (*group, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	g, ok := e.groups[id]
+	return g, ok
+}
+
+// makeGroup returns a group, which begins to exist with its first table.
+func (e *Engine) makeGroup(id string) (*group, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.groups == nil {
+		return nil, errClosed
+	}
+	if g, ok := e.groups[id]; ok {
+		return g, nil
+	}
+	g, err := e.openGroup(id, nil)
+	if err != nil {
+		return nil, err
+	}
+	e.groups[id] = g
+	return g, nil
+}
+
+// find returns the open table that t names.
+func (e *Engine) find(t Table) (*tableState, error) {
+	if g, ok := e.group(t.Group); ok {
+		if state, ok := g.table(t.ID); ok {
+			return state, nil
+		}
+	}
+	return nil, ErrNoTable
+}
+
+// group is one dataset group: its tables, its log, and the order of arrival over both.
+type group struct {
+	e   *Engine
+	id  string
+	dir string
+	log *eventLog
+
+	create  sync.Mutex // one CreateTable at a time
+	folding sync.Mutex // one fold at a time
+
+	mu      sync.Mutex // guards the members below
+	tables  map[string]*tableState
+	masks   map[string]*mask
+	imports map[*importRun]bool
+	staged  map[string]bool // staging directories in use
+	live    *liveIndex
+
+	seqMu     sync.Mutex
+	next      int64 // the next sequence number
+	published int64 // log records up to this are visible
+	inFlight  int64 // the first number of the batch that is being written, 0 if none
+}
+
+// openGroup opens a group with the tables that the catalog lists.
+func (e *Engine) openGroup(id string, tables []string) (*group, error) {
+	g := &group{
+		e: e, id: id, dir: filepath.Join(e.dir, "groups", id), next: 1,
+		tables: make(map[string]*tableState), masks: make(map[string]*mask), imports: make(map[*importRun]bool), staged: make(map[string]bool),
+	}
+	for _, sub := range []string{"log", "tables", "staging", "erasing"} {
+		if err := blob.MkdirAll(filepath.Join(g.dir, sub)); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.sweepStaging(tables); err != nil {
+		return nil, err
+	}
+	for _, name := range tables {
+		t, err := e.loadTable(e.ctx, g, name)
+		if err != nil {
+			return nil, fmt.Errorf("table %s: %w", name, err)
+		}
+		g.tables[name] = t
+		g.next = max(g.next, t.intProperty(seqProperty)+1)
+	}
+	if err := g.loadMasks(); err != nil {
+		return nil, err
+	}
+	var err error
+	if g.log, err = openLog(g); err != nil {
+		return nil, err
+	}
+	g.published = g.next - 1
+	if err := g.rebuildLive(); err != nil {
+		return nil, errors.Join(err, g.log.close())
+	}
+	return g, nil
+}
+
+// sweepStaging destroys the files of unfinished work, and the directories of tables whose creation or removal was cut off.
+func (g *group) sweepStaging(tables []string) error {
+	staging := filepath.Join(g.dir, "staging")
+	entries, err := os.ReadDir(staging)
+	if err != nil {
+		return fmt.Errorf("sweep staging: %w", err)
+	}
+	for _, d := range entries {
+		if err := blob.DestroyAll(filepath.Join(staging, d.Name())); err != nil {
+			return err
+		}
+	}
+	dirs, err := os.ReadDir(filepath.Join(g.dir, "tables"))
+	if err != nil {
+		return fmt.Errorf("sweep tables: %w", err)
+	}
+	for _, d := range dirs {
+		if slices.Contains(tables, d.Name()) {
+			continue
+		}
+		if err := blob.DestroyAll(filepath.Join(g.dir, "tables", d.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stage makes a directory for files that are not yet part of a table.
+func (g *group) stage() (dir string, err error) {
+	dir = filepath.Join(g.dir, "staging", randomName())
+	g.mu.Lock()
+	g.staged[dir] = true
+	g.mu.Unlock()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", errors.Join(fmt.Errorf("make staging directory: %w", err), g.unstage(dir))
+	}
+	return dir, nil
+}
+
+// unstage destroys a staging directory and what is left in it.
+func (g *group) unstage(dir string) error {
+	err := blob.DestroyAll(dir)
+	g.mu.Lock()
+	delete(g.staged, dir)
+	g.mu.Unlock()
+	return err
+}
+
+func (g *group) table(id string) (*tableState, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t, ok := g.tables[id]
+	return t, ok
+}
+
+// allTables returns the tables by id.
+func (g *group) allTables() []*tableState {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all []*tableState
+	for _, t := range g.tables {
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b *tableState) int { return strings.Compare(a.id, b.id) })
+	return all
+}
+
+// reserve takes n sequence numbers and returns the first.
+func (g *group) reserve(n int64) int64 {
+	g.seqMu.Lock()
+	defer g.seqMu.Unlock()
+	first := g.next
+	g.next += n
+	return first
+}
+
+// progress returns how far the log is visible and where the batch in flight begins.
+func (g *group) progress() (published, inFlight int64) {
+	g.seqMu.Lock()
+	defer g.seqMu.Unlock()
+	return g.published, g.inFlight
+}

@@ -1,0 +1,305 @@
+package dataset
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+)
+
+// nullCode is the code of a null string.
+const nullCode = math.MaxUint32
+
+// vector is one column of a block. Strings are codes into a dictionary of distinct strings; numbers stand as they are, with null[i] where there are any nulls.
+type vector struct {
+	kind   Kind
+	dict   []string
+	code   []uint32
+	ints   []int64 // Int, Long, Boolean
+	floats []float64
+	null   []bool // nil: no nulls
+	absent bool   // the file has no such column: every value is null
+}
+
+func (v *vector) isNull(i int) bool {
+	switch {
+	case v.absent:
+		return true
+	case v.kind == String:
+		return v.code[i] == nullCode
+	}
+	return v.null != nil && v.null[i]
+}
+
+// str returns a string, "" for null.
+func (v *vector) str(i int) string {
+	if v.absent || v.code[i] == nullCode {
+		return ""
+	}
+	return v.dict[v.code[i]]
+}
+
+func (v *vector) value(i int) Value {
+	if v.isNull(i) {
+		return Value{}
+	}
+	switch v.kind {
+	case String:
+		return Value{Valid: true, Str: v.dict[v.code[i]]}
+	case Float, Double:
+		return Value{Valid: true, Float: v.floats[i]}
+	}
+	return Value{Valid: true, Int: v.ints[i]}
+}
+
+// compareAt compares element i of v with element j of w: nulls first.
+func (v *vector) compareAt(i int, w *vector, j int) int {
+	vn, wn := v.isNull(i), w.isNull(j)
+	switch {
+	case vn || wn:
+		return boolInt(wn) - boolInt(vn)
+	case v.kind == String:
+		if v == w && v.code[i] == v.code[j] {
+			return 0
+		}
+		return strings.Compare(v.dict[v.code[i]], w.dict[w.code[j]])
+	case v.kind == Float || v.kind == Double:
+		return cmp.Compare(v.floats[i], w.floats[j])
+	}
+	return cmp.Compare(v.ints[i], w.ints[j])
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// block is some rows of one table from one source, column by column. A block read from a file loads a column when it is first asked for; an error while
+// doing so stays in err, and the column reads as null.
+type block struct {
+	n      int
+	source Source
+	layout *layout
+	cols   []*vector // by column of the layout
+	seqs   []int64
+	sess   *vector
+	event  *vector
+	load   func(b *block, c int) (*vector, error)
+	err    error
+}
+
+// Columns of a block beyond the layout's, for load.
+const (
+	seqVector     = -1
+	sessionVector = -2
+	eventVector   = -3
+)
+
+func (b *block) col(c int) *vector {
+	if b.cols[c] == nil {
+		b.cols[c] = b.fetch(c)
+	}
+	return b.cols[c]
+}
+
+func (b *block) fetch(c int) *vector {
+	v, err := b.load(b, c)
+	if err != nil {
+		b.err = cmp.Or(b.err, err)
+		v = &vector{absent: true}
+	}
+	return v
+}
+
+func (b *block) seq(i int) int64 {
+	if b.seqs == nil {
+		v := b.fetch(seqVector)
+		if b.seqs = v.ints; v.absent {
+			b.seqs = make([]int64, b.n)
+		}
+	}
+	return b.seqs[i]
+}
+
+func (b *block) session(i int) string {
+	if b.sess == nil {
+		b.sess = b.fetch(sessionVector)
+	}
+	return b.sess.str(i)
+}
+
+func (b *block) eventID(i int) string {
+	if b.event == nil {
+		b.event = b.fetch(eventVector)
+	}
+	return b.event.str(i)
+}
+
+func (b *block) key(i int) string { return b.col(b.layout.key).str(i) }
+
+// timeOf is the timestamp of an event, 0 in tables that have none.
+func (b *block) timeOf(i int) int64 {
+	if b.layout.time < 0 {
+		return 0
+	}
+	v := b.col(b.layout.time)
+	if v.isNull(i) {
+		return 0
+	}
+	return v.ints[i]
+}
+
+// compareRows is the sort order of every file: key, time, all other columns, arrival. Equal rows are neighbours, the oldest first.
+func compareRows(a *block, i int, b *block, j int) int {
+	if c := a.col(a.layout.key).compareAt(i, b.col(a.layout.key), j); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.timeOf(i), b.timeOf(j)); c != 0 {
+		return c
+	}
+	if c := compareRest(a, i, b, j); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.seq(i), b.seq(j))
+}
+
+func compareRest(a *block, i int, b *block, j int) int {
+	for _, col := range a.layout.order {
+		if c := a.col(col).compareAt(i, b.col(col), j); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// sameRow tells whether two rows are equal in all fields of the schema.
+func sameRow(a *block, i int, b *block, j int) bool {
+	return a.timeOf(i) == b.timeOf(j) && a.col(a.layout.key).compareAt(i, b.col(a.layout.key), j) == 0 && compareRest(a, i, b, j) == 0
+}
+
+// row copies row i into values (by field of a schema) and returns it as a Row. Strings are shared with the block.
+func (b *block) row(i int, fields []int, values []Value) Row {
+	for f, c := range fields {
+		values[f] = Value{}
+		if c >= 0 {
+			values[f] = b.col(c).value(i)
+		}
+	}
+	return Row{Values: values, Source: b.source, Seq: b.seq(i), Session: b.session(i), EventID: b.eventID(i)}
+}
+
+// builder collects rows into a block, giving each distinct string one code.
+type builder struct {
+	b      *block
+	codes  []map[string]uint32 // by column; the last two are session and event id
+	bytes  int                 // text held by dictionaries, and the fixed part of rows
+	shared bool                // strings given to add stay valid for the builder's life and need no copy
+}
+
+func newBuilder(l *layout, source Source) *builder {
+	b := &block{source: source, layout: l, sess: &vector{kind: String}, event: &vector{kind: String}, seqs: []int64{}}
+	for _, c := range l.cols {
+		b.cols = append(b.cols, &vector{kind: c.kind})
+	}
+	return &builder{b: b, codes: make([]map[string]uint32, len(l.cols)+2)}
+}
+
+// add appends a row. vals is by column of the layout and may be shorter.
+func (w *builder) add(vals []Value, seq int64, session, eventID string) {
+	b := w.b
+	for c, v := range b.cols {
+		if c < len(vals) {
+			w.append(v, c, vals[c])
+		} else {
+			w.append(v, c, Value{})
+		}
+	}
+	n := len(b.cols)
+	w.append(b.sess, n, Value{Valid: session != "", Str: session})
+	w.append(b.event, n+1, Value{Valid: eventID != "", Str: eventID})
+	b.seqs = append(b.seqs, seq)
+	b.n++
+	w.bytes += 8 * (len(b.cols) + 3)
+}
+
+func (w *builder) append(v *vector, c int, x Value) {
+	switch v.kind {
+	case String:
+		code := uint32(nullCode)
+		if x.Valid {
+			code = w.intern(v, c, x.Str)
+		}
+		v.code = append(v.code, code)
+		return
+	case Float, Double:
+		v.floats = append(v.floats, x.Float)
+	default:
+		v.ints = append(v.ints, x.Int)
+	}
+	if !x.Valid && v.null == nil {
+		v.null = make([]bool, w.b.n, w.b.n+16)
+	}
+	if v.null != nil {
+		v.null = append(v.null, !x.Valid)
+	}
+}
+
+func (w *builder) intern(v *vector, c int, s string) uint32 {
+	if code, ok := w.codes[c][s]; ok {
+		return code
+	}
+	if w.codes[c] == nil {
+		w.codes[c] = make(map[string]uint32)
+	}
+	if !w.shared {
+		s = strings.Clone(s)
+	}
+	code := uint32(len(v.dict))
+	v.dict = append(v.dict, s)
+	w.codes[c][s] = code
+	w.bytes += len(s) + 48
+	return code
+}
+
+// addFrom appends row i of another block of the same layout.
+func (w *builder) addFrom(from *block, i int) {
+	vals := make([]Value, len(from.layout.cols))
+	for c := range vals {
+		vals[c] = from.col(c).value(i)
+	}
+	w.add(vals, from.seq(i), from.session(i), from.eventID(i))
+}
+
+// sorted returns the order in which compareRows puts the rows.
+func (b *block) sorted() []int32 {
+	type entry struct {
+		rank uint32
+		i    int32
+		time int64
+	}
+	key := b.col(b.layout.key)
+	_, ranks := rank[int32](key.dict)
+	entries := make([]entry, b.n)
+	for i := range entries {
+		entries[i] = entry{rank: uint32(ranks[key.code[i]]), i: int32(i), time: b.timeOf(i)}
+	}
+	slices.SortFunc(entries, func(x, y entry) int {
+		if x.rank != y.rank {
+			return cmp.Compare(x.rank, y.rank)
+		}
+		if x.time != y.time {
+			return cmp.Compare(x.time, y.time)
+		}
+		if c := compareRest(b, int(x.i), b, int(y.i)); c != 0 {
+			return c
+		}
+		return cmp.Compare(b.seq(int(x.i)), b.seq(int(y.i)))
+	})
+	order := make([]int32, b.n)
+	for at, e := range entries {
+		order[at] = e.i
+	}
+	return order
+}

@@ -1,0 +1,327 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Put stores streamed rows: durable when it returns, and visible to every read that starts after. Source and Seq are set here.
+// ErrBusy means that nothing was stored and the caller may try again.
+func (e *Engine) Put(ctx context.Context, t Table, rows []Row) error {
+	state, err := e.find(t)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	state.mu.Lock()
+	l := state.layout
+	state.mu.Unlock()
+	mem, err := memRows(l, l.fields(t.Schema), rows)
+	if err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	return state.g.log.submit(ctx, &logRequest{kind: putRecord, table: state, rows: mem, body: encodePut(state.id, l, mem)}, true)
+}
+
+// memRows turns rows of a schema into rows of a layout, whose slices are the table's own.
+func memRows(l *layout, fields []int, rows []Row) ([]memRow, error) {
+	mem := make([]memRow, len(rows))
+	for i, r := range rows {
+		if len(r.Values) != len(fields) {
+			return nil, errors.New("a row does not have the fields of the schema")
+		}
+		vals := make([]Value, len(l.cols))
+		for f, c := range fields {
+			if c < 0 {
+				return nil, errors.New("the table does not have all columns of the schema yet")
+			}
+			vals[c] = r.Values[f]
+		}
+		if !vals[l.key].Valid || l.time >= 0 && !vals[l.time].Valid {
+			return nil, errors.New("a row lacks its key or its timestamp")
+		}
+		mem[i] = memRow{vals: vals, session: r.Session, eventID: r.EventID}
+	}
+	return mem, nil
+}
+
+// Fence returns a cut through the order of arrival: every Put that was acknowledged before the call has a smaller or equal sequence number, every Put
+// that begins after it a greater one. It is durable: the numbers do not go back after a crash.
+func (e *Engine) Fence(ctx context.Context, group string) (cut int64, err error) {
+	if !isOpaque(group) {
+		return 0, errors.New("fence: the group's name is not of [a-z0-9-]")
+	}
+	g, err := e.makeGroup(group)
+	if err != nil {
+		return 0, fmt.Errorf("fence: %w", err)
+	}
+	r := &logRequest{kind: fenceRecord}
+	if err := g.log.submit(ctx, r, false); err != nil {
+		return 0, fmt.Errorf("fence: %w", err)
+	}
+	return r.seq, nil
+}
+
+// receive shows new rows of the log to readers.
+func (t *tableState) receive(rows []memRow) {
+	t.mu.Lock()
+	if t.dropped {
+		t.mu.Unlock()
+		return
+	}
+	t.mem = append(t.mem, rows...)
+	if t.index != nil {
+		t.index.put(t.layout, rows)
+	}
+	l := t.layout
+	t.mu.Unlock()
+	if l.kind == Interactions {
+		t.g.mu.Lock()
+		if t.g.live != nil {
+			t.g.live.add(t.id, l, rows)
+		}
+		t.g.mu.Unlock()
+	}
+}
+
+// wantFold asks for a fold soon.
+func (g *group) wantFold() {
+	select {
+	case g.e.folds <- g:
+	default: // one is asked for already, or the ticker will see the group
+	}
+}
+
+// foldLoop folds logs in the background: those that have grown, and those whose oldest row has waited long.
+func (e *Engine) foldLoop() {
+	tick := time.NewTicker(max(e.limits.foldAge/10, time.Second))
+	defer tick.Stop()
+	for {
+		var due []*group
+		select {
+		case <-e.ctx.Done():
+			return
+		case g := <-e.folds:
+			due = []*group{g}
+		case <-tick.C:
+			due = e.aged()
+		}
+		for _, g := range due {
+			if err := g.fold(e.ctx); err != nil && !errors.Is(err, errClosed) && e.ctx.Err() == nil {
+				e.log.Error("fold event log", "group", g.id, "error", err)
+			}
+		}
+	}
+}
+
+// aged returns the groups whose log is due by age.
+func (e *Engine) aged() (due []*group) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	limit := time.Now().Add(-e.limits.foldAge).Unix()
+	for _, g := range e.groups {
+		g.log.mu.Lock()
+		if g.log.activeAt != 0 && g.log.activeAt <= limit || len(g.log.closed) > 0 {
+			due = append(due, g)
+		}
+		g.log.mu.Unlock()
+	}
+	return due
+}
+
+// fold moves every row of the log into data files and destroys the segments. Each table notes in the same commit how far it is folded, so that a crash
+// neither loses a row nor stores it twice.
+func (g *group) fold(ctx context.Context) error {
+	g.folding.Lock()
+	defer g.folding.Unlock()
+	r := &logRequest{kind: rotateLog}
+	if err := g.log.submit(ctx, r, false); err != nil {
+		return err
+	}
+	if len(r.segments) == 0 {
+		return nil
+	}
+	for _, t := range g.allTables() {
+		if err := t.fold(ctx, r.seq); err != nil {
+			return fmt.Errorf("fold table %s: %w", t.id, err)
+		}
+	}
+	return g.log.forget(r.segments)
+}
+
+// fold writes the rows up to a sequence number into data files.
+func (t *tableState) fold(ctx context.Context, upto int64) error {
+	t.write.Lock()
+	defer t.write.Unlock()
+	t.mu.Lock()
+	n := 0
+	for n < len(t.mem) && t.mem[n].seq <= upto {
+		n++
+	}
+	rows, l, dropped := t.mem[:n:n], t.layout, t.dropped
+	t.mu.Unlock()
+	if n == 0 || dropped {
+		return nil
+	}
+	dir, err := t.g.stage()
+	if err != nil {
+		return err
+	}
+	add, err := writeMemRows(dir, l, rows)
+	if err == nil {
+		props := t.highest(rows[n-1].seq)
+		props[foldedProperty] = strconv.FormatInt(upto, 10)
+		err = t.commit(ctx, change{add: add, props: props, swap: func() { t.mem = slices.Clone(t.mem[n:]) }})
+	}
+	if err = errors.Join(err, t.g.unstage(dir)); err != nil {
+		return err
+	}
+	return t.compact(ctx)
+}
+
+// writeMemRows writes rows into one file for each bucket that has any.
+func writeMemRows(dir string, l *layout, rows []memRow) (add []*dataFile, err error) {
+	buckets := make(map[int]*builder)
+	for _, r := range rows {
+		b := l.bucketOf(r.vals[l.key].Str)
+		if buckets[b] == nil {
+			buckets[b] = newBuilder(l, Put)
+			buckets[b].shared = true
+		}
+		buckets[b].add(r.vals, r.seq, r.session, r.eventID)
+	}
+	for _, b := range slices.Sorted(maps.Keys(buckets)) {
+		f, err := writeSorted(dir, buckets[b].b, Put, b)
+		if err != nil {
+			return nil, err
+		}
+		add = append(add, f)
+	}
+	return add, nil
+}
+
+// writeSorted sorts a block into a new staged file.
+func writeSorted(dir string, b *block, source Source, bucket int) (*dataFile, error) {
+	f, err := stageFile(dir, b.layout, source, bucket)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.w.writeBlock(b, b.sorted()); err != nil {
+		f.w.abort()
+		return nil, err
+	}
+	return f.finish()
+}
+
+// stagedFile is a data file under construction.
+type stagedFile struct {
+	w      *fileWriter
+	path   string
+	bucket int
+}
+
+func stageFile(dir string, l *layout, source Source, bucket int) (*stagedFile, error) {
+	path := filepath.Join(dir, randomName()+".parquet")
+	w, err := createFile(path, l, source)
+	if err != nil {
+		return nil, err
+	}
+	return &stagedFile{w: w, path: path, bucket: bucket}, nil
+}
+
+// finish makes the file durable.
+func (f *stagedFile) finish() (*dataFile, error) {
+	size, err := f.w.close()
+	if err != nil {
+		return nil, err
+	}
+	return &dataFile{path: f.path, source: f.w.source, bucket: f.bucket, rows: f.w.rows, size: size}, nil
+}
+
+// compact merges files of a bucket when there are many of like size, so that small imports and folds do not add up. The caller holds t.write.
+func (t *tableState) compact(ctx context.Context) error {
+	type class struct {
+		source       Source
+		bucket, tier int
+	}
+	classes := make(map[class][]*dataFile)
+	var due []class
+	for _, f := range t.files {
+		c := class{f.source, f.bucket, tierOf(f.rows)}
+		classes[c] = append(classes[c], f)
+		if len(classes[c]) == t.g.e.limits.mergeFiles {
+			due = append(due, c)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	dir, err := t.g.stage()
+	if err != nil {
+		return err
+	}
+	var c change
+	for _, d := range due {
+		f, err := t.merge(ctx, dir, classes[d])
+		if err != nil {
+			return errors.Join(fmt.Errorf("compact: %w", err), t.g.unstage(dir))
+		}
+		c.add = append(c.add, f)
+		c.remove = append(c.remove, classes[d]...)
+	}
+	if err := errors.Join(t.commit(ctx, c), t.g.unstage(dir)); err != nil {
+		return err
+	}
+	t.reapLogged()
+	return nil
+}
+
+// tierOf puts a file into a class with files at most four times its size.
+func tierOf(rows int64) (tier int) {
+	for ; rows > 1; rows /= 4 {
+		tier++
+	}
+	return tier
+}
+
+// merge writes the rows of some files of one bucket and source into one.
+func (t *tableState) merge(ctx context.Context, dir string, files []*dataFile) (*dataFile, error) {
+	l := t.layout
+	out, err := stageFile(dir, l, files[0].source, files[0].bucket)
+	if err != nil {
+		return nil, err
+	}
+	w := newBuilder(l, files[0].source)
+	flush := func() error {
+		order := make([]int32, w.b.n)
+		for i := range order {
+			order[i] = int32(i)
+		}
+		err := out.w.writeBlock(w.b, order)
+		w = newBuilder(l, files[0].source)
+		return err
+	}
+	err = mergeRows(ctx, l, files, nil, func(b *block, i int) error {
+		w.addFrom(b, i)
+		if w.b.n >= groupRows || w.bytes >= groupBytes {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil && w.b.n > 0 {
+		err = flush()
+	}
+	if err != nil {
+		out.w.abort()
+		return nil, err
+	}
+	return out.finish()
+}

@@ -1,0 +1,350 @@
+package dataset
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"strconv"
+	"strings"
+	"unsafe"
+)
+
+// Object is one source of an import.
+type Object interface {
+	Name() string
+	Size() int64
+	Open(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Import is one bulk import.
+type Import struct {
+	Job         string // unique id: a job that has already committed returns its count again
+	Incremental bool   // append; otherwise replace all bulk rows
+	Objects     []Object
+	MinRows     int64
+	Progress    func(rows, bytes, totalBytes int64)
+}
+
+// importRun is an import that has begun and not committed.
+type importRun struct {
+	base  int64   // all its rows have this sequence number or a greater one: an import arrives when it begins
+	masks []*mask // erasures that began after it; the group's mutex guards them
+}
+
+// keptImports is how many committed imports a table remembers.
+const keptImports = 64
+
+// Import replaces or extends the bulk rows of a table, all or nothing. An *InputError is the customer's fault and leaves the table as it was.
+func (e *Engine) Import(ctx context.Context, t Table, imp Import) (rows int64, err error) {
+	state, err := e.find(t)
+	if err != nil {
+		return 0, err
+	}
+	if strings.ContainsAny(imp.Job, ":;") || imp.Job == "" {
+		return 0, errors.New("import: the job's name must not hold : or ;")
+	}
+	if rows, ok := state.imported(imp.Job); ok {
+		return rows, nil
+	}
+	dir, err := state.g.stage()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, state.g.unstage(dir)) }()
+	run := state.g.begin(imp.Objects)
+	defer state.g.end(run)
+
+	in := &importer{t: state, run: run, imp: imp, schema: t.Schema, dir: dir}
+	if err := in.read(ctx); err != nil {
+		return 0, err
+	}
+	if in.rows < imp.MinRows {
+		return 0, errors.Join(&InputError{Reason: fmt.Sprintf("Input CSV has fewer than %d interactions.", imp.MinRows)}, in.spill.close())
+	}
+	files, err := in.write(ctx)
+	if err = errors.Join(err, in.spill.close()); err != nil {
+		return 0, fmt.Errorf("import: %w", err)
+	}
+	return state.commitImport(ctx, in, files)
+}
+
+// HasBulk tells whether a bulk import has committed.
+func (e *Engine) HasBulk(ctx context.Context, t Table) (bool, error) {
+	state, err := e.find(t)
+	if err != nil {
+		return false, err
+	}
+	state.mu.Lock()
+	defer state.mu.Unlock()
+	return state.props[bulkProperty] == "true", nil
+}
+
+// begin takes sequence numbers for all lines that the objects can have and makes the import known to erasures.
+func (g *group) begin(objects []Object) *importRun {
+	n := int64(1)
+	for _, o := range objects {
+		n += linesOf(o)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	run := &importRun{base: g.reserve(n)}
+	g.imports[run] = true
+	return run
+}
+
+func (g *group) end(run *importRun) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.imports, run)
+}
+
+// linesOf bounds the number of an object's last line.
+func linesOf(o Object) int64 { return o.Size() + 2 }
+
+// importer carries one import from CSV to staged files.
+type importer struct {
+	t      *tableState
+	run    *importRun
+	imp    Import
+	schema *Schema
+	layout *layout
+	dir    string
+	spill  *spill
+	rows   int64
+	last   int64 // the greatest sequence number that it may have given
+}
+
+// read parses all objects into the spill.
+func (in *importer) read(ctx context.Context) error {
+	if len(in.imp.Objects) == 0 {
+		return &InputError{Reason: "The specified Amazon S3 location does not contain any CSV files."}
+	}
+	in.t.mu.Lock()
+	in.layout = in.t.layout
+	in.t.mu.Unlock()
+	var err error
+	if in.spill, err = newSpill(in.dir, in.layout.buckets, in.t.g.e.limits.spillBytes); err != nil {
+		return err
+	}
+	workers := make([]*importWorker, runtime.GOMAXPROCS(0))
+	for i := range workers {
+		workers[i] = newImportWorker(in)
+	}
+	total, done := int64(0), int64(0)
+	for _, o := range in.imp.Objects {
+		total += o.Size()
+	}
+	base := in.run.base
+	var header []string
+	for _, o := range in.imp.Objects {
+		progress := func(rows, bytes int64) {
+			if in.imp.Progress != nil {
+				in.imp.Progress(in.rows+rows, done+bytes, total)
+			}
+		}
+		rows, seen, err := in.readObject(ctx, o, base, header, workers, progress)
+		if err != nil {
+			return errors.Join(err, in.spill.close())
+		}
+		in.rows += rows
+		done += o.Size()
+		base += linesOf(o)
+		header = seen
+	}
+	in.last = base
+	for _, w := range workers {
+		if err := w.flush(); err != nil {
+			return errors.Join(err, in.spill.close())
+		}
+	}
+	return nil
+}
+
+func (in *importer) readObject(ctx context.Context, o Object, base int64, header []string, workers []*importWorker, progress func(rows, bytes int64)) (rows int64, seen []string, err error) {
+	r, err := o.Open(ctx)
+	if err != nil {
+		return 0, nil, fmt.Errorf("open %s: %w", o.Name(), err)
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	opts := CSVOptions{Name: o.Name(), Workers: len(workers), Header: header, Progress: progress}
+	seen, rows, err = ReadCSV(ctx, r, in.schema, opts, func(w int) func(line int64, v []Value) error {
+		return func(line int64, v []Value) error {
+			if line >= linesOf(o) {
+				return fmt.Errorf("object %s is longer than its size", o.Name())
+			}
+			return workers[w].add(base+line, v)
+		}
+	})
+	return rows, seen, err
+}
+
+// importWorker encodes rows by bucket.
+type importWorker struct {
+	in     *importer
+	fields []int
+	kinds  []Kind
+	vals   []Value
+	bufs   [][]byte
+}
+
+func newImportWorker(in *importer) *importWorker {
+	l := in.layout
+	return &importWorker{in: in, fields: l.fields(in.schema), kinds: l.kinds(), vals: make([]Value, len(l.cols)), bufs: make([][]byte, l.buckets)}
+}
+
+func (w *importWorker) add(seq int64, v []Value) error {
+	for f, c := range w.fields {
+		if c < 0 {
+			return errors.New("the table does not have all columns of the schema yet")
+		}
+		w.vals[c] = v[f]
+	}
+	bucket := w.in.layout.bucketOf(w.vals[w.in.layout.key].Str)
+	b := binary.AppendUvarint(w.bufs[bucket], uint64(seq-w.in.run.base))
+	b = appendValues(b, w.kinds, w.vals)
+	if len(b) < chunkBytes {
+		w.bufs[bucket] = b
+		return nil
+	}
+	w.bufs[bucket] = make([]byte, 0, chunkBytes+chunkBytes/8)
+	return w.in.spill.add(bucket, b)
+}
+
+func (w *importWorker) flush() error {
+	for bucket, b := range w.bufs {
+		w.bufs[bucket] = nil
+		if len(b) > 0 {
+			if err := w.in.spill.add(bucket, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// write sorts each run into a staged file.
+func (in *importer) write(ctx context.Context) ([]*dataFile, error) {
+	runs := in.spill.runs(in.t.g.e.limits.runBytes)
+	files := make([]*dataFile, len(runs))
+	err := inParallel(ctx, len(runs), func(i int) error {
+		data, err := in.spill.take(runs[i])
+		if err != nil {
+			return err
+		}
+		w := newBuilder(in.layout, Bulk)
+		w.shared = true
+		if err := in.decode(data, w); err != nil {
+			return err
+		}
+		files[i], err = writeSorted(in.dir, w.b, Bulk, runs[i].bucket)
+		return err
+	})
+	return files, err
+}
+
+func (in *importer) decode(data []byte, w *builder) error {
+	r := textReader{s: unsafe.String(unsafe.SliceData(data), len(data))}
+	kinds := in.layout.kinds()
+	vals := make([]Value, len(kinds))
+	for r.s != "" {
+		seq := in.run.base + int64(r.uvarint())
+		if r.values(kinds, vals); r.err != nil {
+			return fmt.Errorf("read spill: %w", r.err)
+		}
+		if w.b.n == math.MaxInt32 {
+			return errors.New("run has too many rows")
+		}
+		w.add(vals, seq, "", "")
+	}
+	return nil
+}
+
+// commitImport makes the staged files the table's bulk rows, or adds them. What erasures have hidden since the import began is left out.
+func (t *tableState) commitImport(ctx context.Context, in *importer, files []*dataFile) (int64, error) {
+	t.write.Lock()
+	defer t.reapLogged() // after the unlock
+	defer t.write.Unlock()
+	t.mu.Lock()
+	dropped := t.dropped
+	t.mu.Unlock()
+	if dropped {
+		return 0, ErrNoTable
+	}
+	if rows, ok := t.imported(in.imp.Job); ok {
+		return rows, nil
+	}
+	files, err := t.dropHidden(ctx, in, files)
+	if err != nil {
+		return 0, fmt.Errorf("import: %w", err)
+	}
+	c := change{add: files, props: t.highest(in.last), swap: func() { t.index = nil }}
+	c.props[bulkProperty] = "true"
+	c.props[importsProperty] = t.noteImport(in.imp.Job, in.rows)
+	if !in.imp.Incremental {
+		for _, f := range t.files {
+			if f.source == Bulk {
+				c.remove = append(c.remove, f)
+			}
+		}
+	}
+	if err := t.commit(ctx, c); err != nil {
+		return 0, err
+	}
+	if in.imp.Incremental {
+		if err := t.compact(ctx); err != nil {
+			t.g.e.log.Warn("compact after import", "table", t.id, "error", err)
+		}
+	}
+	return in.rows, nil
+}
+
+// dropHidden rewrites staged files without the rows of users that are being erased.
+func (t *tableState) dropHidden(ctx context.Context, in *importer, files []*dataFile) ([]*dataFile, error) {
+	t.g.mu.Lock()
+	masks := in.run.masks
+	t.g.mu.Unlock()
+	if !t.layout.kind.holdsUsers() {
+		return files, nil
+	}
+	for _, m := range masks {
+		var kept []*dataFile
+		for _, f := range files {
+			out, _, err := eraseFile(ctx, in.dir, in.layout, f, m)
+			if err != nil {
+				return nil, err
+			}
+			if out != nil {
+				kept = append(kept, out)
+			}
+		}
+		files = kept
+	}
+	return files, nil
+}
+
+// imported returns the count of an import that has committed.
+func (t *tableState) imported(job string) (rows int64, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for entry := range strings.SplitSeq(t.props[importsProperty], ";") {
+		if name, n, found := strings.Cut(entry, ":"); found && name == job {
+			rows, err := strconv.ParseInt(n, 10, 64)
+			return rows, err == nil
+		}
+	}
+	return 0, false
+}
+
+// noteImport returns the list of committed imports with one more, and without the oldest if there are many.
+func (t *tableState) noteImport(job string, rows int64) string {
+	entries := strings.Split(t.props[importsProperty], ";")
+	if entries[0] == "" {
+		entries = nil
+	}
+	entries = append(entries, fmt.Sprintf("%s:%d", job, rows))
+	return strings.Join(entries[max(0, len(entries)-keptImports):], ";")
+}

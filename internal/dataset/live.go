@@ -1,0 +1,141 @@
+package dataset
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strings"
+)
+
+// liveKept is how many events of a user serving looks at.
+const liveKept = 200
+
+// LiveEvent is one streamed interaction.
+type LiveEvent struct {
+	Seq, Time  int64
+	Item, Type string
+	Value      float64 // NaN = none
+}
+
+// Live returns the streamed interactions of a user, or of an anonymous session, oldest first and at most the last 200. What an erasure hides is not among
+// them. It is answered from memory.
+func (e *Engine) Live(group, user string) []LiveEvent {
+	g, ok := e.group(group)
+	if !ok {
+		return nil
+	}
+	cut := int64(0)
+	for _, m := range g.activeMasks() {
+		if m.users.Has(user) || m.sessions.Has(user) {
+			cut = max(cut, m.cut)
+		}
+	}
+	var out []LiveEvent
+	g.mu.Lock()
+	for _, users := range g.live.tables {
+		for _, ev := range users[user] {
+			if ev.Seq > cut {
+				out = append(out, ev)
+			}
+		}
+	}
+	g.mu.Unlock()
+	slices.SortFunc(out, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })
+	if len(out) > liveKept {
+		out = slices.Delete(out, 0, len(out)-liveKept)
+	}
+	slices.SortStableFunc(out, func(a, b LiveEvent) int { return cmp.Compare(a.Time, b.Time) })
+	return out
+}
+
+// liveIndex holds the newest streamed interactions of each user of a group. The group's mutex guards it.
+type liveIndex struct {
+	tables map[string]map[string][]LiveEvent // by table, by user
+}
+
+// rebuildLive reads the streamed rows of all interactions tables.
+func (g *group) rebuildLive() error {
+	g.live = &liveIndex{tables: make(map[string]map[string][]LiveEvent)}
+	for _, t := range g.allTables() {
+		if t.layout.kind != Interactions {
+			continue
+		}
+		s := t.snapshot()
+		err := s.eachPut(context.Background(), func(b *block, i int) {
+			ev := liveEvent(s.layout, func(c int) Value { return b.col(c).value(i) }, b.seq(i))
+			ev.Item, ev.Type = strings.Clone(ev.Item), strings.Clone(ev.Type)
+			g.live.insert(t.id, b.key(i), ev)
+		})
+		s.release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add takes new rows of the log.
+func (x *liveIndex) add(table string, l *layout, rows []memRow) {
+	for _, r := range rows {
+		ev := liveEvent(l, func(c int) Value {
+			if c < len(r.vals) {
+				return r.vals[c]
+			}
+			return Value{}
+		}, r.seq)
+		x.insert(table, r.vals[l.key].Str, ev)
+	}
+}
+
+func liveEvent(l *layout, value func(c int) Value, seq int64) LiveEvent {
+	ev := LiveEvent{Seq: seq, Time: value(l.time).Int, Value: math.NaN()}
+	if c := l.column("ITEM_ID"); c >= 0 {
+		ev.Item = value(c).Str
+	}
+	if c := l.column("EVENT_TYPE"); c >= 0 {
+		ev.Type = value(c).Str
+	}
+	if c := l.column("EVENT_VALUE"); c >= 0 && value(c).Valid {
+		ev.Value = value(c).Float
+	}
+	return ev
+}
+
+// insert keeps the newest events of a user. It lets the list grow to twice its size, so that trimming costs little.
+func (x *liveIndex) insert(table, user string, ev LiveEvent) {
+	users := x.tables[table]
+	if users == nil {
+		users = make(map[string][]LiveEvent)
+		x.tables[table] = users
+	}
+	list, known := users[user]
+	if !known {
+		user = strings.Clone(user)
+	}
+	list = append(list, ev)
+	if len(list) >= 2*liveKept {
+		slices.SortFunc(list, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })
+		list = slices.Clone(list[len(list)-liveKept:])
+	}
+	users[user] = list
+}
+
+func (x *liveIndex) drop(table string) { delete(x.tables, table) }
+
+// erase forgets the events of users up to a cut.
+func (x *liveIndex) erase(gone func(user string) bool, cut int64) {
+	for _, users := range x.tables {
+		for user, list := range users {
+			if !gone(user) {
+				continue
+			}
+			list = slices.DeleteFunc(list, func(ev LiveEvent) bool { return ev.Seq <= cut })
+			if len(list) == 0 {
+				delete(users, user)
+				continue
+			}
+			users[user] = slices.Clone(list)
+		}
+	}
+}

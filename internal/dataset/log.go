@@ -1,0 +1,376 @@
+package dataset
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"github.com/palate-dev/palate/internal/blob"
+)
+
+// The event log of a group is a sequence of append-only segments; FORMAT.md has the byte tables.
+//
+// One goroutine writes. It takes all requests that wait, gives them sequence numbers, writes them as one frame and syncs once: that is the group commit.
+// Only the last frame of the last segment can be torn by a crash, and it was never acknowledged; a damaged frame with a frame after it, or in an older
+// segment, means that acknowledged events are gone, and the store refuses to open.
+type eventLog struct {
+	g     *group
+	dir   string
+	queue chan *logRequest
+	done  chan struct{}
+
+	mu       sync.Mutex
+	stopped  bool
+	closed   []string // names of full segments, oldest first
+	waiting  int64    // bytes in all segments
+	activeAt int64    // when the active segment got its first frame: unix seconds, 0 if it is empty
+
+	// by the writer goroutine
+	active *os.File
+	size   int64
+	base   int64
+	buf    []byte
+}
+
+const (
+	segmentMagic  = "PALLOG01"
+	segmentHeader = 20
+	frameMagic    = 0x4d524650 // "PFRM"
+	frameHeader   = 32
+	batchBytes    = 4 << 20 // a frame stops growing here
+	queueLength   = 1024    // requests that may wait
+)
+
+type requestKind uint8
+
+const (
+	putRecord   requestKind = 1
+	fenceRecord requestKind = 2
+	rotateLog   requestKind = 0 // not a record: close the active segment
+)
+
+// logRequest is what a caller hands to the writer. done is closed when err, seq and segments are set.
+type logRequest struct {
+	kind  requestKind
+	table *tableState
+	body  []byte // encoded rows, without sequence numbers
+	rows  []memRow
+	done  chan struct{}
+
+	err      error
+	seq      int64    // the last number given (put), the fence's own number (fence), the last number in closed segments (rotate)
+	segments []string // rotate: all closed segments
+}
+
+func castagnoli(p []byte) uint32 { return crc32.Checksum(p, crc32.MakeTable(crc32.Castagnoli)) }
+
+// openLog recovers the log of a group: rows that are not folded yet go into the tables' memory.
+func openLog(g *group) (*eventLog, error) {
+	l := &eventLog{g: g, dir: filepath.Join(g.dir, "log"), queue: make(chan *logRequest, queueLength), done: make(chan struct{})}
+	if err := blob.Sweep(l.dir); err != nil {
+		return nil, err
+	}
+	names, err := segmentNames(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	var empty []string
+	for i, name := range names {
+		size, err := l.recover(name, i == len(names)-1)
+		if err != nil {
+			return nil, fmt.Errorf("event log: %w", err)
+		}
+		if size <= segmentHeader {
+			empty = append(empty, name)
+			continue
+		}
+		l.closed = append(l.closed, name)
+		l.waiting += size - segmentHeader
+	}
+	if err := l.begin(); err != nil { // before the empty ones go: their headers may hold the highest number
+		return nil, fmt.Errorf("event log: %w", err)
+	}
+	for _, name := range empty {
+		if name != filepath.Base(l.active.Name()) {
+			if err := blob.Destroy(filepath.Join(l.dir, name)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	go l.write()
+	return l, nil
+}
+
+func segmentNames(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list log: %w", err)
+	}
+	for _, d := range entries {
+		if !strings.HasSuffix(d.Name(), ".log") {
+			return nil, fmt.Errorf("list log: %s is not a segment", d.Name())
+		}
+		names = append(names, d.Name())
+	}
+	slices.Sort(names) // fixed-width hexadecimal
+	return names, nil
+}
+
+// begin makes a new active segment. Its header keeps the next sequence number, so that numbers never go back when older segments are destroyed.
+func (l *eventLog) begin() error {
+	l.g.seqMu.Lock()
+	base := l.g.next
+	l.g.seqMu.Unlock()
+	head := binary.LittleEndian.AppendUint64([]byte(segmentMagic), uint64(base))
+	head = binary.LittleEndian.AppendUint32(head, castagnoli(head))
+	path := filepath.Join(l.dir, fmt.Sprintf("%016x.log", base))
+	if err := blob.WriteFile(path, strings.NewReader(string(head))); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("open segment: %w", err)
+	}
+	l.active, l.size, l.base = f, segmentHeader, base
+	return nil
+}
+
+// recover reads a segment and returns its valid size. A torn frame at the end of the last one is cut off.
+func (l *eventLog) recover(name string, last bool) (size int64, err error) {
+	path := filepath.Join(l.dir, name)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	if len(data) < segmentHeader || string(data[:8]) != segmentMagic || castagnoli(data[:16]) != binary.LittleEndian.Uint32(data[16:]) {
+		return 0, fmt.Errorf("segment %s: damaged header at offset 0", name) // written whole by WriteFile: never torn
+	}
+	l.sawSeq(int64(binary.LittleEndian.Uint64(data[8:])) - 1)
+	at := segmentHeader
+	for at < len(data) {
+		f, err := parseFrame(data[at:])
+		if err != nil {
+			if !last || laterFrame(data[at+1:]) {
+				return 0, fmt.Errorf("segment %s: damage at offset %d: %w", name, at, err)
+			}
+			return int64(at), cutTail(path, int64(at), int64(len(data)))
+		}
+		if err := l.replay(f); err != nil {
+			return 0, fmt.Errorf("segment %s: damage at offset %d: %w", name, at, err)
+		}
+		at += frameHeader + len(f.payload)
+	}
+	return int64(at), nil
+}
+
+// cutTail overwrites what a torn write has left, for it holds ids, and cuts the file.
+func cutTail(path string, from, to int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(make([]byte, to-from), from); err != nil {
+		return fmt.Errorf("cut torn frame: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("cut torn frame: %w", err)
+	}
+	if err := f.Truncate(from); err != nil {
+		return fmt.Errorf("cut torn frame: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("cut torn frame: %w", err)
+	}
+	return nil
+}
+
+// frame is one group commit.
+type frame struct {
+	first, last int64
+	payload     []byte
+}
+
+func parseFrame(b []byte) (f frame, err error) {
+	if len(b) < frameHeader {
+		return f, errors.New("short frame header")
+	}
+	if binary.LittleEndian.Uint32(b) != frameMagic || castagnoli(b[:28]) != binary.LittleEndian.Uint32(b[28:]) {
+		return f, errors.New("damaged frame header")
+	}
+	n := int(binary.LittleEndian.Uint32(b[4:]))
+	if n > len(b)-frameHeader {
+		return f, errors.New("short frame")
+	}
+	f = frame{first: int64(binary.LittleEndian.Uint64(b[8:])), last: int64(binary.LittleEndian.Uint64(b[16:])), payload: b[frameHeader : frameHeader+n]}
+	if castagnoli(f.payload) != binary.LittleEndian.Uint32(b[24:]) {
+		return f, errors.New("frame checksum does not match")
+	}
+	return f, nil
+}
+
+// laterFrame tells whether a frame header stands anywhere in b. Frames are written one after the other, so the frame before it was complete once.
+func laterFrame(b []byte) bool {
+	for i := 0; i+frameHeader <= len(b); i++ {
+		if binary.LittleEndian.Uint32(b[i:]) == frameMagic && castagnoli(b[i:i+28]) == binary.LittleEndian.Uint32(b[i+28:]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *eventLog) sawSeq(seq int64) { l.g.next = max(l.g.next, seq+1) }
+
+// replay puts the rows of a frame that are not in data files yet into the tables' memory.
+func (l *eventLog) replay(f frame) error {
+	l.sawSeq(f.last)
+	return eachRecord(f.payload, func(rec record) error {
+		t, ok := l.g.tables[rec.table]
+		if rec.kind != putRecord || !ok || rec.first <= t.intProperty(foldedProperty) {
+			return nil
+		}
+		rows, err := rec.rows(t.layout)
+		t.mem = append(t.mem, rows...)
+		return err
+	})
+}
+
+// record is one request as it stands in a frame.
+type record struct {
+	kind  requestKind
+	first int64 // number of its first row
+	table string
+	ids   []int  // Iceberg field ids of the values
+	kinds []Kind // and their kinds
+	count int
+	rest  textReader
+}
+
+// eachRecord decodes a payload, whose bytes must not change afterwards.
+func eachRecord(payload []byte, yield func(record) error) error {
+	all := textReader{s: unsafe.String(unsafe.SliceData(payload), len(payload))}
+	for all.s != "" && all.err == nil {
+		body := textReader{s: all.string()}
+		rec := record{kind: requestKind(body.uvarint()), first: int64(body.uvarint())}
+		if rec.kind == putRecord {
+			rec.table = body.string()
+			for range body.uvarint() {
+				rec.ids = append(rec.ids, int(body.uvarint()))
+				rec.kinds = append(rec.kinds, Kind(body.uvarint()))
+			}
+			rec.count = int(body.uvarint())
+		}
+		if rec.rest = body; body.err != nil {
+			return body.err
+		}
+		if err := yield(rec); err != nil {
+			return err
+		}
+	}
+	return all.err
+}
+
+// rows decodes the rows of a put record for a layout.
+func (rec *record) rows(l *layout) ([]memRow, error) {
+	at := make([]int, len(rec.ids))
+	for i, id := range rec.ids {
+		at[i] = slices.IndexFunc(l.cols, func(c columnInfo) bool { return c.id == id })
+	}
+	rows := make([]memRow, 0, min(rec.count, 1024))
+	vals := make([]Value, len(rec.ids))
+	for i := range rec.count {
+		row := memRow{vals: make([]Value, len(l.cols)), seq: rec.first + int64(i), session: rec.rest.string(), eventID: rec.rest.string()}
+		rec.rest.values(rec.kinds, vals)
+		if rec.rest.err != nil {
+			return nil, rec.rest.err
+		}
+		for j, c := range at {
+			if c >= 0 {
+				row.vals[c] = vals[j]
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// encodePut encodes rows for the log, all but the sequence number that stands before them.
+func encodePut(t string, l *layout, rows []memRow) []byte {
+	kinds := l.kinds()
+	b := appendString(nil, t)
+	b = binary.AppendUvarint(b, uint64(len(l.cols)))
+	for _, c := range l.cols {
+		b = binary.AppendUvarint(b, uint64(c.id))
+		b = binary.AppendUvarint(b, uint64(c.kind))
+	}
+	b = binary.AppendUvarint(b, uint64(len(rows)))
+	for _, r := range rows {
+		b = appendString(b, r.session)
+		b = appendString(b, r.eventID)
+		b = appendValues(b, kinds, r.vals)
+	}
+	return b
+}
+
+// submit hands a request to the writer and waits. try refuses at once if the queue is full.
+func (l *eventLog) submit(ctx context.Context, r *logRequest, try bool) error {
+	r.done = make(chan struct{})
+	l.mu.Lock()
+	if l.stopped {
+		l.mu.Unlock()
+		return errClosed
+	}
+	if try && l.waiting > l.g.e.limits.logBytes {
+		l.mu.Unlock()
+		return ErrBusy
+	}
+	l.mu.Unlock()
+	if try {
+		select {
+		case l.queue <- r:
+		default:
+			return ErrBusy
+		}
+	} else {
+		select {
+		case l.queue <- r:
+		case <-l.done:
+			return errClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	// From here on the request may be carried out, so the answer is worth waiting for even if the caller's patience is not.
+	select {
+	case <-r.done:
+		return r.err
+	case <-l.done:
+		select {
+		case <-r.done:
+			return r.err
+		default:
+			return errClosed
+		}
+	}
+}
+
+// close ends the writer after the requests it has begun.
+func (l *eventLog) close() error {
+	l.mu.Lock()
+	first := !l.stopped
+	l.stopped = true
+	l.mu.Unlock()
+	if first {
+		l.queue <- nil
+	}
+	<-l.done
+	return nil
+}

@@ -1,0 +1,188 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/palate-dev/palate/internal/blob"
+)
+
+// write is the writer goroutine: the only one that appends to segments and that gives numbers to streamed rows.
+func (l *eventLog) write() {
+	defer close(l.done)
+	defer func() { l.active.Close() }()
+	for {
+		r := <-l.queue
+		if r == nil {
+			return
+		}
+		if r.kind == rotateLog {
+			l.rotate(r)
+			continue
+		}
+		batch, next, stop := l.collect(r)
+		l.commit(batch)
+		if next != nil {
+			l.rotate(next)
+		}
+		if stop {
+			return
+		}
+	}
+}
+
+// collect takes what else waits in the queue, up to the size of a frame. A request to rotate ends the batch.
+func (l *eventLog) collect(first *logRequest) (batch []*logRequest, rotate *logRequest, stop bool) {
+	batch = []*logRequest{first}
+	for size := len(first.body); size < batchBytes; {
+		select {
+		case r := <-l.queue:
+			if r == nil {
+				return batch, nil, true
+			}
+			if r.kind == rotateLog {
+				return batch, r, false
+			}
+			batch = append(batch, r)
+			size += len(r.body)
+		default:
+			return batch, nil, false
+		}
+	}
+	return batch, nil, false
+}
+
+// commit writes a batch as one frame, makes it durable, shows it to readers and answers the callers.
+func (l *eventLog) commit(batch []*logRequest) {
+	l.number(batch)
+	err := l.append(batch)
+	if err == nil {
+		l.publish(batch)
+	}
+	l.g.seqMu.Lock()
+	l.g.inFlight = 0
+	if err == nil {
+		l.g.published = batch[len(batch)-1].seq
+	}
+	l.g.seqMu.Unlock()
+	for _, r := range batch {
+		r.err = err
+		close(r.done)
+	}
+	if l.size >= l.g.e.limits.foldBytes {
+		l.g.wantFold()
+	}
+}
+
+// number gives each row its sequence number; a fence takes one of its own.
+func (l *eventLog) number(batch []*logRequest) {
+	l.g.seqMu.Lock()
+	defer l.g.seqMu.Unlock()
+	l.g.inFlight = l.g.next
+	for _, r := range batch {
+		for i := range r.rows {
+			r.rows[i].seq = l.g.next
+			l.g.next++
+		}
+		if r.kind == fenceRecord {
+			l.g.next++
+		}
+		r.seq = l.g.next - 1
+	}
+}
+
+// append writes the frame. If the write fails the file is cut back to its last good frame; if that or a sync fails, the process must end.
+func (l *eventLog) append(batch []*logRequest) error {
+	b := append(l.buf[:0], make([]byte, frameHeader)...)
+	first := int64(0)
+	for _, r := range batch {
+		seq := r.seq - int64(max(len(r.rows), 1)) + 1
+		if first == 0 {
+			first = seq
+		}
+		head := binary.AppendUvarint(nil, uint64(r.kind))
+		head = binary.AppendUvarint(head, uint64(seq))
+		b = binary.AppendUvarint(b, uint64(len(head)+len(r.body)))
+		b = append(append(b, head...), r.body...)
+	}
+	l.buf = b
+	binary.LittleEndian.PutUint32(b, frameMagic)
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-frameHeader))
+	binary.LittleEndian.PutUint64(b[8:], uint64(first))
+	binary.LittleEndian.PutUint64(b[16:], uint64(batch[len(batch)-1].seq))
+	binary.LittleEndian.PutUint32(b[24:], castagnoli(b[frameHeader:]))
+	binary.LittleEndian.PutUint32(b[28:], castagnoli(b[:28]))
+	if _, err := l.active.WriteAt(b, l.size); err != nil {
+		if cutErr := cutTail(l.active.Name(), l.size, l.size+int64(len(b))); cutErr != nil {
+			l.g.e.fatal(errors.Join(err, cutErr))
+		}
+		return fmt.Errorf("append to event log: %w", err)
+	}
+	if err := l.active.Sync(); err != nil {
+		l.g.e.fatal(fmt.Errorf("sync event log: %w", err))
+		return fmt.Errorf("sync event log: %w", err)
+	}
+	l.size += int64(len(b))
+	l.mu.Lock()
+	l.waiting += int64(len(b))
+	if l.activeAt == 0 {
+		l.activeAt = time.Now().Unix()
+	}
+	l.mu.Unlock()
+	if cap(l.buf) > 2*batchBytes {
+		l.buf = nil
+	}
+	return nil
+}
+
+func (l *eventLog) publish(batch []*logRequest) {
+	for _, r := range batch {
+		if r.kind == putRecord {
+			r.table.receive(r.rows)
+		}
+	}
+}
+
+// rotate closes the active segment, unless it is empty, and answers with all closed ones.
+func (l *eventLog) rotate(r *logRequest) {
+	defer close(r.done)
+	if l.size > segmentHeader {
+		old := l.active
+		if r.err = l.begin(); r.err != nil {
+			return
+		}
+		old.Close()
+		l.mu.Lock()
+		l.closed = append(l.closed, filepath.Base(old.Name()))
+		l.activeAt = 0
+		l.mu.Unlock()
+	}
+	l.mu.Lock()
+	r.segments = slices.Clone(l.closed)
+	l.mu.Unlock()
+	r.seq, _ = l.g.progress()
+}
+
+// forget destroys closed segments whose rows are all in data files.
+func (l *eventLog) forget(names []string) error {
+	for _, name := range names {
+		path := filepath.Join(l.dir, name)
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("forget segment: %w", err)
+		}
+		if err := blob.Destroy(path); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		l.closed = slices.DeleteFunc(l.closed, func(s string) bool { return s == name })
+		l.waiting -= info.Size() - segmentHeader
+		l.mu.Unlock()
+	}
+	return nil
+}

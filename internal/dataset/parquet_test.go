@@ -1,0 +1,172 @@
+package dataset
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/parquet-go/parquet-go"
+	"pgregory.net/rapid"
+)
+
+// everyKind is a schema with a field of each kind, nullable and not.
+func everyKind(t Type) *Schema {
+	s := &Schema{Type: t}
+	switch t {
+	case Interactions:
+		s.Fields = []Field{{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: Long}, {Name: "EVENT_TYPE", Nullable: true}}
+	case Users:
+		s.Fields = []Field{{Name: "USER_ID"}}
+	case Items:
+		s.Fields = []Field{{Name: "ITEM_ID"}}
+	}
+	s.Fields = append(s.Fields,
+		Field{Name: "TEXT", Nullable: true}, Field{Name: "AGE", Kind: Int, Nullable: true}, Field{Name: "BORN", Kind: Long, Nullable: true},
+		Field{Name: "EVENT_VALUE", Kind: Float, Nullable: true}, Field{Name: "SCORE", Kind: Double}, Field{Name: "OK", Kind: Boolean, Nullable: true})
+	return s
+}
+
+func testLayout(t testing.TB, s *Schema) *layout {
+	t.Helper()
+	sc, err := icebergSchema(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := newLayout(s.Type, 4, sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// drawValues draws a row of a schema; ids come from small sets, so that rows collide.
+func drawValues(t *rapid.T, s *Schema) []Value {
+	vals := make([]Value, len(s.Fields))
+	for i, f := range s.Fields {
+		if f.Nullable && rapid.IntRange(0, 3).Draw(t, "null") == 0 {
+			continue
+		}
+		v := Value{Valid: true}
+		switch f.Kind {
+		case String:
+			v.Str = fmt.Sprintf("%s-%d", f.Name, rapid.IntRange(0, 5).Draw(t, f.Name))
+		case Int, Long:
+			v.Int = int64(rapid.IntRange(-3, 3).Draw(t, f.Name)) * 1_000_003
+		case Boolean:
+			v.Int = int64(rapid.IntRange(0, 1).Draw(t, f.Name))
+		default:
+			v.Float = float64(rapid.IntRange(-3, 3).Draw(t, f.Name)) / 8
+		}
+		vals[i] = v
+	}
+	return vals
+}
+
+func TestDataFileKeepsEveryRowInSortOrder(t *testing.T) {
+	dir := t.TempDir()
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		s := everyKind(rapid.SampledFrom([]Type{Interactions, Users, Items}).Draw(rt, "type"))
+		l := testLayout(t, s)
+		bld := newBuilder(l, Put)
+		rows := rapid.IntRange(1, 200).Draw(rt, "rows")
+		var want []Row
+		for i := range rows {
+			vals := drawValues(rt, s)
+			session := rapid.SampledFrom([]string{"", "s1", "s2"}).Draw(rt, "session")
+			bld.add(vals, int64(i*7), session, "")
+			want = append(want, Row{Values: vals, Source: Put, Seq: int64(i * 7), Session: session})
+		}
+		n++
+		path := filepath.Join(dir, fmt.Sprint(n))
+		w, err := createFile(path, l, Put)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		order := bld.b.sorted()
+		for len(order) > 0 { // several row groups
+			k := min(len(order), rapid.IntRange(1, 64).Draw(rt, "group"))
+			if err := w.writeGroup(bld.b, order[:k]); err != nil {
+				rt.Fatal(err)
+			}
+			order = order[k:]
+		}
+		if _, err := w.close(); err != nil {
+			rt.Fatal(err)
+		}
+		got := readRows(rt, path, l, s)
+		less := func(a, b Row) bool { return a.Seq < b.Seq }
+		if diff := cmp.Diff(want, got, cmpopts.SortSlices(less)); diff != "" {
+			rt.Fatalf("rows read differ from rows written:\n%s", diff)
+		}
+		checkWithLibrary(rt, path, int64(rows))
+	})
+}
+
+func readRows(t *rapid.T, path string, l *layout, s *Schema) (rows []Row) {
+	r, err := openFile(path, l, Put)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	fields := l.fields(s)
+	var last *block
+	at := 0
+	for g := range r.groups() {
+		b := r.group(g)
+		for i := range b.n {
+			if last != nil && compareRows(last, at, b, i) > 0 {
+				t.Fatal("rows out of order")
+			}
+			last, at = b, i
+			rows = append(rows, b.row(i, fields, make([]Value, len(fields))))
+		}
+		if b.err != nil {
+			t.Fatal(b.err)
+		}
+	}
+	return rows
+}
+
+// checkWithLibrary reads the file with parquet-go: what we write must be Parquet to others.
+func checkWithLibrary(t *rapid.T, path string, rows int64) {
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pf, err := parquet.OpenFile(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pf.NumRows() != rows {
+		t.Fatalf("library counts %d rows, want %d", pf.NumRows(), rows)
+	}
+	n := int64(0)
+	for _, g := range pf.RowGroups() {
+		in := g.Rows()
+		buf := make([]parquet.Row, 16)
+		for {
+			k, err := in.ReadRows(buf)
+			n += int64(k)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatalf("library cannot read the rows: %v", err)
+			}
+		}
+		in.Close()
+	}
+	if n != rows {
+		t.Fatalf("library read %d rows, want %d", n, rows)
+	}
+}

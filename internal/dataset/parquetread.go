@@ -1,0 +1,375 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"unsafe"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go/encoding/delta"
+	"github.com/parquet-go/parquet-go/encoding/rle"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// fileReader reads the data files that fileWriter writes.
+type fileReader struct {
+	f      *os.File
+	meta   format.FileMetaData
+	layout *layout
+	source Source
+	chunk  map[int]int // field id -> column of the file
+	dec    *zstd.Decoder
+}
+
+func openFile(path string, l *layout, source Source) (_ *fileReader, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open data file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	r := &fileReader{f: f, layout: l, source: source, chunk: make(map[int]int)}
+	if err := r.readFooter(); err != nil {
+		return nil, fmt.Errorf("open data file %s: %w", f.Name(), err)
+	}
+	for i, e := range r.meta.Schema[1:] {
+		r.chunk[int(e.FieldID)] = i
+	}
+	r.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	return r, err
+}
+
+func (r *fileReader) readFooter() error {
+	info, err := r.f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() < 12 {
+		return errors.New("too short")
+	}
+	var tail [8]byte
+	if _, err := r.f.ReadAt(tail[:], info.Size()-8); err != nil {
+		return err
+	}
+	size := int64(binary.LittleEndian.Uint32(tail[:]))
+	if string(tail[4:]) != "PAR1" || size > info.Size()-12 {
+		return errors.New("damaged footer")
+	}
+	footer := make([]byte, size)
+	if _, err := r.f.ReadAt(footer, info.Size()-8-size); err != nil {
+		return err
+	}
+	if err := thrift.Unmarshal(new(thrift.CompactProtocol), footer, &r.meta); err != nil {
+		return fmt.Errorf("damaged footer: %w", err)
+	}
+	if len(r.meta.Schema) == 0 {
+		return errors.New("damaged footer: no schema")
+	}
+	return nil
+}
+
+func (r *fileReader) close() error {
+	r.dec.Close()
+	return r.f.Close()
+}
+
+// groups is the number of row groups.
+func (r *fileReader) groups() int { return len(r.meta.RowGroups) }
+
+// current tells whether the file has exactly the columns of the layout, in its order, so that its row groups can be copied into a new file.
+func (r *fileReader) current() bool {
+	cols := r.layout.fileColumns()
+	if len(cols) != len(r.meta.Schema)-1 {
+		return false
+	}
+	for i, c := range cols {
+		if int(r.meta.Schema[i+1].FieldID) != c.id {
+			return false
+		}
+	}
+	return true
+}
+
+// group returns the block of a row group, which loads its columns when they are asked for.
+func (r *fileReader) group(g int) *block {
+	return &block{
+		n: int(r.meta.RowGroups[g].NumRows), source: r.source, layout: r.layout, cols: make([]*vector, len(r.layout.cols)),
+		load: func(b *block, c int) (*vector, error) { return r.read(g, c) },
+	}
+}
+
+func (r *fileReader) read(g, c int) (*vector, error) {
+	id, kind := 0, String
+	switch c {
+	case seqVector:
+		id, kind = r.layout.system[seqColumn], Long
+	case sessionVector:
+		id = r.layout.system[sessionColumn]
+	case eventVector:
+		id = r.layout.system[eventColumn]
+	default:
+		id, kind = r.layout.cols[c].id, r.layout.cols[c].kind
+	}
+	at, ok := r.chunk[id]
+	if !ok {
+		return &vector{kind: kind, absent: true}, nil
+	}
+	v, err := r.readChunk(g, at, kind)
+	if err != nil {
+		return nil, fmt.Errorf("read %s, row group %d, column %d: %w", r.f.Name(), g, at, err)
+	}
+	return v, nil
+}
+
+// keys returns the dictionary of the key column of a row group: who is in it.
+func (r *fileReader) keys(g int) ([]string, error) {
+	at := r.chunk[r.layout.cols[r.layout.key].id]
+	pages, err := r.pages(g, at)
+	if err != nil {
+		return nil, err
+	}
+	h, data, _, err := r.page(pages)
+	if err != nil {
+		return nil, fmt.Errorf("read %s, row group %d: %w", r.f.Name(), g, err)
+	}
+	if h.Type != format.DictionaryPage {
+		return nil, fmt.Errorf("read %s, row group %d: no dictionary of keys", r.f.Name(), g)
+	}
+	return decodeDictionary(data, int(h.DictionaryPageHeader.V.NumValues))
+}
+
+func (r *fileReader) pages(g, at int) ([]byte, error) {
+	m := &r.meta.RowGroups[g].Columns[at].MetaData
+	buf := make([]byte, m.TotalCompressedSize)
+	if _, err := r.f.ReadAt(buf, chunkStart(m)); err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.f.Name(), err)
+	}
+	return buf, nil
+}
+
+// page decodes the first page of buf and returns what follows it. The data is newly allocated.
+func (r *fileReader) page(buf []byte) (h format.PageHeader, data, rest []byte, err error) {
+	in := new(thrift.CompactProtocol).NewReaderFromBytes(buf)
+	if err := thrift.NewDecoder(in).Decode(&h); err != nil {
+		return h, nil, nil, fmt.Errorf("page header: %w", err)
+	}
+	buf = buf[in.BytesRead():]
+	if h.CompressedPageSize < 0 || int(h.CompressedPageSize) > len(buf) {
+		return h, nil, nil, errors.New("page runs over its column")
+	}
+	packed := buf[:h.CompressedPageSize]
+	if h.CRC != 0 && crc32.ChecksumIEEE(packed) != uint32(h.CRC) {
+		return h, nil, nil, errors.New("page checksum does not match")
+	}
+	const padding = 64 // lets the bit unpacker read in place
+	data, err = r.dec.DecodeAll(packed, make([]byte, 0, int(h.UncompressedPageSize)+padding))
+	return h, data, buf[h.CompressedPageSize:], err
+}
+
+func (r *fileReader) readChunk(g, at int, kind Kind) (*vector, error) {
+	buf, err := r.pages(g, at)
+	if err != nil {
+		return nil, err
+	}
+	required := r.meta.Schema[at+1].RepetitionType.V == format.Required
+	v := &vector{kind: kind}
+	for len(buf) > 0 {
+		h, data, rest, err := r.page(buf)
+		if err != nil {
+			return nil, err
+		}
+		buf = rest
+		switch h.Type {
+		case format.DictionaryPage:
+			v.dict, err = decodeDictionary(data, int(h.DictionaryPageHeader.V.NumValues))
+		case format.DataPage:
+			err = v.decode(&h.DataPageHeader.V, data, required)
+		default:
+			err = fmt.Errorf("unknown page type %s", h.Type)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if n := int(r.meta.RowGroups[g].NumRows); max(len(v.code), len(v.ints), len(v.floats)) != n {
+		return nil, errors.New("wrong number of values")
+	}
+	return v, nil
+}
+
+// decodeDictionary slices the strings out of a page, which they keep alive.
+func decodeDictionary(data []byte, n int) ([]string, error) {
+	if n < 0 || n > len(data)/4 {
+		return nil, errors.New("damaged dictionary")
+	}
+	text := unsafe.String(unsafe.SliceData(data), len(data))
+	dict := make([]string, n)
+	at := 0
+	for i := range dict {
+		if at+4 > len(data) {
+			return nil, errors.New("damaged dictionary")
+		}
+		size := int(binary.LittleEndian.Uint32(data[at:]))
+		at += 4
+		if size > len(data)-at {
+			return nil, errors.New("damaged dictionary")
+		}
+		dict[i] = text[at : at+size]
+		at += size
+	}
+	return dict, nil
+}
+
+// decode appends the values of one data page.
+func (v *vector) decode(h *format.DataPageHeader, data []byte, required bool) error {
+	n := int(h.NumValues)
+	present := n
+	var levels []uint8
+	if !required {
+		if len(data) < 4 {
+			return errors.New("page too short")
+		}
+		size := int(binary.LittleEndian.Uint32(data))
+		if size > len(data)-4 {
+			return errors.New("damaged levels")
+		}
+		enc := rle.Encoding{BitWidth: 1}
+		all, err := enc.DecodeLevels(nil, data[4:4+size])
+		if err != nil || len(all) < n {
+			return errors.Join(errors.New("damaged levels"), err)
+		}
+		levels, data = all[:n], data[4+size:]
+		present = 0
+		for _, l := range levels {
+			present += int(l)
+		}
+	}
+	if present == n {
+		levels = nil
+	}
+	switch h.Encoding {
+	case format.RLEDictionary:
+		return v.decodeCodes(data, n, present, levels)
+	case format.DeltaBinaryPacked, format.Plain:
+		return v.decodeNumbers(h.Encoding, data, n, present, levels)
+	}
+	return fmt.Errorf("unknown encoding %s", h.Encoding)
+}
+
+func (v *vector) decodeCodes(data []byte, n, present int, levels []uint8) error {
+	var codes []int32
+	if present > 0 {
+		if len(data) == 0 {
+			return errors.New("page too short")
+		}
+		enc := rle.Encoding{BitWidth: int(data[0])}
+		var err error
+		codes, err = enc.DecodeInt32(make([]int32, 0, present+8), data[1:])
+		if err != nil || len(codes) < present {
+			return errors.Join(errors.New("damaged codes"), err)
+		}
+	}
+	next := 0
+	v.code = append(v.code, make([]uint32, n)...)
+	out := v.code[len(v.code)-n:]
+	for i := range out {
+		if levels != nil && levels[i] == 0 {
+			out[i] = nullCode
+			continue
+		}
+		c := uint32(codes[next])
+		if c >= uint32(len(v.dict)) {
+			return errors.New("code outside of the dictionary")
+		}
+		out[i] = c
+		next++
+	}
+	return nil
+}
+
+func (v *vector) decodeNumbers(encoding format.Encoding, data []byte, n, present int, levels []uint8) error {
+	if levels != nil && v.null == nil {
+		v.null = make([]bool, max(len(v.ints), len(v.floats)))
+	}
+	if v.null != nil {
+		for i := range n {
+			v.null = append(v.null, levels != nil && levels[i] == 0)
+		}
+	}
+	if v.kind == Float || v.kind == Double {
+		if len(data) < 8*present {
+			return errors.New("page too short")
+		}
+		at := 0
+		for i := range n {
+			if levels != nil && levels[i] == 0 {
+				v.floats = append(v.floats, 0)
+				continue
+			}
+			v.floats = append(v.floats, math.Float64frombits(binary.LittleEndian.Uint64(data[at:])))
+			at += 8
+		}
+		return nil
+	}
+	values, err := decodeInts(v.kind, encoding, data, present)
+	if err != nil {
+		return err
+	}
+	if levels == nil {
+		v.ints = append(v.ints, values...)
+		return nil
+	}
+	next := 0
+	for i := range n {
+		if levels[i] == 0 {
+			v.ints = append(v.ints, 0)
+			continue
+		}
+		v.ints = append(v.ints, values[next])
+		next++
+	}
+	return nil
+}
+
+func decodeInts(kind Kind, encoding format.Encoding, data []byte, n int) ([]int64, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	var enc delta.BinaryPackedEncoding
+	switch {
+	case kind == Boolean && encoding == format.Plain:
+		if len(data) < (n+7)/8 {
+			return nil, errors.New("page too short")
+		}
+		out := make([]int64, n)
+		for i := range out {
+			out[i] = int64(data[i/8] >> (i % 8) & 1)
+		}
+		return out, nil
+	case kind == Long && encoding == format.DeltaBinaryPacked:
+		out, err := enc.DecodeInt64(make([]int64, 0, n), data)
+		if err != nil || len(out) < n {
+			return nil, errors.Join(errors.New("damaged integers"), err)
+		}
+		return out[:n], nil
+	case kind == Int && encoding == format.DeltaBinaryPacked:
+		narrow, err := enc.DecodeInt32(make([]int32, 0, n), data)
+		if err != nil || len(narrow) < n {
+			return nil, errors.Join(errors.New("damaged integers"), err)
+		}
+		out := make([]int64, n)
+		for i := range out {
+			out[i] = int64(narrow[i])
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("unknown encoding %s", encoding)
+}

@@ -1,0 +1,289 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/twmb/murmur3"
+)
+
+// Rows yields every stored row, of all sources, also those that the effective view leaves out. Values are valid during the call only.
+// Like all reads it sees one state of the table, and not what a running erasure hides.
+func (e *Engine) Rows(ctx context.Context, t Table, yield func(Row) error) error {
+	return e.read(ctx, t, selection{bulk: true, put: true}, yield)
+}
+
+// Effective yields what training, inference and filters work on: of items, users and actions the newest record of each key; of events the union of all
+// sources without exact duplicates and without events whose eventId an earlier one has.
+func (e *Engine) Effective(ctx context.Context, t Table, yield func(Row) error) error {
+	sel := selection{bulk: true, put: true, newest: !t.Schema.Type.isLog(), distinct: t.Schema.Type.isLog(), unrepeated: t.Schema.Type.isLog()}
+	return e.read(ctx, t, sel, yield)
+}
+
+func (e *Engine) read(ctx context.Context, t Table, sel selection, yield func(Row) error) error {
+	state, err := e.find(t)
+	if err != nil {
+		return err
+	}
+	s := state.snapshot()
+	defer s.release()
+	fields := s.layout.fields(t.Schema)
+	values := make([]Value, len(fields))
+	if sel.unrepeated {
+		if sel.repeated, err = s.repeatedEvents(ctx); err != nil {
+			return err
+		}
+	}
+	mem := s.memBlocks()
+	for _, bucket := range s.buckets(mem) {
+		if err := s.each(ctx, bucket, mem[bucket], sel, func(b *block, i int) error {
+			return yield(b.row(i, fields, values))
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Count returns how many rows are stored.
+func (e *Engine) Count(ctx context.Context, t Table) (n int64, err error) {
+	state, err := e.find(t)
+	if err != nil {
+		return 0, err
+	}
+	state.mu.Lock()
+	defer state.mu.Unlock()
+	for _, f := range state.files {
+		n += f.rows
+	}
+	return n + int64(len(state.mem)), nil
+}
+
+// Latest returns a sequence number that no row of the table exceeds and that grows with every row that comes in; 0 for an empty table.
+func (e *Engine) Latest(ctx context.Context, t Table) (seq int64, err error) {
+	state, err := e.find(t)
+	if err != nil {
+		return 0, err
+	}
+	state.mu.Lock()
+	defer state.mu.Unlock()
+	if len(state.files) > 0 {
+		seq = state.intProperty(seqProperty)
+	}
+	if n := len(state.mem); n > 0 {
+		seq = max(seq, state.mem[n-1].seq)
+	}
+	return seq, nil
+}
+
+// selection says which rows of a snapshot a read wants. Rows that a running erasure hides are never among them.
+type selection struct {
+	bulk, put  bool
+	distinct   bool           // of rows equal in all fields only the oldest
+	newest     bool           // of each key only the newest row
+	unrepeated bool           // without events that repeat an eventId ...
+	repeated   map[int64]bool // ... which are these, by sequence number
+}
+
+// memBlocks puts the rows in memory into one block for each bucket.
+func (s *snapshot) memBlocks() map[int]*block {
+	builders := make(map[int]*builder)
+	for _, r := range s.mem {
+		b := s.layout.bucketOf(r.vals[s.layout.key].Str)
+		if builders[b] == nil {
+			builders[b] = newBuilder(s.layout, Put)
+			builders[b].shared = true
+		}
+		builders[b].add(r.vals, r.seq, r.session, r.eventID)
+	}
+	blocks := make(map[int]*block)
+	for b, w := range builders {
+		blocks[b] = w.b
+	}
+	return blocks
+}
+
+// buckets returns the numbers of the buckets that hold anything, in order.
+func (s *snapshot) buckets(mem map[int]*block) (all []int) {
+	for _, f := range s.files {
+		all = append(all, f.bucket)
+	}
+	for b := range mem {
+		all = append(all, b)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// bucketFiles returns the files of one bucket.
+func (s *snapshot) bucketFiles(bucket int, bulk, put bool) (files []*dataFile) {
+	for _, f := range s.files {
+		if f.bucket == bucket && (f.source == Bulk && bulk || f.source == Put && put) {
+			files = append(files, f)
+		}
+	}
+	return files
+}
+
+// each yields the selected rows of one bucket in sort order.
+func (s *snapshot) each(ctx context.Context, bucket int, mem *block, sel selection, yield func(b *block, i int) error) error {
+	if !sel.put {
+		mem = nil
+	}
+	hidden := s.hider()
+	var last *block // the row before (distinct), or the newest row of the current key (newest)
+	var at int
+	err := mergeRows(ctx, s.layout, s.bucketFiles(bucket, sel.bulk, sel.put), mem, func(b *block, i int) error {
+		if hidden.hides(b, i) || sel.repeated != nil && sel.repeated[b.seq(i)] {
+			return nil
+		}
+		switch {
+		case sel.newest:
+			same := last != nil && sameKey(last, at, b, i)
+			if same && last.seq(at) > b.seq(i) {
+				return nil
+			}
+			out, from := last, at
+			last, at = b, i
+			if !same && out != nil {
+				return yield(out, from)
+			}
+			return nil
+		case sel.distinct:
+			if last != nil && sameRow(last, at, b, i) {
+				return nil
+			}
+			last, at = b, i
+		}
+		return yield(b, i)
+	})
+	if err == nil && sel.newest && last != nil {
+		err = yield(last, at)
+		if err == nil {
+			err = last.err
+		}
+	}
+	return err
+}
+
+func sameKey(a *block, i int, b *block, j int) bool {
+	key := a.layout.key
+	return a.col(key).compareAt(i, b.col(key), j) == 0
+}
+
+// hider tells which rows a running erasure hides.
+type hider struct {
+	masks []*mask
+	none  bool
+	last  string // the key that the answer below is for
+	cut   int64  // rows of last up to here are hidden
+	alone int64  // and anonymous rows of last up to here
+}
+
+func (s *snapshot) hider() *hider {
+	return &hider{masks: s.masks, none: len(s.masks) == 0 || !s.layout.kind.holdsUsers()}
+}
+
+func (h *hider) hides(b *block, i int) bool {
+	if h.none {
+		return false
+	}
+	if key := b.key(i); key != h.last || h.last == "" {
+		h.last, h.cut, h.alone = key, 0, 0
+		for _, m := range h.masks {
+			if m.users.Has(key) {
+				h.cut = max(h.cut, m.cut)
+			}
+			if m.sessions.Has(key) {
+				h.alone = max(h.alone, m.cut)
+			}
+		}
+	}
+	if h.cut == 0 && h.alone == 0 {
+		return false
+	}
+	return b.seq(i) <= h.cut || b.seq(i) <= h.alone && b.session(i) == h.last
+}
+
+// eachPut yields the streamed rows of a snapshot that are not hidden, in no particular order.
+func (s *snapshot) eachPut(ctx context.Context, yield func(b *block, i int)) error {
+	hidden := s.hider()
+	visit := func(b *block) error {
+		for i := range b.n {
+			if !hidden.hides(b, i) {
+				yield(b, i)
+			}
+		}
+		return errors.Join(b.err, ctx.Err())
+	}
+	for _, f := range s.files {
+		if f.source != Put {
+			continue
+		}
+		if err := eachBlock(f, s.layout, visit); err != nil {
+			return err
+		}
+	}
+	w := newBuilder(s.layout, Put)
+	w.shared = true
+	for _, r := range s.mem {
+		w.add(r.vals, r.seq, r.session, r.eventID)
+	}
+	return visit(w.b)
+}
+
+// eachBlock yields the row groups of a file.
+func eachBlock(f *dataFile, l *layout, yield func(b *block) error) (err error) {
+	r, err := openFile(f.path, l, f.source)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	for g := range r.groups() {
+		if err := yield(r.group(g)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repeatedEvents returns the sequence numbers of the events whose eventId an earlier event has. Ids are compared by a 128-bit hash.
+func (s *snapshot) repeatedEvents(ctx context.Context) (map[int64]bool, error) {
+	var c eventCollector
+	if err := s.eachPut(ctx, c.add); err != nil {
+		return nil, err
+	}
+	return c.repeated(), nil
+}
+
+// eventCollector finds repeated eventIds.
+type eventCollector struct{ seen []seenEvent }
+
+type seenEvent struct {
+	hash [2]uint64
+	seq  int64
+}
+
+func (c *eventCollector) add(b *block, i int) {
+	if id := b.eventID(i); id != "" {
+		h1, h2 := murmur3.StringSum128(id)
+		c.seen = append(c.seen, seenEvent{hash: [2]uint64{h1, h2}, seq: b.seq(i)})
+	}
+}
+
+func (c *eventCollector) repeated() map[int64]bool {
+	slices.SortFunc(c.seen, func(a, b seenEvent) int {
+		if d := slices.Compare(a.hash[:], b.hash[:]); d != 0 {
+			return d
+		}
+		return int(min(1, max(-1, a.seq-b.seq)))
+	})
+	out := make(map[int64]bool)
+	for i := 1; i < len(c.seen); i++ {
+		if c.seen[i].hash == c.seen[i-1].hash {
+			out[c.seen[i].seq] = true
+		}
+	}
+	return out
+}

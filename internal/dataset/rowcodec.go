@@ -1,0 +1,118 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+)
+
+// Rows in the log and in spill files: a bitmap of the values that are not null, then those values in order.
+//
+//	String          uvarint length, bytes
+//	Int, Long       zig-zag varint
+//	Float, Double   8 bytes little-endian
+//	Boolean         1 byte
+
+func appendValues(dst []byte, kinds []Kind, vals []Value) []byte {
+	at := len(dst)
+	dst = append(dst, make([]byte, (len(kinds)+7)/8)...)
+	for i, k := range kinds {
+		v := vals[i]
+		if !v.Valid {
+			continue
+		}
+		dst[at+i/8] |= 1 << (i % 8)
+		switch k {
+		case String:
+			dst = appendString(dst, v.Str)
+		case Float, Double:
+			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.Float))
+		case Boolean:
+			dst = append(dst, byte(v.Int))
+		default:
+			dst = binary.AppendVarint(dst, v.Int)
+		}
+	}
+	return dst
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+// textReader decodes from a string, so that strings in it need no copy. The first error stays.
+type textReader struct {
+	s   string
+	err error
+}
+
+var errShort = errors.New("record ends too early")
+
+func (r *textReader) uvarint() uint64 {
+	var x uint64
+	for i := 0; i < len(r.s) && i < binary.MaxVarintLen64; i++ {
+		b := r.s[i]
+		x |= uint64(b&0x7f) << (7 * i)
+		if b < 0x80 {
+			r.s = r.s[i+1:]
+			return x
+		}
+	}
+	r.fail()
+	return 0
+}
+
+func (r *textReader) varint() int64 {
+	u := r.uvarint()
+	return int64(u>>1) ^ -int64(u&1)
+}
+
+func (r *textReader) bytes(n uint64) string {
+	if n > uint64(len(r.s)) {
+		r.fail()
+		return ""
+	}
+	out := r.s[:n]
+	r.s = r.s[n:]
+	return out
+}
+
+func (r *textReader) string() string { return r.bytes(r.uvarint()) }
+
+func (r *textReader) fail() {
+	r.s = ""
+	if r.err == nil {
+		r.err = errShort
+	}
+}
+
+// values decodes a row into vals, one for each kind.
+func (r *textReader) values(kinds []Kind, vals []Value) {
+	bitmap := r.bytes(uint64(len(kinds)+7) / 8)
+	if r.err != nil {
+		return
+	}
+	for i, k := range kinds {
+		vals[i] = Value{}
+		if bitmap[i/8]>>(i%8)&1 == 0 {
+			continue
+		}
+		v := Value{Valid: true}
+		switch k {
+		case String:
+			v.Str = r.string()
+		case Float, Double:
+			if b := r.bytes(8); b != "" {
+				v.Float = math.Float64frombits(binary.LittleEndian.Uint64([]byte(b)))
+			}
+		case Boolean:
+			if b := r.bytes(1); b != "" {
+				v.Int = int64(b[0])
+			}
+		default:
+			v.Int = r.varint()
+		}
+		vals[i] = v
+	}
+}

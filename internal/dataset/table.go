@@ -1,0 +1,398 @@
+package dataset
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/table"
+	"github.com/twmb/murmur3"
+
+	"github.com/palate-dev/palate/internal/blob"
+)
+
+// Properties of our tables. They change in the same Iceberg commit as the files, which is what makes imports, folds and erasures exactly-once.
+const (
+	typeProperty    = "palate.type"
+	bulkProperty    = "palate.bulk"    // "true" after the first bulk import
+	importsProperty = "palate.imports" // "job:rows;job:rows": the last imports that committed, newest last
+	foldedProperty  = "palate.folded"  // log records up to this sequence number are in data files
+	seqProperty     = "palate.seq"     // the highest sequence number that a row in a data file has or had
+	erasedPrefix    = "palate.erased." // + job: how many rows that job removed
+)
+
+// dataFile is one immutable Parquet file. All its rows have one source.
+type dataFile struct {
+	uri    string // as the manifests spell it
+	path   string
+	source Source
+	bucket int
+	rows   int64
+	size   int64
+}
+
+// memRow is a streamed row that is in the log but not yet in a data file. vals is by column of the layout and may be shorter.
+type memRow struct {
+	vals    []Value
+	seq     int64
+	session string
+	eventID string
+}
+
+// tableState is one open table.
+type tableState struct {
+	g  *group
+	id string
+
+	// write is held while the table's files change: by the commit of an import, a fold, a compaction, an erasure, a change of schema.
+	write sync.Mutex
+	ice   *table.Table // by write
+
+	mu       sync.Mutex // guards the rest
+	layout   *layout
+	props    iceberg.Properties
+	files    []*dataFile
+	mem      []memRow          // by ascending seq, all above folded
+	pins     map[*dataFile]int // readers
+	garbage  []*dataFile       // left the table, not yet destroyed
+	unpinned chan struct{}     // closed and replaced whenever a reader leaves
+	index    *index
+	dropped  bool
+
+	reaping sync.Mutex // held while garbage is destroyed, so that whoever finds none left knows that it is gone
+}
+
+func (t *tableState) dir() string { return filepath.Join(t.g.dir, "tables", t.id) }
+
+func (t *tableState) dataDir() string     { return filepath.Join(t.dir(), "data") }
+func (t *tableState) metadataDir() string { return filepath.Join(t.dir(), "metadata") }
+
+// loadTable opens a table from the catalog and destroys what a crash has left beside its files.
+func (e *Engine) loadTable(ctx context.Context, g *group, id string) (*tableState, error) {
+	ice, err := e.catalog.LoadTable(ctx, table.Identifier{g.id, id})
+	if err != nil {
+		return nil, err
+	}
+	t := &tableState{g: g, id: id, ice: ice, props: ice.Properties(), pins: make(map[*dataFile]int), unpinned: make(chan struct{})}
+	if t.layout, err = layoutOf(ice); err != nil {
+		return nil, err
+	}
+	if t.files, err = e.listFiles(ice); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{t.dataDir(), t.metadataDir()} {
+		if err := blob.MkdirAll(dir); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.sweepData(); err != nil {
+		return nil, err
+	}
+	return t, t.sweepMetadata()
+}
+
+func layoutOf(ice *table.Table) (*layout, error) {
+	spec := ice.Spec()
+	bucket, ok := spec.Field(0).Transform.(iceberg.BucketTransform)
+	if !ok {
+		return nil, errors.New("table is not partitioned by bucket")
+	}
+	return newLayout(Type(ice.Properties()[typeProperty]), bucket.NumBuckets, ice.Schema())
+}
+
+// listFiles reads the manifests of the current snapshot.
+func (e *Engine) listFiles(ice *table.Table) (files []*dataFile, err error) {
+	snap := ice.CurrentSnapshot()
+	if snap == nil {
+		return nil, nil
+	}
+	manifests, err := snap.Manifests(e.catalog.fs)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest list: %w", err)
+	}
+	for _, m := range manifests {
+		entries, err := m.FetchEntries(e.catalog.fs, true)
+		if err != nil {
+			return nil, fmt.Errorf("read manifest: %w", err)
+		}
+		for _, entry := range entries {
+			f, err := e.dataFileOf(entry.DataFile())
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, f)
+		}
+	}
+	sortFiles(files)
+	return files, nil
+}
+
+// dataFileOf reads source and bucket off the name: bulk-0012-0123456789abcdef.parquet.
+func (e *Engine) dataFileOf(d iceberg.DataFile) (*dataFile, error) {
+	p, err := e.catalog.fs.local(d.FilePath())
+	if err != nil {
+		return nil, err
+	}
+	f := &dataFile{uri: d.FilePath(), path: p, rows: d.Count(), size: d.FileSizeBytes()}
+	parts := strings.Split(filepath.Base(p), "-")
+	if len(parts) != 3 {
+		return nil, errors.New("data file with a foreign name")
+	}
+	if parts[0] == "put" {
+		f.source = Put
+	}
+	if f.bucket, err = strconv.Atoi(parts[1]); err != nil {
+		return nil, errors.New("data file with a foreign name")
+	}
+	return f, nil
+}
+
+// sortFiles puts files in the order in which they are read: by bucket, then by name, so that results do not depend on the order of commits in a manifest.
+func sortFiles(files []*dataFile) {
+	slices.SortFunc(files, func(a, b *dataFile) int {
+		return cmp.Or(cmp.Compare(a.bucket, b.bucket), strings.Compare(filepath.Base(a.path), filepath.Base(b.path)))
+	})
+}
+
+func dataFileName(source Source, bucket int) string {
+	return fmt.Sprintf("%s-%04d-%s.parquet", strings.ToLower(sourceName(source)), bucket, randomName())
+}
+
+// bucketOf is Iceberg's bucket transform of a string.
+func (l *layout) bucketOf(key string) int {
+	return int(murmur3.StringSum32(key)&0x7fffffff) % l.buckets
+}
+
+// change is what one commit does to a table. Files to add stand in a staging directory until then.
+type change struct {
+	add    []*dataFile
+	remove []*dataFile
+	props  iceberg.Properties
+	unset  []string
+	// swap runs under the table's mutex together with the switch to the new files.
+	swap func()
+}
+
+// commit makes a change durable and visible, at once and as a whole. The caller holds t.write.
+func (t *tableState) commit(ctx context.Context, c change) error {
+	if err := t.publish(c.add); err != nil {
+		return err
+	}
+	before := t.ice.MetadataLocation()
+	ice, err := t.commitIceberg(ctx, c)
+	if err != nil {
+		// The pointer decides whether the commit happened; if it cannot be read we must not go on guessing.
+		location, lookErr := t.g.e.catalog.location(context.WithoutCancel(ctx), table.Identifier{t.g.id, t.id})
+		if lookErr != nil || location != before {
+			t.g.e.fatal(fmt.Errorf("commit of a table ended in the unknown: %w", errors.Join(err, lookErr)))
+		}
+		for _, f := range c.add {
+			err = errors.Join(err, blob.Destroy(f.path))
+		}
+		return fmt.Errorf("commit table: %w", err)
+	}
+	t.ice = ice
+	t.mu.Lock()
+	t.props = ice.Properties()
+	t.files = slices.DeleteFunc(slices.Clone(t.files), func(f *dataFile) bool { return slices.Contains(c.remove, f) })
+	t.files = append(t.files, c.add...)
+	sortFiles(t.files)
+	t.garbage = append(t.garbage, c.remove...)
+	if c.swap != nil {
+		c.swap()
+	}
+	t.mu.Unlock()
+	return t.sweepMetadata()
+}
+
+// publish moves staged files to their place and gives them their names.
+func (t *tableState) publish(add []*dataFile) error {
+	for _, f := range add {
+		name := dataFileName(f.source, f.bucket)
+		to := filepath.Join(t.dataDir(), name)
+		if err := os.Rename(f.path, to); err != nil {
+			return fmt.Errorf("publish data file: %w", err)
+		}
+		f.path, f.uri = to, t.g.e.catalog.fs.uri(t.g.id, t.id, "data", name)
+	}
+	if len(add) == 0 {
+		return nil
+	}
+	return blob.SyncDir(t.dataDir())
+}
+
+func (t *tableState) commitIceberg(ctx context.Context, c change) (*table.Table, error) {
+	tx := t.ice.NewTransaction()
+	if len(c.unset) > 0 {
+		if err := tx.RemoveProperties(c.unset); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.props) > 0 {
+		if err := tx.SetProperties(c.props); err != nil {
+			return nil, err
+		}
+	}
+	remove, err := t.icebergFiles(c.remove)
+	if err != nil {
+		return nil, err
+	}
+	add, err := t.icebergFiles(c.add)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.ReplaceDataFilesWithDataFiles(ctx, remove, add, nil, table.WithoutAutoNameMapping()); err != nil {
+		return nil, err
+	}
+	return tx.Commit(ctx)
+}
+
+func (t *tableState) icebergFiles(files []*dataFile) (out []iceberg.DataFile, err error) {
+	for _, f := range files {
+		b, err := iceberg.NewDataFileBuilder(t.ice.Spec(), iceberg.EntryContentData, f.uri, iceberg.ParquetFile,
+			map[int]any{partitionField: int32(f.bucket)}, nil, nil, f.rows, f.size)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b.Build())
+	}
+	return out, nil
+}
+
+// sweepData destroys data files that no snapshot knows: a crash came between their publication and the commit, or between a commit and their end.
+func (t *tableState) sweepData() error {
+	known := make(map[string]bool)
+	t.mu.Lock()
+	for _, f := range slices.Concat(t.files, t.garbage) {
+		known[filepath.Base(f.path)] = true
+	}
+	t.mu.Unlock()
+	return destroyUnknown(t.dataDir(), known)
+}
+
+// sweepMetadata removes metadata that the current pointer does not lead to.
+func (t *tableState) sweepMetadata() error {
+	known := map[string]bool{filepath.Base(t.ice.MetadataLocation()): true}
+	if snap := t.ice.CurrentSnapshot(); snap != nil {
+		known[filepath.Base(snap.ManifestList)] = true
+		manifests, err := snap.Manifests(t.g.e.catalog.fs)
+		if err != nil {
+			return fmt.Errorf("read manifest list: %w", err)
+		}
+		for _, m := range manifests {
+			known[filepath.Base(m.FilePath())] = true
+		}
+	}
+	return destroyUnknown(t.metadataDir(), known)
+}
+
+func destroyUnknown(dir string, known map[string]bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	for _, d := range entries {
+		if known[d.Name()] {
+			continue
+		}
+		if err := blob.Destroy(filepath.Join(dir, d.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshot is a pinned state of a table: its files stay until release.
+type snapshot struct {
+	t      *tableState
+	layout *layout
+	files  []*dataFile
+	mem    []memRow
+	masks  []*mask
+	seq    int64 // all rows with a smaller or equal number are in
+}
+
+func (t *tableState) snapshot() *snapshot {
+	s := &snapshot{t: t, masks: t.g.activeMasks()}
+	published, inFlight := t.g.progress() // before the rows are taken: what it covers is among them
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.seq = max(published, t.intProperty(seqProperty))
+	if inFlight > 0 {
+		s.seq = min(s.seq, inFlight-1)
+	}
+	s.layout, s.files, s.mem = t.layout, slices.Clone(t.files), t.mem[:len(t.mem):len(t.mem)]
+	for _, f := range s.files {
+		t.pins[f]++
+	}
+	return s
+}
+
+func (s *snapshot) release() {
+	t := s.t
+	t.mu.Lock()
+	for _, f := range s.files {
+		if t.pins[f]--; t.pins[f] == 0 {
+			delete(t.pins, f)
+		}
+	}
+	close(t.unpinned)
+	t.unpinned = make(chan struct{})
+	pending := len(t.garbage) > 0
+	t.mu.Unlock()
+	if pending {
+		t.reapLogged()
+	}
+}
+
+// reap destroys the files that have left the table and that nobody reads; it returns how many are left.
+func (t *tableState) reap() (left int, err error) {
+	t.reaping.Lock()
+	defer t.reaping.Unlock()
+	t.mu.Lock()
+	var dead []*dataFile
+	t.garbage = slices.DeleteFunc(t.garbage, func(f *dataFile) bool {
+		if t.pins[f] > 0 {
+			return false
+		}
+		dead = append(dead, f)
+		return true
+	})
+	left = len(t.garbage)
+	t.mu.Unlock()
+	for i, f := range dead {
+		if err := blob.Destroy(f.path); err != nil {
+			t.mu.Lock()
+			t.garbage = append(t.garbage, dead[i:]...)
+			t.mu.Unlock()
+			return left, err
+		}
+	}
+	return left, nil
+}
+
+// reapLogged is reap where nobody waits for the outcome; a sweep meets the same error again.
+func (t *tableState) reapLogged() {
+	if _, err := t.reap(); err != nil {
+		t.g.e.log.Error("destroy superseded data file", "table", t.id, "error", err)
+	}
+}
+
+// intProperty reads a numeric property, 0 if it is not there. The caller holds t.mu or t.write.
+func (t *tableState) intProperty(name string) int64 {
+	n, _ := strconv.ParseInt(t.props[name], 10, 64)
+	return n
+}
+
+// highest is the property change that notes rows up to n. The caller holds t.write.
+func (t *tableState) highest(n int64) iceberg.Properties {
+	return iceberg.Properties{seqProperty: strconv.FormatInt(max(n, t.intProperty(seqProperty)), 10)}
+}

@@ -75,7 +75,7 @@ type corpus struct {
 
 // Thresholds of what the data as a whole says.
 const (
-	orderedShare = 10  // percent of neighbouring events at different times, below which order is noise
+	orderedShare = 1   // percent of neighbouring events at different times, below which order is noise
 	repeatShare  = 100 // one event in so many must be a return to an item for returns to be a habit
 )
 

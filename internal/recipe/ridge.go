@@ -290,6 +290,10 @@ type panel struct {
 func (s *solver) score(p *panel, columns []column, best []selection) {
 	last := min(p.first+vec.TileCols, len(s.core))
 	var out [vec.TileCols]float32
+	var chosen [vec.TileCols]*selection
+	for r := p.first; r < last; r++ {
+		chosen[r-p.first] = &best[s.core[r]]
+	}
 	for t := range columns {
 		col := &columns[t]
 		clear(out[:])
@@ -306,8 +310,8 @@ func (s *solver) score(p *panel, columns []column, best []selection) {
 			out[int(col.longRank[at])-p.first] += col.longValue[at]
 		}
 		p.cursor[t] = at
-		for r := p.first; r < last; r++ {
-			best[s.core[r]].offer(col.item, out[r-p.first])
+		for j, selected := range chosen[:last-p.first] {
+			selected.offer(col.item, out[j])
 		}
 	}
 }

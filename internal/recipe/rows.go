@@ -13,7 +13,10 @@ type entry struct {
 
 // selection keeps the entries of largest magnitude, ties by smaller item: a set that does not depend on the order of the offers. It is a heap with the
 // weakest entry at the root once it is full.
-type selection struct{ heap []entry }
+type selection struct {
+	heap  []entry
+	floor float32 // magnitude of the root once it is full
+}
 
 // weaker orders entries from the first to be dropped to the last.
 func weaker(a, b entry) bool {
@@ -21,23 +24,33 @@ func weaker(a, b entry) bool {
 	return x < y || x == y && a.item > b.item
 }
 
-func magnitude(v float32) float32 { return max(v, -v) }
+func magnitude(v float32) float32 {
+	if v < 0 {
+		return -v
+	}
+	return v
+}
 
 func (s *selection) offer(item int32, value float32) {
-	e := entry{item, value}
-	switch {
-	case value == 0:
-	case len(s.heap) < rowEntries:
+	if value != 0 && (value >= s.floor || -value >= s.floor) { // most offers fail here
+		s.take(entry{item, value})
+	}
+}
+
+func (s *selection) take(e entry) {
+	if len(s.heap) < rowEntries {
 		s.heap = append(s.heap, e)
-		if len(s.heap) == rowEntries {
-			for i := rowEntries/2 - 1; i >= 0; i-- {
-				s.sink(i)
-			}
+		if len(s.heap) < rowEntries {
+			return
 		}
-	case weaker(s.heap[0], e):
+		for i := rowEntries/2 - 1; i >= 0; i-- {
+			s.sink(i)
+		}
+	} else if weaker(s.heap[0], e) {
 		s.heap[0] = e
 		s.sink(0)
 	}
+	s.floor = magnitude(s.heap[0].value)
 }
 
 func (s *selection) sink(i int) {

@@ -60,7 +60,7 @@ func (c Clients) Calls() []Call {
 	for _, client := range []struct {
 		service string
 		value   any
-	}{{personalize.ServiceName, c.Personalize}, {personalizeruntime.EndpointsID, c.Runtime}, {personalizeevents.EndpointsID, c.Events}} {
+	}{{personalize.EndpointsID, c.Personalize}, {personalizeruntime.EndpointsID, c.Runtime}, {personalizeevents.EndpointsID, c.Events}} {
 		v := reflect.ValueOf(client.value)
 		for i := range v.NumMethod() {
 			name := v.Type().Method(i).Name

@@ -83,6 +83,9 @@ var exceptions = map[string]map[api.Code]int{
 
 func TestEveryExceptionIsTypedForEveryOperation(t *testing.T) {
 	for _, c := range clients(t, nil).Calls() {
+		if exceptions[c.Service] == nil {
+			t.Fatalf("no exceptions of %s", c.Service)
+		}
 		for code, status := range exceptions[c.Service] {
 			_, err := c.Do(context.Background(), request.WithSetRequestHeaders(map[string]string{sdk.ErrorHeader: string(code)}))
 			var failure awserr.RequestFailure

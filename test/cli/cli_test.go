@@ -100,9 +100,10 @@ func TestBeyondLoopbackCredentialsAreRequired(t *testing.T) {
 }
 
 func TestHalfAConfigurationIsRefused(t *testing.T) {
+	fails(t, "--limits must be local or aws", "serve", "--limits", "none")
+	fails(t, "--account-id must be 12 digits", "serve", "--account-id", "me")
 	t.Setenv("PALATE_ACCESS_KEY_ID", "AKID")
 	fails(t, "must be set together", "serve", "--listen", "127.0.0.1:0")
-	fails(t, "--limits must be local or aws", "serve", "--limits", "none")
 }
 
 func TestUnknownCommandsAndFlagsEndWithStatusTwo(t *testing.T) {

@@ -197,7 +197,9 @@ func TestPagesOfTheDataDeletionJob(t *testing.T) {
 }
 
 func TestAGroupHasFivePendingDeletionJobs(t *testing.T) {
-	h := openShop(t, server.Start(t, "--hold", "3s"))
+	s := server.Start(t, "--hold", "1s")
+	h := &shop{Server: s, t: t, bucket: s.Bucket("shop")}
+	h.group = s.Make("CreateDatasetGroup", "datasetGroup", M{"name": "shop"})
 	for range 6 { // one of them runs
 		h.startDeletion("nobody")
 		if len(h.pendingDeletions()) == 5 {
@@ -228,7 +230,8 @@ func TestPagesOfTheDatasetImportJob(t *testing.T) {
 	if diff := cmp.Diff([]string{"CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE"}, seen); diff != "" {
 		t.Errorf("statuses:\n%s", diff)
 	}
-	members(t, job, "jobName", "datasetImportJobArn", "datasetArn", "dataSource", "roleArn", "status", "creationDateTime", "lastUpdatedDateTime", "importMode")
+	members(t, job, "jobName", "datasetImportJobArn", "datasetArn", "dataSource", "roleArn", "status", "creationDateTime", "lastUpdatedDateTime", "importMode",
+		"publishAttributionMetricsToS3")
 	times(t, job)
 	if job["importMode"] != "FULL" || job["datasetArn"] != h.interactions || job["datasetImportJobArn"] != arn {
 		t.Errorf("job is %v", job)

@@ -275,7 +275,7 @@ func (f *durableFile) Close() error {
 }
 
 // newMetadata is the metadata of a new, empty table. Manifests carry counts only.
-func newMetadata(t Table, location string) (table.Metadata, error) {
+func newMetadata(t Table, buckets int, location string) (table.Metadata, error) {
 	sc, err := icebergSchema(t.Schema)
 	if err != nil {
 		return nil, err
@@ -285,7 +285,7 @@ func newMetadata(t Table, location string) (table.Metadata, error) {
 		return nil, fmt.Errorf("schema lacks %s", keyName(t.Schema.Type))
 	}
 	spec := iceberg.NewPartitionSpec(iceberg.PartitionField{
-		SourceIDs: []int{key.ID}, FieldID: partitionField, Name: "bucket", Transform: iceberg.BucketTransform{NumBuckets: bucketsOf(t.Schema.Type)},
+		SourceIDs: []int{key.ID}, FieldID: partitionField, Name: "bucket", Transform: iceberg.BucketTransform{NumBuckets: buckets},
 	})
 	return table.NewMetadata(sc, &spec, table.UnsortedSortOrder, location, iceberg.Properties{
 		"format-version":                       "2",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,12 +66,13 @@ type limits struct {
 	runBytes   int           // rows sorted at once
 	mergeFiles int           // a bucket with this many files of like size is compacted
 	sweepWait  time.Duration // how long Sweep waits for readers
+	buckets    int           // the most that a new table gets
 }
 
 func defaultLimits() limits {
 	return limits{
 		foldBytes: 16 << 20, foldAge: 10 * time.Minute, logBytes: 256 << 20, spillBytes: 64 << 20, runBytes: 48 << 20, mergeFiles: 8,
-		sweepWait: 15 * time.Minute,
+		sweepWait: 15 * time.Minute, buckets: math.MaxInt,
 	}
 }
 
@@ -162,7 +164,7 @@ func (e *Engine) CreateTable(ctx context.Context, t Table) error {
 	if _, ok := g.table(t.ID); ok {
 		return nil
 	}
-	meta, err := newMetadata(t, strings.TrimSuffix(e.catalog.fs.uri(t.Group, t.ID, "", ""), "/"))
+	meta, err := newMetadata(t, min(bucketsOf(t.Schema.Type), e.limits.buckets), strings.TrimSuffix(e.catalog.fs.uri(t.Group, t.ID, "", ""), "/"))
 	if err != nil {
 		return fmt.Errorf("create table: %w", err)
 	}

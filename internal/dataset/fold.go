@@ -315,10 +315,12 @@ func (t *tableState) merge(ctx context.Context, dir string, files []*dataFile) (
 			return flush()
 		}
 		return nil
+	}, func() error {
+		if w.b.n == 0 {
+			return nil
+		}
+		return flush()
 	})
-	if err == nil && w.b.n > 0 {
-		err = flush()
-	}
 	if err != nil {
 		out.w.abort()
 		return nil, err

@@ -45,8 +45,9 @@ func (c *cursor) fail() bool {
 	return false
 }
 
-// mergeRows yields all rows of the files of one bucket and of the rows in memory, in the order of compareRows. The block is valid until the next call.
-func mergeRows(ctx context.Context, l *layout, files []*dataFile, mem *block, yield func(b *block, i int) error) (err error) {
+// mergeRows yields all rows of the files of one bucket and of the rows in memory, in the order of compareRows, and then calls end. Blocks stay readable until
+// mergeRows returns.
+func mergeRows(ctx context.Context, l *layout, files []*dataFile, mem *block, yield func(b *block, i int) error, end func() error) (err error) {
 	var heap []*cursor
 	for _, f := range files {
 		r, err := openFile(f.path, l, f.source)
@@ -87,7 +88,7 @@ func mergeRows(ctx context.Context, l *layout, files []*dataFile, mem *block, yi
 			sift(heap, 0)
 		}
 	}
-	return nil
+	return end()
 }
 
 // sift restores the heap below i.

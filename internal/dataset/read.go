@@ -134,7 +134,7 @@ func (s *snapshot) each(ctx context.Context, bucket int, mem *block, sel selecti
 	hidden := s.hider()
 	var last *block // the row before (distinct), or the newest row of the current key (newest)
 	var at int
-	err := mergeRows(ctx, s.layout, s.bucketFiles(bucket, sel.bulk, sel.put), mem, func(b *block, i int) error {
+	return mergeRows(ctx, s.layout, s.bucketFiles(bucket, sel.bulk, sel.put), mem, func(b *block, i int) error {
 		if hidden.hides(b, i) || sel.repeated != nil && sel.repeated[b.seq(i)] {
 			return nil
 		}
@@ -157,14 +157,15 @@ func (s *snapshot) each(ctx context.Context, bucket int, mem *block, sel selecti
 			last, at = b, i
 		}
 		return yield(b, i)
-	})
-	if err == nil && sel.newest && last != nil {
-		err = yield(last, at)
-		if err == nil {
-			err = last.err
+	}, func() error {
+		if !sel.newest || last == nil {
+			return nil
 		}
-	}
-	return err
+		if err := yield(last, at); err != nil {
+			return err
+		}
+		return last.err
+	})
 }
 
 func sameKey(a *block, i int, b *block, j int) bool {

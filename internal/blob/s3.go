@@ -66,6 +66,22 @@ func OpenS3(_ context.Context, c S3Config, bucket string) (*S3, error) {
 	return &S3{client: s3.New(o), bucket: bucket}, nil
 }
 
+// CreateBucket makes a bucket, unless it is there and ours, and opens it.
+func CreateBucket(ctx context.Context, c S3Config, bucket string) (Store, error) {
+	s, err := OpenS3(ctx, c, bucket)
+	if err != nil {
+		return nil, err
+	}
+	in := &s3.CreateBucketInput{Bucket: &bucket}
+	if c.Region != "us-east-1" { // which S3 does not let one name
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(c.Region)}
+	}
+	if _, err := s.client.CreateBucket(ctx, in); err != nil && !isCode(err, "BucketAlreadyOwnedByYou") {
+		return nil, s.fail("create bucket", "", err)
+	}
+	return s, nil
+}
+
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts

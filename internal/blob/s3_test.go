@@ -287,29 +287,27 @@ func (f *flipWriter) Write(p []byte) (int, error) {
 	return f.ResponseWriter.Write(p)
 }
 
+// operations are one call of each kind.
+var operations = map[string]func(ctx context.Context, s *blob.S3) error{
+	"list": func(ctx context.Context, s *blob.S3) error { _, err := s.List(ctx, "x"); return err },
+	"open": func(ctx context.Context, s *blob.S3) error { _, _, err := s.Open(ctx, "x"); return err },
+	"create": func(ctx context.Context, s *blob.S3) error {
+		return s.Create(ctx, "x", strings.NewReader("x"), blob.PutOptions{})
+	},
+	"upload": func(ctx context.Context, s *blob.S3) error {
+		return s.Create(ctx, "x", bytes.NewReader(object(17*mb)), blob.PutOptions{})
+	},
+	"destroy": func(ctx context.Context, s *blob.S3) error { return s.Destroy(ctx, "x") },
+}
+
 func TestFailuresAreTold(t *testing.T) {
 	s := startS3(t)
 	store, _ := s.open(t)
 	missing := s.store(t, "no-such-bucket")
-	dead := httptest.NewServer(nil)
-	dead.Close()
-	unreachable, err := blob.OpenS3(t.Context(), blob.S3Config{Endpoint: dead.URL, Region: "us-east-1", PathStyle: true}, "bucket")
-	if err != nil {
-		t.Fatal(err)
-	}
-	operations := map[string]func(s *blob.S3) error{
-		"list":   func(s *blob.S3) error { _, err := s.List(t.Context(), "x"); return err },
-		"open":   func(s *blob.S3) error { _, _, err := s.Open(t.Context(), "x"); return err },
-		"create": func(s *blob.S3) error { return s.Create(t.Context(), "x", strings.NewReader("x"), blob.PutOptions{}) },
-		"upload": func(s *blob.S3) error {
-			return s.Create(t.Context(), "x", bytes.NewReader(object(17*mb)), blob.PutOptions{})
-		},
-		"destroy": func(s *blob.S3) error { return s.Destroy(t.Context(), "x") },
-	}
 	for name, call := range operations {
 		t.Run(name, func(t *testing.T) {
 			t.Run("missing bucket", func(t *testing.T) {
-				if err := call(missing); !errors.Is(err, blob.ErrNoBucket) || errors.Is(err, blob.ErrNotFound) {
+				if err := call(t.Context(), missing); !errors.Is(err, blob.ErrNoBucket) || errors.Is(err, blob.ErrNotFound) {
 					t.Error(err)
 				}
 			})
@@ -319,17 +317,44 @@ func TestFailuresAreTold(t *testing.T) {
 					io.WriteString(w, `<?xml version="1.0"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`)
 				})
 				defer s.breakWith(nil)
-				if err := call(store); !errors.Is(err, blob.ErrDenied) {
-					t.Error(err)
-				}
-			})
-			t.Run("unreachable", func(t *testing.T) {
-				t.Parallel()
-				if err := call(unreachable); !errors.Is(err, blob.ErrUnreachable) {
+				if err := call(t.Context(), store); !errors.Is(err, blob.ErrDenied) {
 					t.Error(err)
 				}
 			})
 		})
+	}
+}
+
+func TestUnreachableServerIsTold(t *testing.T) {
+	dead := httptest.NewServer(nil)
+	dead.Close()
+	store, err := blob.OpenS3(t.Context(), blob.S3Config{Endpoint: dead.URL, Region: "us-east-1", PathStyle: true}, "bucket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range operations {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits between its attempts
+			if err := call(t.Context(), store); !errors.Is(err, blob.ErrUnreachable) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestCreateBucketIsIdempotent(t *testing.T) {
+	s := startS3(t)
+	for _, region := range []string{"us-east-1", "eu-west-1"} {
+		c := blob.S3Config{Endpoint: s.URL, Region: region, AccessKey: "a", SecretKey: "b", PathStyle: true}
+		for range 2 {
+			store, err := blob.CreateBucket(t.Context(), c, "made-in-"+region)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := store.Create(t.Context(), "k", strings.NewReader("x"), blob.PutOptions{}); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

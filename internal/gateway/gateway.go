@@ -102,7 +102,7 @@ func start(ctx context.Context, dir string, o Options) (_ *Gateway, err error) {
 	options.SetNewDirPerm(0o700)
 	options.SetNewFilePerm(0o600)
 	options.CopyObjectThreshold = 5 << 30 // S3's own limit
-	options.ForceNoObjLockFile = true // one process owns the directory; its own locks are enough
+	options.ForceNoObjLockFile = true     // one process owns the directory; its own locks are enough
 	undo.add(func() error { return os.Chdir(from) })
 	files, err := posix.New(dir, attributes, options)
 	if err != nil {

@@ -67,7 +67,7 @@ func OpenS3(_ context.Context, c S3Config, bucket string) (*S3, error) {
 }
 
 // CreateBucket makes a bucket, unless it is there and ours, and opens it.
-func CreateBucket(ctx context.Context, c S3Config, bucket string) (Store, error) {
+func CreateBucket(ctx context.Context, c S3Config, bucket string) (*S3, error) {
 	s, err := OpenS3(ctx, c, bucket)
 	if err != nil {
 		return nil, err

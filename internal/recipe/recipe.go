@@ -9,7 +9,7 @@
 //
 //   - popularity: items by number of distinct users, or by number of events (popularity.go)
 //   - personalization: ridge regression of the next item on a decayed history, in closed form, beside symmetric co-occurrence and
-//     popularity (ridge.go, cooccur.go, prior.go)
+//     popularity (ridge.go, counts.go, prior.go)
 //
 // # Same bytes everywhere
 //

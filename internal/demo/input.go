@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +76,7 @@ func file(kind, path string) (*input, error) {
 			return nil, fmt.Errorf("unpack %s: %w", path, err)
 		}
 	}
-	return parse(kind, path, r)
+	return parse(kind, filepath.Base(path), r)
 }
 
 func parse(kind, label string, r io.Reader) (*input, error) {
@@ -165,8 +166,10 @@ func titles(items *input) map[string]string {
 		return names
 	}
 	id, title := items.column("ITEM_ID"), items.column("TITLE")
-	if title < 0 {
-		title = items.column("NAME")
+	for _, name := range []string{"NAME", "DESCRIPTION"} {
+		if title < 0 {
+			title = items.column(name)
+		}
 	}
 	if id < 0 || title < 0 {
 		return names

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -147,5 +148,29 @@ func TestConfiguredCredentialsAreChecked(t *testing.T) {
 	s := server.Start(t)
 	if _, err := s.Call("ListDatasetGroups", server.M{}); err == nil || !strings.Contains(err.Error(), "UnrecognizedClientException") {
 		t.Errorf("a stranger's key answered %v", err)
+	}
+}
+
+func TestTheDemoTellsTheWholeStory(t *testing.T) {
+	dir := t.TempDir()
+	var interactions, items strings.Builder
+	interactions.WriteString("USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE\n")
+	items.WriteString("ITEM_ID,TITLE,GENRES\n")
+	for i := range 40 {
+		fmt.Fprintf(&items, "i%d,Title %d,%s\n", i, i, []string{"drama", "comedy"}[i%2])
+	}
+	for u := range 60 {
+		for e := range 5 + u%7 {
+			fmt.Fprintf(&interactions, "u%d,i%d,%d,view\n", u, (2*e*(u%5+1)+u%2)%40, 1_700_000_000+100*e+u)
+		}
+	}
+	for name, text := range map[string]string{"interactions.csv": interactions.String(), "items.csv": items.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stdout, stderr, status := palate(t, "demo", "--interactions", filepath.Join(dir, "interactions.csv"), "--items", filepath.Join(dir, "items.csv"))
+	if status != 0 || !strings.Contains(stdout, "10. prove it") || !strings.Contains(stdout, "Title ") || !strings.Contains(stdout, "$ aws personalize create-data-deletion-job") {
+		t.Errorf("status %d, stderr %q, story:\n%s", status, stderr, stdout)
 	}
 }

@@ -262,7 +262,7 @@ func eachRecord(payload []byte, yield func(record) error) error {
 		rec := record{kind: requestKind(body.uvarint()), first: int64(body.uvarint())}
 		if rec.kind == putRecord {
 			rec.table = body.string()
-			for range body.uvarint() {
+			for n := body.uvarint(); n > 0 && body.err == nil; n-- {
 				rec.ids = append(rec.ids, int(body.uvarint()))
 				rec.kinds = append(rec.kinds, Kind(body.uvarint()))
 			}

@@ -17,8 +17,9 @@ import (
 )
 
 // Verify proves that an erasure is complete: it reads everything that stands in the group's directory and fails if a listed user is found where he must not
-// be, or if there is a file that no part of the store owns up to. It shares no code with Erase: data files are read with parquet-go, and beside what can be
-// decoded the raw bytes of every file are searched for the listed ids. Errors name the kind of place and never an id.
+// be, or if there is a file that no part of the store owns up to. It shares no code with Erase: data files are read with parquet-go. Where ids of other users
+// may stand (pages of data files, frames of the log) values are decoded and compared; all other bytes are searched for the listed ids as they are.
+// Errors name the kind of place and never an id.
 func (e *Engine) Verify(ctx context.Context, tables []Table, job string) error {
 	if len(tables) == 0 {
 		return nil
@@ -45,7 +46,13 @@ type verifier struct {
 	g        *group
 	mask     *mask
 	returned map[string]bool // listed ids that came in again after the cut: they may stand in files
-	raw      []string        // files whose bytes are searched in the end
+	raw      []region        // bytes that may hold no id at all: searched in the end
+}
+
+// region is a file from an offset to its end.
+type region struct {
+	path string
+	from int64
 }
 
 var errUnclaimed = errors.New("a file that no part of the store owns")
@@ -128,7 +135,6 @@ func (v *verifier) table(ctx context.Context, t *tableState) error {
 			}
 			return fmt.Errorf("data file: %w", err)
 		}
-		v.raw = append(v.raw, f.path)
 	}
 	return v.metadata(t)
 }
@@ -152,6 +158,11 @@ func (v *verifier) dataFile(ctx context.Context, t *tableState, f *dataFile) err
 	if pf.NumRows() != f.rows {
 		return errors.New("holds another number of rows than its manifest says")
 	}
+	end, err := onlyPages(pf)
+	if err != nil {
+		return err
+	}
+	v.raw = append(v.raw, region{f.path, end})
 	columns := []string{t.layout.cols[t.layout.key].name, sessionColumn, seqColumn}
 	if !t.layout.kind.holdsUsers() {
 		return nil
@@ -181,6 +192,24 @@ func (v *verifier) dataFile(ctx context.Context, t *tableState, f *dataFile) err
 		}
 	}
 	return nil
+}
+
+// onlyPages checks that a file holds nothing but column pages without statistics up to its footer, and returns where the footer begins.
+func onlyPages(pf *parquet.File) (end int64, err error) {
+	end = 4
+	for _, g := range pf.Metadata().RowGroups {
+		for i := range g.Columns {
+			m := &g.Columns[i].MetaData
+			if chunkStart(m) != end {
+				return 0, errors.New("holds bytes that are no page")
+			}
+			end += m.TotalCompressedSize
+			if s := &m.Statistics; len(s.Min)+len(s.Max)+len(s.MinValue)+len(s.MaxValue) > 0 || m.BloomFilterOffset != 0 || g.Columns[i].ColumnIndexOffset != 0 {
+				return 0, errors.New("holds values outside of its pages")
+			}
+		}
+	}
+	return end, nil
 }
 
 func columnValues(chunk parquet.ColumnChunk) ([]parquet.Value, error) {
@@ -234,7 +263,7 @@ func (v *verifier) metadata(t *tableState) error {
 		return fmt.Errorf("metadata directory: %w", err)
 	}
 	for _, name := range names {
-		v.raw = append(v.raw, filepath.Join(t.metadataDir(), name))
+		v.raw = append(v.raw, region{filepath.Join(t.metadataDir(), name), 0})
 	}
 	return nil
 }
@@ -257,7 +286,6 @@ func (v *verifier) log(context.Context) error {
 		if err := v.segment(path, i == len(names)-1); err != nil {
 			return fmt.Errorf("log segment: %w", err)
 		}
-		v.raw = append(v.raw, path)
 	}
 	return nil
 }
@@ -355,8 +383,8 @@ func (v *verifier) search(ctx context.Context) error {
 		}
 	}
 	s := newSearch(sample(ids, searchedIDs))
-	for _, path := range v.raw {
-		found, err := s.file(ctx, path)
+	for _, r := range v.raw {
+		found, err := s.file(ctx, r)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // superseded since it was decoded
 		}
@@ -364,7 +392,7 @@ func (v *verifier) search(ctx context.Context) error {
 			return err
 		}
 		if found {
-			return fmt.Errorf("raw bytes of a file in %s: the id of a listed user", filepath.Base(filepath.Dir(path)))
+			return fmt.Errorf("raw bytes of a file in %s: the id of a listed user", filepath.Base(filepath.Dir(r.path)))
 		}
 	}
 	return nil
@@ -403,15 +431,18 @@ func newSearch(ids []string) *byteSearch {
 
 func slot(head uint64) uint64 { return head * 0x9e3779b97f4a7c15 >> 45 }
 
-func (s *byteSearch) file(ctx context.Context, path string) (bool, error) {
+func (s *byteSearch) file(ctx context.Context, r region) (bool, error) {
 	if len(s.heads) == 0 {
 		return false, nil
 	}
-	f, err := os.Open(path)
+	f, err := os.Open(r.path)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
+	if _, err := f.Seek(r.from, io.SeekStart); err != nil {
+		return false, err
+	}
 	buf := make([]byte, 1<<20+s.longest)
 	kept := 0
 	for {

@@ -110,7 +110,8 @@ func (c *models) get(ctx context.Context, name string) (*model, error) {
 	return m, nil
 }
 
-// load opens the model's files and lets the waiting requests go on.
+// load opens the model's files and lets the waiting requests go on. It logs a failure itself, once for each attempt: requests that are answered from the
+// model before do not report it.
 func (c *models) load(m *model) {
 	opened, err := recipe.Open(filepath.Join(c.dir, m.name))
 	if err != nil {

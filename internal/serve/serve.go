@@ -40,7 +40,7 @@ type Options struct {
 	Meta     *meta.DB
 	Engine   *dataset.Engine
 	ModelDir string // holds the model directories; only read
-	Limits   quota.Limits
+	Limits   quota.Limits // none of them bears on requests yet: rates are not limited
 	Log      *slog.Logger
 	Clock    func() time.Time // nil means time.Now
 }

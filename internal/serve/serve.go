@@ -39,7 +39,7 @@ var (
 type Options struct {
 	Meta     *meta.DB
 	Engine   *dataset.Engine
-	ModelDir string // holds the model directories; only read
+	ModelDir string       // holds the model directories; only read
 	Limits   quota.Limits // none of them bears on requests yet: rates are not limited
 	Log      *slog.Logger
 	Clock    func() time.Time // nil means time.Now

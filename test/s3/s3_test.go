@@ -33,6 +33,9 @@ import (
 var endpoint string
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(serveVariable); dir != "" {
+		serveUntilKilled(dir)
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "palate-s3-test-")
 		if err != nil {

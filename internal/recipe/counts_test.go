@@ -53,7 +53,7 @@ func square(n int) [][]float64 {
 
 func TestWindowCountsAreTheSumsOfTheDefinition(t *testing.T) {
 	c := smallCorpus(12)
-	decay := geometric(decayRate, 6)
+	decay := geometric(shortDecay, 6)
 	gram, right := plainSums(c, decay)
 	w := newWindow(&c.sequences, invert(c.item, c.items), decay)
 	count := newCounter(c.items)
@@ -96,7 +96,7 @@ func TestCounterClearsItselfWhetherItSortsOrScans(t *testing.T) {
 }
 
 func TestDecayIsGeometric(t *testing.T) {
-	if got, want := geometric(decayRate, 4)[1:], []int64{65536, 52429, 41943, 33555}; !slices.Equal(got, want) {
+	if got, want := geometric(shortDecay, 4)[1:], []int64{65536, 52429, 41943, 33555}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -158,7 +158,7 @@ func TestRowsAreTheRidgeRegressionOfTheNextItem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gram, right := plainSums(c, geometric(decayRate, reach))
+	gram, right := plainSums(c, geometric(c.decayRate(), reach))
 	long := longPart(c)
 	where := invert(c.item, c.items)
 	var core []int

@@ -74,6 +74,6 @@ func walks(seed uint64, users, items, length int) []testEvent {
 // pinned are the hashes of the models of everyTrainer on walks(4, 120, 40, 8).
 var pinned = []string{
 	"6ff55f303980219cfea8bf74501920629e25c1147db953faa36a7f8aa04690db",
-	"a98510dc447a24a96e6a6563adba327e5860397da08fd512376dcd62d8c71c5e",
-	"d6c05dd674549ef9ca9612cf72c061bd084207a1c72712085783637c57e4b1c0",
+	"2d12e96d9b0eeaf851ba1d5acf43834dcaaaebdc3d265913ac06c7d6c2a3cda6",
+	"e58800fabbde1ad63bb159bf4bca2d5154dd660714e26d1b3cc91fc97a17d3f2",
 }

@@ -70,6 +70,7 @@ type corpus struct {
 	time []int64 // beside sequences.item
 
 	ordered bool // events have an order in time worth learning
+	baskets bool // most neighbouring events are at the same time
 	repeats bool // users come back to items
 }
 
@@ -110,6 +111,7 @@ func (in *input) gather(use func(u int) bool) *corpus {
 		c.offsets = append(c.offsets, int64(len(c.item)))
 	}
 	c.ordered = apart*100 >= pairs*orderedShare && apart > 0
+	c.baskets = apart*2 < pairs
 	c.repeats = returns*repeatShare >= pairs && returns > 0
 	return c
 }

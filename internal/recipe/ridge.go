@@ -26,7 +26,6 @@ import (
 const (
 	coreSize     = 12288   // most items in the dense inverse: 604 MB and, on two cores, about ten seconds
 	coreCount    = 4       // fewest events of an item of the core
-	decayRate    = 52429   // 0.8
 	reachDefault = 32      // events of the history that count, the default of bptt
 	rowEntries   = 300     // kept per row of B
 	longTerm     = 0.1     // weight of co-occurrence beside B
@@ -65,7 +64,7 @@ func solve(ctx context.Context, c *corpus, reach int, lambda float64, progress P
 func newSolver(c *corpus, reach int, lambda float64) *solver {
 	s := &solver{seq: &c.sequences, where: invert(c.item, c.items), damped: newBaskets(&c.sequences, true), lambda: lambda, entries: batchEntries}
 	if c.ordered {
-		s.window = newWindow(s.seq, s.where, geometric(decayRate, reach))
+		s.window = newWindow(s.seq, s.where, geometric(c.decayRate(), reach))
 	} else {
 		s.plain = newBaskets(s.seq, false)
 	}

@@ -106,6 +106,7 @@ func noToken() error { return nil }
 func newHTTPClient() *http.Client {
 	transport := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost = 16
+		t.ReadBufferSize, t.WriteBufferSize = 64<<10, 64<<10
 		t.ResponseHeaderTimeout = time.Minute
 	}).GetTransport()
 	return &http.Client{

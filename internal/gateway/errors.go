@@ -17,6 +17,8 @@ type s3Error struct {
 
 func (e *s3Error) Error() string { return e.code + ": " + e.message }
 
+var errNoSuchBucket = &s3Error{http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist"}
+
 // checkKey refuses keys that a directory tree cannot hold as they are. versitygw would store them under another name, or another object's.
 func checkKey(key string) error {
 	if key == "" {

@@ -110,6 +110,7 @@ func start(ctx context.Context, dir string, o Options) (_ *Gateway, err error) {
 	}
 	undo.add(func() error { files.Shutdown(); return nil })
 
+	backend := &durable{Posix: files, root: dir}
 	users := newAccounts(o.Credentials)
 	address, remove, err := socketAddress()
 	if err != nil {
@@ -117,7 +118,7 @@ func start(ctx context.Context, dir string, o Options) (_ *Gateway, err error) {
 	}
 	undo.add(remove)
 	listening := make(chan struct{})
-	server, err := s3api.New(&durable{Posix: files, root: dir}, middlewares.RootUserConfig{Access: users.root.Access, Secret: users.root.Secret},
+	server, err := s3api.New(backend, middlewares.RootUserConfig{Access: users.root.Access, Secret: users.root.Secret},
 		o.Region, users, nil, nil, nil, nil,
 		s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithDisableACL(),
 		s3api.WithConcurrencyLimiter(maxConnections, maxConnections), s3api.WithMpMaxParts(maxParts),
@@ -144,7 +145,7 @@ func start(ctx context.Context, dir string, o Options) (_ *Gateway, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{handler: newHandler(upstream, users, o)}
+	g := &Gateway{handler: newHandler(upstream, users, policies{attributes, backend}, o)}
 	g.close = sync.OnceValue(func() error {
 		defer working.Unlock()
 		return undo.run()

@@ -156,6 +156,45 @@ func TestKeysThatFilesCannotHoldAreRefused(t *testing.T) {
 	}
 }
 
+// Setting up Amazon Personalize begins with this policy.
+func TestPolicyForTheServiceIsKept(t *testing.T) {
+	url := serve(t, filepath.Join(t.TempDir(), "buckets"), gateway.Options{})
+	c, bucket := client(url, "a", "b", "eu-west-1"), aws.String("films")
+	policy := `{"Version":"2012-10-17","Id":"PersonalizeS3BucketAccessPolicy","Statement":[{"Sid":"PersonalizeS3BucketAccessPolicy","Effect":"Allow",` +
+		`"Principal":{"Service":"personalize.amazonaws.com"},"Action":["s3:*Object","s3:ListBucket"],"Resource":["arn:aws:s3:::films","arn:aws:s3:::films/*"]}]}`
+	if _, err := c.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: bucket, Policy: &policy}); code(err) != "NoSuchBucket" {
+		t.Errorf("policy of a missing bucket: %v", err)
+	}
+	if _, err := c.CreateBucket(t.Context(), &s3.CreateBucketInput{
+		Bucket: bucket, CreateBucketConfiguration: &types.CreateBucketConfiguration{LocationConstraint: "eu-west-1"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.GetBucketPolicy(t.Context(), &s3.GetBucketPolicyInput{Bucket: bucket}); code(err) != "NoSuchBucketPolicy" {
+		t.Errorf("before there is one: %v", err)
+	}
+	for _, bad := range []string{"", "{", `{"Statement":[]}`, `{"Statement":"none"}`} {
+		if _, err := c.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: bucket, Policy: &bad}); code(err) != "MalformedPolicy" {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := c.PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: bucket, Policy: &policy}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := c.GetBucketPolicy(t.Context(), &s3.GetBucketPolicyInput{Bucket: bucket}); err != nil || *out.Policy != policy {
+		t.Errorf("get: %v, %v", out, err)
+	}
+	if err := put(t.Context(), c, "films", "k", []byte("x")); err != nil {
+		t.Errorf("an object under the policy: %v", err)
+	}
+	if _, err := c.DeleteBucketPolicy(t.Context(), &s3.DeleteBucketPolicyInput{Bucket: bucket}); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.GetBucketPolicy(t.Context(), &s3.GetBucketPolicyInput{Bucket: bucket}); code(err) != "NoSuchBucketPolicy" {
+		t.Errorf("after its deletion: %v", err)
+	}
+}
+
 func TestConfiguredCredentialsAreVerified(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "buckets")
 	url := serve(t, dir, gateway.Options{Credentials: map[string]string{"ALICE": "alice's secret", "BOB": "bob's secret"}, Region: "eu-west-1"})

@@ -93,7 +93,7 @@ func (f *fitted) ranker(scored int) *ranker {
 func (c *corpus) lambda() float64 {
 	n := float64(len(c.item))
 	if c.ordered {
-		return min(200, max(20, n/100))
+		return min(200, max(20, n/64))
 	}
 	return min(1000, max(20, 4*n/float64(max(1, c.items))))
 }

@@ -193,9 +193,9 @@ func (b *block) row(i int, fields []int, values []Value) Row {
 // builder collects rows into a block, giving each distinct string one code.
 type builder struct {
 	b      *block
-	codes  []map[string]uint32 // by column; the last two are session and event id
-	bytes  int                 // text held by dictionaries, and the fixed part of rows
-	shared bool                // strings given to add stay valid for the builder's life and need no copy
+	tables []*interner // by column; the last two are session and event id
+	bytes  int         // text held by dictionaries, and the fixed part of rows
+	shared bool        // strings given to add stay valid for the builder's life and need no copy
 }
 
 func newBuilder(l *layout, source Source) *builder {
@@ -203,7 +203,19 @@ func newBuilder(l *layout, source Source) *builder {
 	for _, c := range l.cols {
 		b.cols = append(b.cols, &vector{kind: c.kind})
 	}
-	return &builder{b: b, codes: make([]map[string]uint32, len(l.cols)+2)}
+	return &builder{b: b, tables: make([]*interner, len(l.cols)+2)}
+}
+
+// reuse takes over the tables of a builder that is done, which saves growing new ones.
+func (w *builder) reuse(tables []*interner) {
+	for _, t := range tables {
+		if t != nil {
+			t.reset()
+		}
+	}
+	if len(tables) == len(w.tables) {
+		w.tables = tables
+	}
 }
 
 // add appends a row. vals is by column of the layout and may be shorter.
@@ -247,19 +259,13 @@ func (w *builder) append(v *vector, c int, x Value) {
 }
 
 func (w *builder) intern(v *vector, c int, s string) uint32 {
-	if code, ok := w.codes[c][s]; ok {
-		return code
+	if w.tables[c] == nil {
+		w.tables[c] = newInterner()
 	}
-	if w.codes[c] == nil {
-		w.codes[c] = make(map[string]uint32)
+	code, fresh := w.tables[c].code(&v.dict, s, !w.shared)
+	if fresh {
+		w.bytes += len(s) + 32
 	}
-	if !w.shared {
-		s = strings.Clone(s)
-	}
-	code := uint32(len(v.dict))
-	v.dict = append(v.dict, s)
-	w.codes[c][s] = code
-	w.bytes += len(s) + 48
 	return code
 }
 

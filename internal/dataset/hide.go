@@ -27,6 +27,7 @@ type mask struct {
 const (
 	usersFile    = "users"
 	sessionsFile = "sessions"
+	endedPrefix  = ".ended-" // of a mask's directory while it is being destroyed: a half overwritten list must not be read as one
 )
 
 // Hide makes the users unknown to reads and to serving up to the cut, durably, and pins their list. Repeating it with the same job changes nothing.
@@ -92,6 +93,26 @@ func (e *Engine) HiddenUsers(group, job string) (*UserSet, int64, error) {
 	return nil, 0, errNotHidden
 }
 
+// ErasedIDs returns every id under which Erase has removed rows: the listed users and the sessions that they signed in with. A model may know such a visitor
+// by the session alone.
+func (e *Engine) ErasedIDs(group, job string) (*UserSet, error) {
+	g, ok := e.group(group)
+	if !ok {
+		return nil, ErrNoTable
+	}
+	m := g.mask(job)
+	if m == nil {
+		return nil, errNotHidden
+	}
+	ids := NewUserSetBuilder()
+	for _, set := range []*UserSet{m.users, m.sessions} {
+		for id := range set.All() {
+			ids.Add(id)
+		}
+	}
+	return ids.Set(), nil
+}
+
 var errNotHidden = errors.New("the erasure has not hidden its users")
 
 // Unhide destroys the mask and the list: the last step of an erasure.
@@ -100,13 +121,25 @@ func (e *Engine) Unhide(ctx context.Context, group, job string) error {
 	if !ok || !isOpaque(job) {
 		return nil
 	}
-	if err := blob.DestroyAll(filepath.Join(g.dir, "erasing", job)); err != nil {
+	if err := endMask(filepath.Join(g.dir, "erasing"), job); err != nil {
 		return fmt.Errorf("unhide: %w", err)
 	}
 	g.mu.Lock()
 	delete(g.masks, job)
 	g.mu.Unlock()
 	return nil
+}
+
+// endMask takes a mask out of force at one instant, then destroys its files.
+func endMask(dir, job string) error {
+	ended := filepath.Join(dir, endedPrefix+job)
+	if err := os.Rename(filepath.Join(dir, job), ended); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := blob.SyncDir(dir); err != nil {
+		return err
+	}
+	return blob.DestroyAll(ended)
 }
 
 func (g *group) mask(job string) *mask {
@@ -137,8 +170,14 @@ func (g *group) loadMasks() error {
 		return fmt.Errorf("read masks: %w", err)
 	}
 	for _, d := range entries {
+		if strings.HasPrefix(d.Name(), endedPrefix) {
+			if err := blob.DestroyAll(filepath.Join(dir, d.Name())); err != nil {
+				return err
+			}
+			continue
+		}
 		m, err := readMask(filepath.Join(dir, d.Name()), d.Name())
-		if errors.Is(err, fs.ErrNotExist) { // cut off in Hide, or in Unhide: nothing was hidden, or nothing is any more
+		if errors.Is(err, fs.ErrNotExist) { // cut off in Hide: nothing was hidden
 			if err := blob.DestroyAll(filepath.Join(dir, d.Name())); err != nil {
 				return err
 			}

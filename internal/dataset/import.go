@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"unsafe"
 )
 
@@ -230,6 +231,7 @@ func (w *importWorker) flush() error {
 func (in *importer) write(ctx context.Context) ([]*dataFile, error) {
 	runs := in.spill.runs(in.t.g.e.limits.runBytes)
 	files := make([]*dataFile, len(runs))
+	var tables sync.Pool // of builders, for the next run
 	err := inParallel(ctx, len(runs), func(i int) error {
 		data, err := in.spill.take(runs[i])
 		if err != nil {
@@ -237,10 +239,14 @@ func (in *importer) write(ctx context.Context) ([]*dataFile, error) {
 		}
 		w := newBuilder(in.layout, Bulk)
 		w.shared = true
+		if old, ok := tables.Get().([]*interner); ok {
+			w.reuse(old)
+		}
 		if err := in.decode(data, w); err != nil {
 			return err
 		}
 		files[i], err = writeSorted(in.dir, w.b, Bulk, runs[i].bucket)
+		tables.Put(w.tables)
 		return err
 	})
 	return files, err

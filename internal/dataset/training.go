@@ -31,8 +31,14 @@ func (e *Engine) Events(ctx context.Context, t Table) (*Events, error) {
 	mem := s.memBlocks()
 	buckets := s.buckets(mem)
 	parts := make([]*part, len(buckets))
+	dictionaries := make(chan [2]*names, runtime.GOMAXPROCS(0)) // one pair for each core; which bucket gets which does not show in the result
+	for range cap(dictionaries) {
+		dictionaries <- [2]*names{newNames(), newNames()}
+	}
 	if err := inParallel(ctx, len(buckets), func(i int) (err error) {
-		parts[i], err = r.readBucket(ctx, buckets[i], mem[buckets[i]])
+		d := <-dictionaries
+		defer func() { dictionaries <- d }()
+		parts[i], err = r.readBucket(ctx, buckets[i], mem[buckets[i]], d)
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
@@ -144,7 +150,7 @@ func (r *training) findUnseen(ctx context.Context) error {
 	return nil
 }
 
-// part is what was read of one bucket. Codes are local to it.
+// part is what was read of one bucket. Codes are those of its dictionaries, which it may share with other parts.
 type part struct {
 	users []string
 	ends  []int // of each user's events
@@ -152,8 +158,8 @@ type part struct {
 	kind  []uint16
 	time  []int64
 	value []float32
-	items names
-	kinds names
+	items *names
+	kinds *names
 	moved []movedEvent // anonymous events that belong to somebody who may be in another bucket
 }
 
@@ -167,21 +173,14 @@ type movedEvent struct {
 // names gives codes to strings in order of appearance.
 type names struct {
 	list  []string
-	codes map[string]int32
+	table *interner
 }
 
+func newNames() *names { return &names{table: newInterner()} }
+
 func (n *names) code(s string) int32 {
-	c, ok := n.codes[s]
-	if !ok {
-		if n.codes == nil {
-			n.codes = make(map[string]int32)
-		}
-		c = int32(len(n.list))
-		s = strings.Clone(s) // not the page that it stands in
-		n.list = append(n.list, s)
-		n.codes[s] = c
-	}
-	return c
+	c, _ := n.table.code(&n.list, s, true) // a copy: not the page that it stands in
+	return int32(c)
 }
 
 // recoder turns the dictionary codes of blocks into codes of a part, looking each string up once for a block.
@@ -214,8 +213,26 @@ func (r *recoder) code(b *block, v *vector, i int, n *names) int32 {
 	return r.codes[at] - 1
 }
 
-func (r *training) readBucket(ctx context.Context, bucket int, mem *block) (*part, error) {
-	p := &part{}
+func newPart(rows int, d [2]*names) *part {
+	return &part{
+		items: d[0], kinds: d[1],
+		item: make([]int32, 0, rows), kind: make([]uint16, 0, rows), time: make([]int64, 0, rows), value: make([]float32, 0, rows),
+	}
+}
+
+// rowsOf is how many rows a bucket holds.
+func (s *snapshot) rowsOf(bucket int, mem *block) (n int) {
+	for _, f := range s.bucketFiles(bucket, true, true) {
+		n += int(f.rows)
+	}
+	if mem != nil {
+		n += mem.n
+	}
+	return n
+}
+
+func (r *training) readBucket(ctx context.Context, bucket int, mem *block, d [2]*names) (*part, error) {
+	p := newPart(r.s.rowsOf(bucket, mem), d)
 	var items, kinds recoder
 	err := r.s.each(ctx, bucket, mem, r.sel, func(b *block, i int) error {
 		key := b.key(i)
@@ -249,12 +266,12 @@ func (r *training) readBucket(ctx context.Context, bucket int, mem *block) (*par
 			p.users = append(p.users, strings.Clone(key))
 			p.ends = append(p.ends, len(p.item))
 		}
-		p.item = append(p.item, items.code(b, item, i, &p.items))
+		p.item = append(p.item, items.code(b, item, i, p.items))
 		code := int32(0)
 		if kind != nil {
-			code = kinds.code(b, kind, i, &p.kinds)
-		} else if len(p.kinds.list) == 0 {
-			p.kinds.code("")
+			code = kinds.code(b, kind, i, p.kinds)
+		} else {
+			code = p.kinds.code("")
 		}
 		if code > math.MaxUint16 {
 			return errTypes
@@ -270,92 +287,94 @@ func (r *training) readBucket(ctx context.Context, bucket int, mem *block) (*par
 
 var errTypes = errors.New("more than 65536 event types")
 
-// assemble puts the parts together in canonical form.
-func assemble(parts []*part) (*Events, error) {
-	var items, kinds names
-	moved := make(map[string][]movedEvent)
-	total := 0
-	type owner struct {
-		name string
-		part *part // nil: only moved events
-		at   int
-	}
-	var owners []owner
-	for _, p := range parts {
-		for _, s := range p.items.list {
-			items.code(s)
-		}
-		for _, s := range p.kinds.list {
-			kinds.code(s)
-		}
-		for _, m := range p.moved {
-			items.code(m.item)
-			kinds.code(m.kind)
-			moved[m.user] = append(moved[m.user], m)
-		}
-		for at, u := range p.users {
-			owners = append(owners, owner{u, p, at})
-		}
-		total += len(p.item) + len(p.moved)
-	}
-	if len(kinds.list) > math.MaxUint16+1 {
-		return nil, errTypes
-	}
-	for user := range moved {
-		owners = append(owners, owner{name: user})
-	}
-	// A user with events of his own stands before the entry for the moved ones.
-	slices.SortFunc(owners, func(a, b owner) int {
-		return cmp.Or(strings.Compare(a.name, b.name), boolInt(a.part == nil)-boolInt(b.part == nil))
-	})
-	ev := &Events{
-		Item: make([]int32, 0, total), Type: make([]uint16, 0, total), Time: make([]int64, 0, total), Value: make([]float32, 0, total),
-		Offsets: []int64{0},
-	}
-	var itemRank []int32
-	var kindRank []uint16
-	ev.Items, itemRank = rank[int32](items.list)
-	ev.Types, kindRank = rank[uint16](kinds.list)
-	local := make(map[*part][2][]int32)
-	for _, p := range parts {
-		local[p] = [2][]int32{p.items.in(&items), p.kinds.in(&kinds)}
-	}
-	for i, o := range owners {
-		if i == 0 || owners[i-1].name != o.name {
-			ev.Users = append(ev.Users, o.name)
-			ev.Offsets = append(ev.Offsets, ev.Offsets[len(ev.Offsets)-1])
-		}
-		if o.part == nil {
-			ev.insert(moved[o.name], &items, &kinds, itemRank, kindRank)
-		} else {
-			start := 0
-			if o.at > 0 {
-				start = o.part.ends[o.at-1]
-			}
-			codes := local[o.part]
-			for k := start; k < o.part.ends[o.at]; k++ {
-				ev.Item = append(ev.Item, itemRank[codes[0][o.part.item[k]]])
-				ev.Type = append(ev.Type, kindRank[codes[1][o.part.kind[k]]])
-			}
-			ev.Time = append(ev.Time, o.part.time[start:o.part.ends[o.at]]...)
-			ev.Value = append(ev.Value, o.part.value[start:o.part.ends[o.at]]...)
-		}
-		ev.Offsets[len(ev.Offsets)-1] = int64(len(ev.Item))
-	}
-	return ev, nil
+// assembly puts parts together in canonical form.
+type assembly struct {
+	items, kinds *names
+	itemRank     []int32  // code in items -> rank
+	kindRank     []uint16 // code in kinds -> rank
+	codes        map[*names][]int32
+	moved        map[string][]movedEvent
+	owners       []owner
+	ev           *Events
 }
 
-// in translates the codes of n into codes of all.
-func (n *names) in(all *names) []int32 {
-	codes := make([]int32, len(n.list))
-	for i, s := range n.list {
-		codes[i] = all.codes[s]
+// owner is a user's run of events in a part, or, with no part, the events that move to him.
+type owner struct {
+	name string
+	part *part
+	at   int
+}
+
+func assemble(parts []*part) (*Events, error) {
+	a := &assembly{items: newNames(), kinds: newNames(), codes: make(map[*names][]int32), moved: make(map[string][]movedEvent)}
+	total := 0
+	for _, p := range parts {
+		total += len(p.item) + len(p.moved)
+		a.collect(p)
 	}
-	return codes
+	if len(a.kinds.list) > math.MaxUint16+1 {
+		return nil, errTypes
+	}
+	for user := range a.moved {
+		a.owners = append(a.owners, owner{name: user})
+	}
+	slices.SortFunc(a.owners, func(x, y owner) int { // a user's own events before those that move to him
+		return cmp.Or(strings.Compare(x.name, y.name), boolInt(x.part == nil)-boolInt(y.part == nil))
+	})
+	a.ev = &Events{
+		Item: make([]int32, 0, total), Type: make([]uint16, 0, total), Time: make([]int64, 0, total), Value: make([]float32, 0, total), Offsets: []int64{0},
+	}
+	a.ev.Items, a.itemRank = rank[int32](a.items.list)
+	a.ev.Types, a.kindRank = rank[uint16](a.kinds.list)
+	for i, o := range a.owners {
+		if i == 0 || a.owners[i-1].name != o.name {
+			a.ev.Users = append(a.ev.Users, o.name)
+			a.ev.Offsets = append(a.ev.Offsets, a.ev.Offsets[len(a.ev.Offsets)-1])
+		}
+		if o.part != nil {
+			a.copy(o)
+		} else {
+			a.insert(a.moved[o.name])
+		}
+		a.ev.Offsets[len(a.ev.Offsets)-1] = int64(len(a.ev.Item))
+	}
+	return a.ev, nil
+}
+
+// collect takes over the strings and users of a part.
+func (a *assembly) collect(p *part) {
+	for from, to := range map[*names]*names{p.items: a.items, p.kinds: a.kinds} {
+		for _, s := range from.list[len(a.codes[from]):] { // parts share dictionaries
+			a.codes[from] = append(a.codes[from], to.code(s))
+		}
+	}
+	for _, m := range p.moved {
+		a.items.code(m.item)
+		a.kinds.code(m.kind)
+		a.moved[m.user] = append(a.moved[m.user], m)
+	}
+	for at, u := range p.users {
+		a.owners = append(a.owners, owner{u, p, at})
+	}
+}
+
+// copy appends a run of a part.
+func (a *assembly) copy(o owner) {
+	start, end := 0, o.part.ends[o.at]
+	if o.at > 0 {
+		start = o.part.ends[o.at-1]
+	}
+	items, kinds := a.codes[o.part.items], a.codes[o.part.kinds]
+	for k := start; k < end; k++ {
+		a.ev.Item = append(a.ev.Item, a.itemRank[items[o.part.item[k]]])
+		a.ev.Type = append(a.ev.Type, a.kindRank[kinds[o.part.kind[k]]])
+	}
+	a.ev.Time = append(a.ev.Time, o.part.time[start:end]...)
+	a.ev.Value = append(a.ev.Value, o.part.value[start:end]...)
 }
 
 // insert merges moved events into those of the last user.
-func (ev *Events) insert(moved []movedEvent, items, kinds *names, itemRank []int32, kindRank []uint16) {
+func (a *assembly) insert(moved []movedEvent) {
 	type event struct {
 		time  int64
 		item  int32
@@ -363,16 +382,17 @@ func (ev *Events) insert(moved []movedEvent, items, kinds *names, itemRank []int
 		value float32
 		from  string
 	}
+	ev := a.ev
 	var all []event
 	start := int(ev.Offsets[len(ev.Offsets)-2])
 	for i := start; i < len(ev.Item); i++ {
 		all = append(all, event{ev.Time[i], ev.Item[i], ev.Type[i], ev.Value[i], ""})
 	}
 	for _, m := range moved {
-		all = append(all, event{m.time, itemRank[items.codes[m.item]], kindRank[kinds.codes[m.kind]], m.value, m.from})
+		all = append(all, event{m.time, a.itemRank[a.items.code(m.item)], a.kindRank[a.kinds.code(m.kind)], m.value, m.from})
 	}
-	slices.SortStableFunc(all, func(a, b event) int {
-		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.item, b.item), cmp.Compare(a.kind, b.kind), strings.Compare(a.from, b.from))
+	slices.SortStableFunc(all, func(x, y event) int {
+		return cmp.Or(cmp.Compare(x.time, y.time), cmp.Compare(x.item, y.item), cmp.Compare(x.kind, y.kind), strings.Compare(x.from, y.from))
 	})
 	ev.Item, ev.Type, ev.Time, ev.Value = ev.Item[:start], ev.Type[:start], ev.Time[:start], ev.Value[:start]
 	for _, x := range all {

@@ -1,0 +1,242 @@
+// Command engine measures the dataset engine on generated interactions: reading the CSV with encoding/csv alone (what the figures are compared with),
+// import, training read, export, erasure of ten users and of one per cent of them.
+//
+//	go run ./bench/engine -rows 5000000
+//
+// For each step it prints CPU seconds of the process (user and system, all threads), elapsed seconds, the peak of resident memory during the step and the
+// CPU time as a multiple of encoding/csv's in the same run.
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/csv"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"strings"
+	"syscall"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/palate-dev/palate/internal/dataset"
+)
+
+func main() {
+	rows := flag.Int("rows", 5_000_000, "interactions to generate")
+	dir := flag.String("dir", "", "where to work (default: a temporary directory)")
+	profile := flag.String("profile", "", "write CPU profiles of the steps to files with this prefix")
+	flag.Parse()
+	if err := run(*rows, *dir, *profile); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(rows int, dir, profile string) error {
+	if dir == "" {
+		tmp, err := os.MkdirTemp("", "bench-engine-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		dir = tmp
+	}
+	in, err := generate(filepath.Join(dir, "interactions.csv"), rows)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(in.path)
+	fmt.Printf("%d rows, %d users, %d items, %.0f MB CSV; %d cores, %s\n\n", rows, in.users, in.items, float64(in.size)/1e6, runtime.NumCPU(), runtime.Version())
+	fmt.Printf("%-22s %8s %8s %9s %7s  %s\n", "step", "CPU s", "wall s", "peak MB", "ratio", "result")
+
+	b := &bench{in: in, profile: profile, table: dataset.Table{Group: "bench", ID: "interactions", Schema: schema()}}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "meta.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if b.engine, err = dataset.Open(filepath.Join(dir, "store"), db, slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
+		return err
+	}
+	defer b.engine.Close()
+	if err := b.engine.CreateTable(context.Background(), b.table); err != nil {
+		return err
+	}
+	for _, s := range []struct {
+		name string
+		f    func(context.Context) (string, error)
+	}{
+		{"encoding/csv", b.baseline},
+		{"import", b.load},
+		{"training read", b.train},
+		{"export ALL", b.export},
+		{"erase 10 users", func(ctx context.Context) (string, error) { return b.erase(ctx, "ten", in.ten) }},
+		{"erase 1 % of users", func(ctx context.Context) (string, error) { return b.erase(ctx, "percent", in.percent) }},
+		{"verify 1 %", b.verify},
+		{"import again (FULL)", b.load},
+	} {
+		if err := b.measure(s.name, s.f); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+func schema() *dataset.Schema {
+	return &dataset.Schema{Type: dataset.Interactions, Fields: []dataset.Field{
+		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: dataset.Long}, {Name: "EVENT_TYPE", Nullable: true},
+		{Name: "EVENT_VALUE", Kind: dataset.Float, Nullable: true},
+	}}
+}
+
+// bench is one run over one generated file.
+type bench struct {
+	in      input
+	engine  *dataset.Engine
+	table   dataset.Table
+	profile string
+	base    float64 // CPU seconds of encoding/csv
+	loads   int
+}
+
+// measure runs one step and prints its line.
+func (b *bench) measure(name string, f func(context.Context) (string, error)) error {
+	debug.FreeOSMemory()
+	resetPeak()
+	if b.profile != "" {
+		out, err := os.Create(b.profile + strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+				return r
+			}
+			return '-'
+		}, name))
+		if err != nil {
+			return err
+		}
+		defer out.Close()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	start, before := time.Now(), cpu()
+	result, err := f(context.Background())
+	if err != nil {
+		return err
+	}
+	used, wall := cpu()-before, time.Since(start).Seconds()
+	if b.base == 0 {
+		b.base = used
+	}
+	fmt.Printf("%-22s %8.2f %8.2f %9.0f %7.2f  %s\n", name, used, wall, peak(), used/b.base, result)
+	return nil
+}
+
+// cpu is the processor time of this process in seconds.
+func cpu() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
+}
+
+// resetPeak makes Linux forget the peak of resident memory; elsewhere the peak is that of the whole run.
+func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
+
+// peak is the peak of resident memory in MB, 0 if the system does not say.
+func peak() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		var kb float64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kb); n == 1 {
+			return kb / 1024
+		}
+	}
+	return 0
+}
+
+// baseline reads the file with the standard library and does nothing with it.
+func (b *bench) baseline(context.Context) (string, error) {
+	f, err := os.Open(b.in.path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.ReuseRecord = true
+	n := 0
+	for {
+		if _, err := r.Read(); err == io.EOF {
+			return fmt.Sprintf("%d records", n), nil
+		} else if err != nil {
+			return "", err
+		}
+		n++
+	}
+}
+
+// object is the generated file as an import sees it.
+type object struct{ in input }
+
+func (o object) Name() string                                { return "interactions.csv" }
+func (o object) Size() int64                                 { return o.in.size }
+func (o object) Open(context.Context) (io.ReadCloser, error) { return os.Open(o.in.path) }
+
+func (b *bench) load(ctx context.Context) (string, error) {
+	b.loads++
+	n, err := b.engine.Import(ctx, b.table, dataset.Import{Job: fmt.Sprint("load-", b.loads), Objects: []dataset.Object{object{b.in}}})
+	return fmt.Sprintf("%d rows", n), err
+}
+
+func (b *bench) train(ctx context.Context) (string, error) {
+	ev, err := b.engine.Events(ctx, b.table)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d events, %d users, %d items", ev.Len(), len(ev.Users), len(ev.Items)), nil
+}
+
+func (b *bench) export(ctx context.Context) (string, error) {
+	size := int64(0)
+	n, err := b.engine.Export(ctx, b.table, dataset.ExportAll, nil, func(part int, r io.Reader) error {
+		k, err := io.Copy(io.Discard, r)
+		size += k
+		return err
+	})
+	return fmt.Sprintf("%d rows, %.0f MB", n, float64(size)/1e6), err
+}
+
+// erase is the data phase of a deletion job: fence, hide, erase, sweep.
+func (b *bench) erase(ctx context.Context, job string, users []string) (string, error) {
+	cut, err := b.engine.Fence(ctx, b.table.Group)
+	if err != nil {
+		return "", err
+	}
+	if err := b.engine.Hide(ctx, b.table.Group, job, dataset.NewUserSet(users), cut); err != nil {
+		return "", err
+	}
+	removed, err := b.engine.Erase(ctx, []dataset.Table{b.table}, job, nil)
+	if err != nil {
+		return "", err
+	}
+	if err := b.engine.Sweep(ctx, b.table.Group, job); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d rows of %d users", removed[b.table.ID], len(users)), nil
+}
+
+func (b *bench) verify(ctx context.Context) (string, error) {
+	return "clean", b.engine.Verify(ctx, []dataset.Table{b.table}, "percent")
+}

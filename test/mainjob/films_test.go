@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/palate-dev/palate/test/server"
+	"github.com/palate-dev/palate/test/shop"
 )
 
 // Real ratings, where the developers have them beside the checkout; their licence does not let us ship them.
@@ -33,12 +34,12 @@ func readCSV(t *testing.T, name string) [][]string {
 
 func TestTheMainJobOnRealFilms(t *testing.T) {
 	ratings := readCSV(t, "interactions.csv")
-	h := openShop(t, server.Start(t))
-	h.load(h.interactions, ratings)
+	h := shop.Open(t, server.Start(t))
+	h.Load(h.Interactions, ratings)
 	quality := map[string]float64{}
 	for _, recipe := range []string{"aws-popularity-count", "aws-user-personalization", "aws-user-personalization-v2"} {
-		version := h.version(h.solution(recipe))
-		metrics := h.Must("GetSolutionMetrics", M{"solutionVersionArn": version})["metrics"].(M)
+		version := h.Version(h.Solution(recipe))
+		metrics := h.Must("GetSolutionMetrics", server.M{"solutionVersionArn": version})["metrics"].(server.M)
 		quality[recipe] = metrics["normalized_discounted_cumulative_gain_at_10"].(float64)
 		t.Logf("%-28s NDCG@10 %.4f", recipe, quality[recipe])
 	}
@@ -51,10 +52,10 @@ func TestTheMainJobOnRealFilms(t *testing.T) {
 			want++
 		}
 	}
-	if got := h.forget("547", "1"); got != want {
+	if got := h.Forget("547", "1"); got != want {
 		t.Errorf("numDeleted is %d, want %d", got, want)
 	}
-	for _, row := range h.export(h.interactions, "ALL") {
+	for _, row := range h.Export(h.Interactions, "ALL") {
 		if row[0] == "547" || row[0] == "1" {
 			t.Fatal("the export holds a deleted user")
 		}

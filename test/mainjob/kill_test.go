@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palate-dev/palate/test/server"
+	"github.com/palate-dev/palate/test/shop"
 )
 
 // kills is how often each kind of job is killed. The release gate raises it.
@@ -34,8 +35,8 @@ func seeded(t *testing.T) *rand.Rand {
 }
 
 // interrupt kills the server at a random moment of the next span, which begins now, and starts it again.
-func (h *shop) interrupt(r *rand.Rand, span time.Duration) {
-	h.t.Helper()
+func interrupt(h *shop.Shop, r *rand.Rand, span time.Duration) {
+	h.T.Helper()
 	time.Sleep(time.Duration(r.Int64N(int64(span)))) // the random moment is what is tested
 	h.Kill()
 	h.Restart()
@@ -57,17 +58,17 @@ func rounds(t *testing.T) int {
 
 func TestAnImportThatIsKilledFinishesOnce(t *testing.T) {
 	r := seeded(t)
-	h := openShop(t, server.Start(t))
-	versions := [][][]string{generate(500, 100, 20_000, 3).interactions, generate(400, 90, 15_000, 4).interactions}
-	length := span(func() { h.load(h.interactions, versions[1]) })
+	h := shop.Open(t, server.Start(t))
+	versions := [][][]string{shop.Generate(500, 100, 20_000, 3).Interactions, shop.Generate(400, 90, 15_000, 4).Interactions}
+	length := span(func() { h.Load(h.Interactions, versions[1]) })
 	for round := range rounds(t) {
 		rows := versions[round%2]
-		arn := h.startImport(h.interactions, rows, "FULL")
-		h.interrupt(r, length)
+		arn := h.StartImport(h.Interactions, rows, "FULL")
+		interrupt(h, r, length)
 		if d := h.Wait("datasetImportJob", arn); d["status"] != "ACTIVE" {
 			t.Fatalf("round %d ended %v: %v", round, d["status"], d["failureReason"])
 		}
-		if got := h.export(h.interactions, "BULK"); !slices.Equal(lines(got), lines(rows)) {
+		if got := h.Export(h.Interactions, "BULK"); !slices.Equal(shop.Lines(got), shop.Lines(rows)) {
 			t.Fatalf("round %d: %d rows after the import, want %d", round, len(got)-1, len(rows)-1)
 		}
 	}
@@ -75,38 +76,38 @@ func TestAnImportThatIsKilledFinishesOnce(t *testing.T) {
 
 func TestAnIncrementalImportThatIsKilledAddsItsRowsOnce(t *testing.T) {
 	r := seeded(t)
-	h := openShop(t, server.Start(t))
-	all := generate(300, 80, 2_000+500*rounds(t), 5).interactions
-	h.load(h.interactions, all[:2001])
+	h := shop.Open(t, server.Start(t))
+	all := shop.Generate(300, 80, 2_000+500*rounds(t), 5).Interactions
+	h.Load(h.Interactions, all[:2001])
 	const step = 500
 	length := 150 * time.Millisecond
 	for end := 2001 + step; end <= len(all); end += step {
 		rows := append([][]string{all[0]}, all[end-step:end]...)
 		var arn string
-		length = max(length, span(func() { arn = h.startImport(h.interactions, rows, "INCREMENTAL") }))
-		h.interrupt(r, length)
+		length = max(length, span(func() { arn = h.StartImport(h.Interactions, rows, "INCREMENTAL") }))
+		interrupt(h, r, length)
 		if d := h.Wait("datasetImportJob", arn); d["status"] != "ACTIVE" {
 			t.Fatalf("import ended %v: %v", d["status"], d["failureReason"])
 		}
 	}
-	if diff := cmp.Diff(lines(all), lines(h.export(h.interactions, "BULK"))); diff != "" {
+	if diff := cmp.Diff(shop.Lines(all), shop.Lines(h.Export(h.Interactions, "BULK"))); diff != "" {
 		t.Errorf("rows after all imports:\n%s", diff)
 	}
 }
 
 func TestAnExportThatIsKilledFinishesWhole(t *testing.T) {
 	r := seeded(t)
-	h := openShop(t, server.Start(t))
-	rows := generate(500, 100, 20_000, 6).interactions
-	h.load(h.interactions, rows)
-	length := span(func() { h.export(h.interactions, "BULK") })
+	h := shop.Open(t, server.Start(t))
+	rows := shop.Generate(500, 100, 20_000, 6).Interactions
+	h.Load(h.Interactions, rows)
+	length := span(func() { h.Export(h.Interactions, "BULK") })
 	for round := range rounds(t) {
-		arn, prefix := h.startExport(h.interactions, "BULK")
-		h.interrupt(r, length)
+		arn, prefix := h.StartExport(h.Interactions, "BULK")
+		interrupt(h, r, length)
 		if d := h.Wait("datasetExportJob", arn); d["status"] != "ACTIVE" {
 			t.Fatalf("round %d ended %v: %v", round, d["status"], d["failureReason"])
 		}
-		if got := fromCSV(t, h.Download(h.bucket, prefix)); !slices.Equal(lines(got), lines(rows)) {
+		if got := shop.FromCSV(t, h.Download(h.Objects, prefix)); !slices.Equal(shop.Lines(got), shop.Lines(rows)) {
 			t.Fatalf("round %d exported %d rows, want %d", round, len(got)-1, len(rows)-1)
 		}
 	}
@@ -114,78 +115,78 @@ func TestAnExportThatIsKilledFinishesWhole(t *testing.T) {
 
 func TestADeletionThatIsKilledForgetsTheSameRows(t *testing.T) {
 	r := seeded(t)
-	h := openShop(t, server.Start(t))
-	d := generate(400, 90, 8_000, 7)
-	h.loadAll(d)
-	h.version(h.solution("aws-user-personalization-v2"))
-	left, profiles := d.interactions, d.profiles
-	forget := func(n int, wait func(arn string) M) {
-		gone := d.users[:n]
-		d.users = d.users[n:]
-		kept, keptProfiles := without(left, gone...), without(profiles, gone...)
-		done := wait(h.startDeletion(gone...))
+	h := shop.Open(t, server.Start(t))
+	d := shop.Generate(400, 90, 8_000, 7)
+	h.LoadAll(d)
+	h.Version(h.Solution("aws-user-personalization-v2"))
+	left, profiles := d.Interactions, d.Profiles
+	forget := func(n int, wait func(arn string) server.M) {
+		gone := d.Users[:n]
+		d.Users = d.Users[n:]
+		kept, keptProfiles := shop.Without(left, gone...), shop.Without(profiles, gone...)
+		done := wait(h.StartDeletion(gone...))
 		if want := len(left) - len(kept) + n; done["status"] != "COMPLETED" || done["numDeleted"] != float64(want) {
 			t.Fatalf("ended %v (%v) with %v rows deleted, want %d", done["status"], done["failureReason"], done["numDeleted"], want)
 		}
 		left, profiles = kept, keptProfiles
 	}
-	length := span(func() { forget(2, func(arn string) M { return h.Wait("dataDeletionJob", arn) }) })
+	length := span(func() { forget(2, func(arn string) server.M { return h.Wait("dataDeletionJob", arn) }) })
 	for range rounds(t) {
-		forget(1+r.IntN(4), func(arn string) M {
-			h.interrupt(r, length)
+		forget(1+r.IntN(4), func(arn string) server.M {
+			interrupt(h, r, length)
 			return h.Wait("dataDeletionJob", arn)
 		})
-		if got := h.export(h.interactions, "ALL"); !slices.Equal(lines(got), lines(left)) {
+		if got := h.Export(h.Interactions, "ALL"); !slices.Equal(shop.Lines(got), shop.Lines(left)) {
 			t.Fatalf("%d rows are left, want %d", len(got)-1, len(left)-1)
 		}
 	}
-	if diff := cmp.Diff(lines(profiles), lines(h.export(h.people, "ALL"))); diff != "" {
+	if diff := cmp.Diff(shop.Lines(profiles), shop.Lines(h.Export(h.People, "ALL"))); diff != "" {
 		t.Errorf("profiles that are left:\n%s", diff)
 	}
-	all := generate(400, 90, 8_000, 7)
-	h.assertNoBytesOf(all.users[:len(all.users)-len(d.users)]...)
+	all := shop.Generate(400, 90, 8_000, 7)
+	h.AssertNoBytesOf(all.Users[:len(all.Users)-len(d.Users)]...)
 
-	never := openShop(t, server.Start(t))
-	never.load(never.interactions, left)
-	never.load(never.items, all.items)
-	never.version(never.solution("aws-user-personalization-v2"))
-	if diff := cmp.Diff(never.modelBytes(), h.modelBytes()); diff != "" {
+	never := shop.Open(t, server.Start(t))
+	never.Load(never.Interactions, left)
+	never.Load(never.Items, all.Items)
+	never.Version(never.Solution("aws-user-personalization-v2"))
+	if diff := cmp.Diff(never.ModelBytes(), h.ModelBytes()); diff != "" {
 		t.Errorf("the model differs from one that never saw the users:\n%s", diff)
 	}
 }
 
 func TestATrainingThatIsKilledGivesTheSameModel(t *testing.T) {
 	r := seeded(t)
-	h := openShop(t, server.Start(t))
-	d := generate(400, 300, 20_000, 8)
-	h.loadAll(d)
-	solution := h.solution("aws-user-personalization-v2")
+	h := shop.Open(t, server.Start(t))
+	d := shop.Generate(400, 300, 20_000, 8)
+	h.LoadAll(d)
+	solution := h.Solution("aws-user-personalization-v2")
 	var want string
-	length := span(func() { want = h.metrics(h.version(solution)) })
-	reference := h.modelBytesOfNewest()
+	length := span(func() { want = metrics(h, h.Version(solution)) })
+	reference := h.ModelBytesOfNewest()
 	for round := range rounds(t) {
-		arn := h.Must("CreateSolutionVersion", M{"solutionArn": solution})["solutionVersionArn"].(string)
-		h.interrupt(r, length)
+		arn := h.Must("CreateSolutionVersion", server.M{"solutionArn": solution})["solutionVersionArn"].(string)
+		interrupt(h, r, length)
 		if d := h.Wait("solutionVersion", arn); d["status"] != "ACTIVE" {
 			t.Fatalf("round %d ended %v: %v", round, d["status"], d["failureReason"])
 		}
-		if got := h.metrics(arn); got != want {
+		if got := metrics(h, arn); got != want {
 			t.Fatalf("round %d: metrics are %s, want %s", round, got, want)
 		}
-		if diff := cmp.Diff(reference, h.modelBytesOfNewest()); diff != "" {
+		if diff := cmp.Diff(reference, h.ModelBytesOfNewest()); diff != "" {
 			t.Fatalf("round %d: the model differs from one that was not interrupted:\n%s", round, diff)
 		}
 	}
 }
 
-func (h *shop) metrics(version string) string {
-	return fmt.Sprint(h.Must("GetSolutionMetrics", M{"solutionVersionArn": version})["metrics"])
+func metrics(h *shop.Shop, version string) string {
+	return fmt.Sprint(h.Must("GetSolutionMetrics", server.M{"solutionVersionArn": version})["metrics"])
 }
 
 func TestNoAcknowledgedEventIsLost(t *testing.T) {
 	r := seeded(t)
-	h := openShop(t, server.Start(t))
-	tracking := h.tracker()
+	h := shop.Open(t, server.Start(t))
+	tracking := h.Tracker()
 	type sent struct {
 		mu    sync.Mutex
 		acked map[string]bool
@@ -203,8 +204,8 @@ func TestNoAcknowledgedEventIsLost(t *testing.T) {
 			s.tried++
 			user := fmt.Sprintf("user-%06d", s.tried)
 			s.mu.Unlock()
-			_, err := h.Call("PutEvents", M{"trackingId": tracking, "userId": user, "sessionId": "s",
-				"eventList": []M{{"eventType": "view", "itemId": "item-1", "sentAt": 1_700_000_000}}})
+			_, err := h.Call("PutEvents", server.M{"trackingId": tracking, "userId": user, "sessionId": "s",
+				"eventList": []server.M{{"eventType": "view", "itemId": "item-1", "sentAt": 1_700_000_000}}})
 			var refused *server.APIError
 			if errors.As(err, &refused) {
 				t.Errorf("PutEvents was refused: %v", err)
@@ -231,7 +232,7 @@ func TestNoAcknowledgedEventIsLost(t *testing.T) {
 		h.Restart()
 	}
 	times := map[string]int{}
-	for _, row := range h.export(h.interactions, "ALL")[1:] {
+	for _, row := range h.Export(h.Interactions, "ALL")[1:] {
 		times[row[0]]++
 	}
 	lost := 0

@@ -60,7 +60,7 @@ func (s *Server) Call(operation string, in any) (M, error) {
 		req.Header.Set("X-Amz-Target", "AmazonPersonalize."+operation)
 	}
 	hash := sha256.Sum256(body)
-	credentials := aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+	credentials := aws.Credentials{AccessKeyID: s.AccessKey, SecretAccessKey: s.SecretKey}
 	if err := v4.NewSigner().SignHTTP(ctx, credentials, req, hex.EncodeToString(hash[:]), "personalize", "us-east-1", time.Now()); err != nil {
 		return nil, err
 	}
@@ -83,6 +83,7 @@ func (s *Server) Call(operation string, in any) (M, error) {
 		e := &APIError{Status: resp.StatusCode}
 		e.Code, _ = out["__type"].(string)
 		e.Message, _ = out["message"].(string)
+		s.said(e.Message)
 		return nil, e
 	}
 	return out, nil
@@ -118,6 +119,9 @@ func (s *Server) Describe(noun, arn string) (M, error) {
 		return nil, err
 	}
 	d, _ := out[noun].(M)
+	if reason, failed := d["failureReason"].(string); failed {
+		s.said(reason)
+	}
 	return d, nil
 }
 
@@ -152,7 +156,7 @@ func final(status string) bool {
 // Bucket makes and opens a bucket of the embedded S3.
 func (s *Server) Bucket(name string) blob.Store {
 	s.t.Helper()
-	b, err := blob.CreateBucket(context.Background(), blob.S3Config{Endpoint: s.URL, Region: "us-east-1", AccessKey: "test", SecretKey: "test", PathStyle: true}, name)
+	b, err := blob.CreateBucket(context.Background(), blob.S3Config{Endpoint: s.URL, Region: "us-east-1", AccessKey: s.AccessKey, SecretKey: s.SecretKey, PathStyle: true}, name)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -42,17 +42,29 @@ type Server struct {
 	Data string
 	Env  []string // added to the environment of later starts
 
-	t    testing.TB
-	args []string
-	cmd  *exec.Cmd
-	log  *syncBuffer
-	done chan error
+	AccessKey, SecretKey string // what requests are signed with
+
+	t     testing.TB
+	args  []string
+	cmd   *exec.Cmd
+	log   *syncBuffer
+	words *syncBuffer
+	done  chan error
 }
 
 // Start serves an empty directory with the given further flags. The process ends with the test.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, Data: filepath.Join(t.TempDir(), "data"), args: args, log: &syncBuffer{}}
+	return StartIn(t, nil, args...)
+}
+
+// StartIn is Start with additions to the environment.
+func StartIn(t testing.TB, env []string, args ...string) *Server {
+	t.Helper()
+	s := &Server{
+		t: t, Data: filepath.Join(t.TempDir(), "data"), Env: env, args: args, log: &syncBuffer{}, words: &syncBuffer{},
+		AccessKey: "AKIDEXAMPLE", SecretKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+	}
 	s.Restart()
 	t.Cleanup(func() {
 		if s.cmd != nil {
@@ -64,6 +76,11 @@ func Start(t testing.TB, args ...string) *Server {
 	})
 	return s
 }
+
+// Words is every error message and failure reason that the server answered to Call.
+func (s *Server) Words() string { return s.words.String() }
+
+func (s *Server) said(text string) { fmt.Fprintln(s.words, text) }
 
 var urlPattern = regexp.MustCompile(`export AWS_ENDPOINT_URL=(\S+)`)
 

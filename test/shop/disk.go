@@ -1,4 +1,4 @@
-package mainjob
+package shop
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 )
 
 // assertNoBytesOf searches every file below the data directory but the customers' buckets: Parquet decoded, everything as it stands.
-func (h *shop) assertNoBytesOf(ids ...string) {
-	h.t.Helper()
+func (h *Shop) AssertNoBytesOf(ids ...string) {
+	h.T.Helper()
 	err := filepath.WalkDir(h.Data, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			if e != nil && strings.HasPrefix(e.Name(), "buckets") {
@@ -32,13 +32,13 @@ func (h *shop) assertNoBytesOf(ids ...string) {
 		for _, id := range ids {
 			if bytes.Contains(found, []byte(id)) {
 				name, _ := filepath.Rel(h.Data, path)
-				h.t.Errorf("%s still holds an id", name)
+				h.T.Errorf("%s still holds an id", name)
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 }
 
@@ -77,45 +77,45 @@ func contents(path string) ([]byte, error) {
 }
 
 // modelBytes hashes every array of the only model on the server; the manifest, which also tells when and from what it was built, is left out.
-func (h *shop) modelBytes() map[string]string {
-	h.t.Helper()
+func (h *Shop) ModelBytes() map[string]string {
+	h.T.Helper()
 	dirs := h.modelDirs()
 	if len(dirs) != 1 {
-		h.t.Fatalf("want one model directory, found %d", len(dirs))
+		h.T.Fatalf("want one model directory, found %d", len(dirs))
 	}
 	return h.hashes(dirs[0])
 }
 
 // modelBytesOfNewest does the same for the model that was written last.
-func (h *shop) modelBytesOfNewest() map[string]string {
-	h.t.Helper()
+func (h *Shop) ModelBytesOfNewest() map[string]string {
+	h.T.Helper()
 	newest := slices.MaxFunc(h.modelDirs(), func(a, b string) int { return h.modified(a).Compare(h.modified(b)) })
 	return h.hashes(newest)
 }
 
-func (h *shop) modelDirs() []string {
-	h.t.Helper()
+func (h *Shop) modelDirs() []string {
+	h.T.Helper()
 	dirs, err := filepath.Glob(filepath.Join(h.Data, "store", "models", "*"))
 	if err != nil || len(dirs) == 0 {
-		h.t.Fatalf("no model directory (%v)", err)
+		h.T.Fatalf("no model directory (%v)", err)
 	}
 	return dirs
 }
 
-func (h *shop) modified(path string) time.Time {
-	h.t.Helper()
+func (h *Shop) modified(path string) time.Time {
+	h.T.Helper()
 	info, err := os.Stat(filepath.Join(path, "manifest.json"))
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	return info.ModTime()
 }
 
-func (h *shop) hashes(dir string) map[string]string {
-	h.t.Helper()
+func (h *Shop) hashes(dir string) map[string]string {
+	h.T.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		h.t.Fatal(err)
+		h.T.Fatal(err)
 	}
 	sums := map[string]string{}
 	for _, e := range entries {
@@ -124,7 +124,7 @@ func (h *shop) hashes(dir string) map[string]string {
 		}
 		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
-			h.t.Fatal(err)
+			h.T.Fatal(err)
 		}
 		sum := sha256.Sum256(text)
 		sums[e.Name()] = hex.EncodeToString(sum[:])

@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
-	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -33,9 +33,9 @@ func TestQuality(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Printf("%s: %.1f s, %v\n", name, time.Since(start).Seconds(), m.Settings)
-		for _, k := range slices.Sorted(maps(m.Metrics)) {
-			fmt.Printf("    %-50s %v\n", k, m.Metrics[k])
+		t.Logf("%s: %.1f s, %v", name, time.Since(start).Seconds(), m.Settings)
+		for _, k := range slices.Sorted(maps.Keys(m.Metrics)) {
+			t.Logf("    %-50s %v", k, m.Metrics[k])
 		}
 	}
 	leaveOneOut(t, ev)
@@ -109,17 +109,7 @@ func leaveOneOut(t *testing.T, ev *dataset.Events) {
 		sum.hit, sum.ndcg, sum.pop = sum.hit+s.hit, sum.ndcg+s.ndcg, sum.pop+s.pop
 	}
 	n := float64(len(users))
-	fmt.Printf("leave one out: HR@10 %.4f NDCG@10 %.4f, prior alone NDCG@10 %.4f, %d users\n", sum.hit/n, sum.ndcg/n, sum.pop/n, len(users))
-}
-
-func maps(m map[string]float64) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
+	t.Logf("leave one out: HR@10 %.4f NDCG@10 %.4f, prior alone NDCG@10 %.4f, %d users", sum.hit/n, sum.ndcg/n, sum.pop/n, len(users))
 }
 
 func readInteractions(t *testing.T, path string) *dataset.Events {

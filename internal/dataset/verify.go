@@ -35,10 +35,21 @@ func (e *Engine) Verify(ctx context.Context, tables []Table, job string) error {
 	v := &verifier{g: g, mask: m, returned: make(map[string]bool)}
 	for _, check := range []func(context.Context) error{v.places, v.tables, v.log, v.staging, v.erasing, v.search} {
 		if err := check(ctx); err != nil {
-			return fmt.Errorf("verify: %w", err)
+			return unverified(ctx, err)
 		}
 	}
 	return nil
+}
+
+// ErrUnverified is what Verify found: something that should not be there, or that cannot be understood. Other errors say that it could not look.
+var ErrUnverified = errors.New("the erasure could not be verified")
+
+func unverified(ctx context.Context, err error) error {
+	var io *fs.PathError
+	if ctx.Err() != nil || errors.As(err, &io) {
+		return fmt.Errorf("verify: %w", err)
+	}
+	return fmt.Errorf("verify: %w: %w", ErrUnverified, err)
 }
 
 // verifier checks one group for one erasure.
@@ -374,11 +385,13 @@ const (
 	searchedLen = 8    // the shortest that is: shorter ones occur in binary data by chance
 )
 
-// search looks for listed ids in the bytes of all files. Ids that digits of numbers and of file names could spell are left to the decoders.
+// search looks for listed ids in the bytes of all files. Ids that digits of numbers and of file names could spell, and ids without a digit, which could be
+// the name of a column, are left to the decoders.
 func (v *verifier) search(ctx context.Context) error {
 	var ids []string
 	for id := range v.mask.users.All() {
-		if len(id) >= searchedLen && !v.returned[id] && !v.mask.sessions.Has(id) && (len(id) >= 24 || strings.Trim(id, "0123456789abcdefABCDEF-") != "") {
+		distinctive := strings.ContainsAny(id, "0123456789") && (len(id) >= 24 || strings.Trim(id, "0123456789abcdefABCDEF-") != "")
+		if len(id) >= searchedLen && distinctive && !v.returned[id] && !v.mask.sessions.Has(id) {
 			ids = append(ids, id)
 		}
 	}

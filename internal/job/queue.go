@@ -72,7 +72,7 @@ type Spec struct {
 	Run     func(ctx context.Context, t *Task) error // ends with Task.Done
 	Failed  func(r *meta.Resource, reason string)    // nil: Status = "CREATE FAILED", Failure = reason
 	Stopped func(r *meta.Resource)                   // nil: the job cannot be stopped, Cancel is ignored
-	Endless bool                                     // never gives up after errors: deletions, which have no status for failure
+	Endless bool                                     // never gives up after errors: what must happen, such as deletions
 }
 
 // Options adjust a Queue.

@@ -24,6 +24,12 @@ func Fail(format string, args ...any) error {
 	return &failure{fmt.Sprintf(format, args...)}
 }
 
+// Failed tells whether err ends the job for good.
+func Failed(err error) bool {
+	var f *failure
+	return errors.As(err, &f)
+}
+
 // Task is one attempt at a job. Its methods may be called by several goroutines of the body, but for Step.
 type Task struct {
 	queue   *Queue

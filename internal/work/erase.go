@@ -114,7 +114,7 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 	})
 }
 
-// erasureFailed is the end of a job that cannot go on. Its mask stays if it was set: the users remain hidden until another job with the same list completes.
+// erasureFailed is the end of a job whose list cannot be read, or whose result could not be verified.
 func erasureFailed(r *meta.Resource, reason string) { r.Status, r.Failure = meta.Failed, reason }
 
 // pin reads the list once, whole, and remembers its digest.
@@ -137,21 +137,34 @@ func (e *erasureRun) pin(ctx context.Context, location string) error {
 func (e *erasureRun) readList(ctx context.Context, location string) (string, error) {
 	objects, err := e.listCSV(ctx, location, true)
 	if err != nil {
-		return "", err
+		return "", unreadable(ctx, err)
 	}
 	if limit := e.Limits.DeletionInputBytes; limit > 0 && totalSize(objects) > limit {
 		return "", job.Fail("Total size of data deletion input exceeds %d MB.", limit>>20)
 	}
 	hash := sha256.New()
 	io.WriteString(hash, e.state.Salt)
-	var ids []string
+	users := dataset.NewUserSetBuilder()
 	for _, o := range objects {
-		if err := readListFile(ctx, o, hash, func(id string) { ids = append(ids, id) }); err != nil {
-			return "", err
+		if err := readListFile(ctx, o, hash, users.Add); err != nil {
+			return "", unreadable(ctx, err)
 		}
 	}
-	e.users = dataset.NewUserSet(ids)
+	e.users = users.Set()
 	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// unreadable makes whatever keeps the list from being read a failure of the job, unless the job itself was interrupted: before hide nothing has changed, and
+// later errors are retried for ever.
+func unreadable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	fault := customerFault(err)
+	if !job.Failed(fault) {
+		fault = errors.Join(job.Fail("The data deletion input cannot be read from Amazon S3."), err)
+	}
+	return fault
 }
 
 func readListFile(ctx context.Context, o object, hash io.Writer, add func(id string)) error {
@@ -211,6 +224,19 @@ func (e *erasureRun) pinned() error {
 	return nil
 }
 
+// erased loads the ids under which models may know the users, once the tables have been erased.
+func (e *erasureRun) erased() error {
+	if err := e.pinned(); err != nil {
+		return err
+	}
+	ids, err := e.Engine.ErasedIDs(e.id, e.state.ID)
+	if err != nil {
+		return fmt.Errorf("read the erased ids: %w", err)
+	}
+	e.users = ids
+	return nil
+}
+
 func (e *erasureRun) eraseTables(ctx context.Context) error {
 	tables, err := e.tables(ctx, e.group.ARN)
 	if err != nil {
@@ -229,10 +255,10 @@ func (e *erasureRun) eraseTables(ctx context.Context) error {
 	return e.task.Save(ctx, e.state)
 }
 
-// rebuild replaces every model of the group that held one of the users. Names of new directories are saved before they are made, so that a restart
+// rebuild replaces every model of the group that held one of the users, or a session that one of them has signed in with since. Names of new directories are saved before they are made, so that a restart
 // finds and repeats exactly what was begun.
 func (e *erasureRun) rebuild(ctx context.Context) error {
-	if err := e.pinned(); err != nil {
+	if err := e.erased(); err != nil {
 		return err
 	}
 	if err := e.planRebuild(ctx); err != nil {
@@ -400,15 +426,17 @@ func (w *worker) destroyModel(name string) error {
 
 // verify looks for the users in everything that is left: in the tables and logs with the engine's separate reader, and in every model of the group.
 func (e *erasureRun) verify(ctx context.Context) error {
-	if err := e.pinned(); err != nil {
+	if err := e.erased(); err != nil {
 		return err
 	}
 	tables, err := e.tables(ctx, e.group.ARN)
 	if err != nil {
 		return err
 	}
-	if err := e.Engine.Verify(ctx, tables, e.state.ID); err != nil {
-		return fmt.Errorf("verify the datasets: %w", err)
+	if err := e.Engine.Verify(ctx, tables, e.state.ID); errors.Is(err, dataset.ErrUnverified) {
+		return e.leak(ctx, err.Error())
+	} else if err != nil {
+		return err
 	}
 	for _, kind := range []string{meta.SolutionVersion, meta.Recommender} {
 		rows, err := e.find(ctx, meta.Query{Kind: kind, Group: e.group.ARN})
@@ -416,7 +444,7 @@ func (e *erasureRun) verify(ctx context.Context) error {
 			return err
 		}
 		for _, r := range rows {
-			if err := e.verifyModel(r); err != nil {
+			if err := e.verifyModel(ctx, r); err != nil {
 				return err
 			}
 		}
@@ -424,12 +452,16 @@ func (e *erasureRun) verify(ctx context.Context) error {
 	return nil
 }
 
-// errLeak fails a job whose verification found something: the job may be repeated with the same file.
-func errLeak(place string) error {
-	return job.Fail("Verification found a reference to a listed user in %s. Start another data deletion job with the same input.", place)
+// leak fails the job because of something that verification found. The mask goes with it: the list must not stay on disk, and the job may be repeated.
+func (e *erasureRun) leak(ctx context.Context, found string) error {
+	e.Log.Error("data deletion is not complete", "job", e.task.Resource().ARN, "found", found)
+	if err := e.Engine.Unhide(ctx, e.id, e.state.ID); err != nil {
+		return err
+	}
+	return job.Fail("The deletion could not be verified: %s. Start another data deletion job with the same input.", found)
 }
 
-func (e *erasureRun) verifyModel(r *meta.Resource) error {
+func (e *erasureRun) verifyModel(ctx context.Context, r *meta.Resource) error {
 	p, err := meta.Private[meta.ModelPrivate](r)
 	if err != nil || p.Model == "" {
 		return err
@@ -444,7 +476,7 @@ func (e *erasureRun) verifyModel(r *meta.Resource) error {
 	}
 	for id := range e.users.All() {
 		if m.HoldsUser(id) {
-			return errLeak("the model of " + r.ARN)
+			return e.leak(ctx, "a reference in the model of "+r.ARN)
 		}
 	}
 	return nil

@@ -51,7 +51,7 @@ func Register(q *job.Queue, o Options) {
 	q.Handle(job.Export, job.Spec{Class: job.Heavy, Run: w.export})
 	q.Handle(job.Train, job.Spec{Class: job.Heavy, Run: w.train, Stopped: trainingStopped})
 	q.Handle(job.Recommend, job.Spec{Class: job.Heavy, Run: w.recommend})
-	q.Handle(job.Erase, job.Spec{Class: job.Erasure, Run: w.erase, Failed: erasureFailed})
+	q.Handle(job.Erase, job.Spec{Class: job.Erasure, Run: w.erase, Failed: erasureFailed, Endless: true})
 }
 
 // get reads one resource.

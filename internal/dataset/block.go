@@ -203,7 +203,25 @@ func newBuilder(l *layout, source Source) *builder {
 	for _, c := range l.cols {
 		b.cols = append(b.cols, &vector{kind: c.kind})
 	}
+	if source == Bulk {
+		b.sess.absent, b.event.absent = true, true // imported rows have none
+	}
 	return &builder{b: b, tables: make([]*interner, len(l.cols)+2)}
+}
+
+// grow makes room for n rows.
+func (w *builder) grow(n int) {
+	w.b.seqs = slices.Grow(w.b.seqs, n)
+	for _, v := range w.b.cols {
+		switch v.kind {
+		case String:
+			v.code = slices.Grow(v.code, n)
+		case Float, Double:
+			v.floats = slices.Grow(v.floats, n)
+		default:
+			v.ints = slices.Grow(v.ints, n)
+		}
+	}
 }
 
 // reuse takes over the tables of a builder that is done, which saves growing new ones.
@@ -228,9 +246,10 @@ func (w *builder) add(vals []Value, seq int64, session, eventID string) {
 			w.append(v, c, Value{})
 		}
 	}
-	n := len(b.cols)
-	w.append(b.sess, n, Value{Valid: session != "", Str: session})
-	w.append(b.event, n+1, Value{Valid: eventID != "", Str: eventID})
+	if n := len(b.cols); b.source == Put {
+		w.append(b.sess, n, Value{Valid: session != "", Str: session})
+		w.append(b.event, n+1, Value{Valid: eventID != "", Str: eventID})
+	}
 	b.seqs = append(b.seqs, seq)
 	b.n++
 	w.bytes += 8 * (len(b.cols) + 3)
@@ -278,34 +297,42 @@ func (w *builder) addFrom(from *block, i int) {
 	w.add(vals, from.seq(i), from.session(i), from.eventID(i))
 }
 
-// sorted returns the order in which compareRows puts the rows.
+// sorted returns the order in which compareRows puts the rows: by counting for the key, by comparing within a key.
 func (b *block) sorted() []int32 {
-	type entry struct {
-		rank uint32
-		i    int32
-		time int64
-	}
 	key := b.col(b.layout.key)
 	_, ranks := rank[int32](key.dict)
-	entries := make([]entry, b.n)
-	for i := range entries {
-		entries[i] = entry{rank: uint32(ranks[key.code[i]]), i: int32(i), time: b.timeOf(i)}
+	next := make([]int32, len(ranks)+1) // where the next row of a rank goes
+	for _, code := range key.code {
+		next[ranks[code]+1]++
 	}
-	slices.SortFunc(entries, func(x, y entry) int {
-		if x.rank != y.rank {
-			return cmp.Compare(x.rank, y.rank)
-		}
-		if x.time != y.time {
-			return cmp.Compare(x.time, y.time)
-		}
-		if c := compareRest(b, int(x.i), b, int(y.i)); c != 0 {
-			return c
-		}
-		return cmp.Compare(b.seq(int(x.i)), b.seq(int(y.i)))
-	})
+	for r := range ranks {
+		next[r+1] += next[r]
+	}
 	order := make([]int32, b.n)
-	for at, e := range entries {
-		order[at] = e.i
+	for i, code := range key.code {
+		r := ranks[code]
+		order[next[r]] = int32(i)
+		next[r]++
+	}
+	start := int32(0)
+	for _, end := range next[:len(ranks)] { // next has moved to the ends
+		b.sortWithinKey(order[start:end])
+		start = end
 	}
 	return order
+}
+
+func (b *block) sortWithinKey(rows []int32) {
+	if len(rows) < 2 {
+		return
+	}
+	slices.SortFunc(rows, func(x, y int32) int {
+		if c := cmp.Compare(b.timeOf(int(x)), b.timeOf(int(y))); c != 0 {
+			return c
+		}
+		if c := compareRest(b, int(x), b, int(y)); c != 0 {
+			return c
+		}
+		return cmp.Compare(b.seq(int(x)), b.seq(int(y)))
+	})
 }

@@ -1,3 +1,16 @@
+// Package dataset keeps the rows of dataset groups: schemas, CSV in and out, individual records, reads for training and serving, and erasure.
+//
+// Rows stand in Parquet files under Apache Iceberg tables, so that other engines can read the very same tables; FORMAT.md has every byte. Four ideas carry it:
+//
+//   - One order of arrival (Row.Seq) over a dataset group decides which record of a key is the newest and what an erasure covers.
+//   - A data file has rows of one source only, sorted by key, time and all other columns. A FULL import is therefore an exchange of files, equal rows are
+//     neighbours in a merge, and a user is a few row groups of a few files.
+//   - Streamed rows go to a log first, one fsync for many callers, and are folded into data files later; a table notes how far in the commit that adds them.
+//   - Nothing is changed in place. A commit is one durable move of one pointer; readers pin the files that they began with; what is superseded is destroyed
+//     (overwritten, then unlinked) when the last of them has left.
+//
+// User ids stand in data files, in the log, in spill files (encrypted) and in the lists of running erasures, and nowhere else: not in manifests, file names,
+// errors or log lines.
 package dataset
 
 import (
@@ -195,6 +208,9 @@ func (e *Engine) AlterTable(ctx context.Context, t Table) error {
 	}
 	state.write.Lock()
 	defer state.write.Unlock()
+	if state.gone() {
+		return ErrNoTable
+	}
 	tx := state.ice.NewTransaction()
 	update := tx.UpdateSchema(true, false)
 	changed := false

@@ -42,7 +42,7 @@ func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress
 			return nil, fmt.Errorf("erase: %w", err)
 		}
 		states = append(states, state)
-		if state.layout.kind.holdsUsers() {
+		if state.kind.holdsUsers() {
 			meter.total += state.storedRows()
 		}
 	}
@@ -98,7 +98,7 @@ func (g *group) findSessions(ctx context.Context, job string) (*mask, error) {
 	}
 	found := NewUserSetBuilder()
 	for _, t := range g.allTables() {
-		if !t.layout.kind.isLog() {
+		if !t.kind.isLog() {
 			continue
 		}
 		s := t.snapshot()
@@ -150,7 +150,7 @@ func (s *snapshot) sessionsOf(ctx context.Context, m *mask, yield func(session s
 
 // erase removes what the mask covers from the table's files, in one commit.
 func (t *tableState) erase(ctx context.Context, m *mask, progress *meter) (removed int64, err error) {
-	if !t.layout.kind.holdsUsers() {
+	if !t.kind.holdsUsers() {
 		return 0, nil
 	}
 	defer t.reapLogged() // after the unlock
@@ -329,7 +329,7 @@ func (f *stagedFile) copyKept(ctx context.Context, r *fileReader, kept [][]int32
 func (e *Engine) Sweep(ctx context.Context, group, job string) error {
 	g, ok := e.group(group)
 	if !ok {
-		return ErrNoTable
+		return nil
 	}
 	if err := g.fold(ctx); err != nil {
 		return fmt.Errorf("sweep: %w", err)
@@ -371,10 +371,7 @@ func (t *tableState) sweep(ctx context.Context) error {
 	defer t.write.Unlock()
 	t.reaping.Lock()
 	defer t.reaping.Unlock()
-	t.mu.Lock()
-	dropped := t.dropped
-	t.mu.Unlock()
-	if dropped {
+	if t.gone() {
 		return nil
 	}
 	return errors.Join(t.sweepData(), t.sweepMetadata())

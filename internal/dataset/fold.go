@@ -21,9 +21,7 @@ func (e *Engine) Put(ctx context.Context, t Table, rows []Row) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	state.mu.Lock()
-	l := state.layout
-	state.mu.Unlock()
+	l := state.current()
 	mem, err := memRows(l, l.fields(t.Schema), rows)
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
@@ -83,7 +81,7 @@ func (t *tableState) receive(rows []memRow) {
 	}
 	l := t.layout
 	t.mu.Unlock()
-	if l.kind == Interactions {
+	if t.kind == Interactions {
 		t.g.mu.Lock()
 		if t.g.live != nil {
 			t.g.live.add(t.id, l, rows)

@@ -124,9 +124,7 @@ func (in *importer) read(ctx context.Context) error {
 	if len(in.imp.Objects) == 0 {
 		return &InputError{Reason: "The specified Amazon S3 location does not contain any CSV files."}
 	}
-	in.t.mu.Lock()
-	in.layout = in.t.layout
-	in.t.mu.Unlock()
+	in.layout = in.t.current()
 	var err error
 	if in.spill, err = newSpill(in.dir, in.layout.buckets, in.t.g.e.limits.spillBytes); err != nil {
 		return err
@@ -189,12 +187,13 @@ type importWorker struct {
 	fields []int
 	kinds  []Kind
 	vals   []Value
-	bufs   [][]byte
+	bufs   [][]byte // by bucket
+	rows   []int    // in each
 }
 
 func newImportWorker(in *importer) *importWorker {
 	l := in.layout
-	return &importWorker{in: in, fields: l.fields(in.schema), kinds: l.kinds(), vals: make([]Value, len(l.cols)), bufs: make([][]byte, l.buckets)}
+	return &importWorker{in: in, fields: l.fields(in.schema), kinds: l.kinds(), vals: make([]Value, len(l.cols)), bufs: make([][]byte, l.buckets), rows: make([]int, l.buckets)}
 }
 
 func (w *importWorker) add(seq int64, v []Value) error {
@@ -207,19 +206,21 @@ func (w *importWorker) add(seq int64, v []Value) error {
 	bucket := w.in.layout.bucketOf(w.vals[w.in.layout.key].Str)
 	b := binary.AppendUvarint(w.bufs[bucket], uint64(seq-w.in.run.base))
 	b = appendValues(b, w.kinds, w.vals)
+	w.rows[bucket]++
 	if len(b) < chunkBytes {
 		w.bufs[bucket] = b
 		return nil
 	}
-	w.bufs[bucket] = make([]byte, 0, chunkBytes+chunkBytes/8)
-	return w.in.spill.add(bucket, b)
+	rows := w.rows[bucket]
+	w.bufs[bucket], w.rows[bucket] = make([]byte, 0, chunkBytes+chunkBytes/8), 0
+	return w.in.spill.add(bucket, b, rows)
 }
 
 func (w *importWorker) flush() error {
 	for bucket, b := range w.bufs {
 		w.bufs[bucket] = nil
 		if len(b) > 0 {
-			if err := w.in.spill.add(bucket, b); err != nil {
+			if err := w.in.spill.add(bucket, b, w.rows[bucket]); err != nil {
 				return err
 			}
 		}
@@ -239,6 +240,7 @@ func (in *importer) write(ctx context.Context) ([]*dataFile, error) {
 		}
 		w := newBuilder(in.layout, Bulk)
 		w.shared = true
+		w.grow(runs[i].rows)
 		if old, ok := tables.Get().([]*interner); ok {
 			w.reuse(old)
 		}
@@ -274,12 +276,6 @@ func (t *tableState) commitImport(ctx context.Context, in *importer, files []*da
 	t.write.Lock()
 	defer t.reapLogged() // after the unlock
 	defer t.write.Unlock()
-	t.mu.Lock()
-	dropped := t.dropped
-	t.mu.Unlock()
-	if dropped {
-		return 0, ErrNoTable
-	}
 	if rows, ok := t.imported(in.imp.Job); ok {
 		return rows, nil
 	}
@@ -313,7 +309,7 @@ func (t *tableState) dropHidden(ctx context.Context, in *importer, files []*data
 	t.g.mu.Lock()
 	masks := in.run.masks
 	t.g.mu.Unlock()
-	if !t.layout.kind.holdsUsers() {
+	if !t.kind.holdsUsers() {
 		return files, nil
 	}
 	for _, m := range masks {

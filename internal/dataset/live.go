@@ -58,7 +58,7 @@ type liveIndex struct {
 func (g *group) rebuildLive() error {
 	g.live = &liveIndex{tables: make(map[string]map[string][]LiveEvent)}
 	for _, t := range g.allTables() {
-		if t.layout.kind != Interactions {
+		if t.kind != Interactions {
 			continue
 		}
 		s := t.snapshot()

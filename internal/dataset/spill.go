@@ -35,6 +35,7 @@ type spillChunk struct {
 	data   []byte
 	offset int64
 	size   int
+	rows   int
 }
 
 // chunkBytes is how many rows a worker collects for a bucket before it hands them over.
@@ -59,11 +60,11 @@ func (s *spill) stream(bucket int, offset int64) cipher.Stream {
 }
 
 // add takes over a chunk.
-func (s *spill) add(bucket int, data []byte) error {
+func (s *spill) add(bucket int, data []byte, rows int) error {
 	b := &s.buckets[bucket]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.chunks = append(b.chunks, spillChunk{data: data, size: len(data)})
+	b.chunks = append(b.chunks, spillChunk{data: data, size: len(data), rows: rows})
 	if s.used.Add(int64(cap(data))) <= s.limit {
 		return nil
 	}
@@ -119,7 +120,7 @@ func (s *spill) take(r spillRun) ([]byte, error) {
 }
 
 // spillRun is what is sorted at once: a range of chunks of one bucket.
-type spillRun struct{ bucket, from, to, size int }
+type spillRun struct{ bucket, from, to, size, rows int }
 
 // runs cuts all chunks into runs of about the given size.
 func (s *spill) runs(size int) (runs []spillRun) {
@@ -132,6 +133,7 @@ func (s *spill) runs(size int) (runs []spillRun) {
 			}
 			run.to = i + 1
 			run.size += c.size
+			run.rows += c.rows
 		}
 		if run.size > 0 {
 			runs = append(runs, run)

@@ -49,8 +49,9 @@ type memRow struct {
 
 // tableState is one open table.
 type tableState struct {
-	g  *group
-	id string
+	g    *group
+	id   string
+	kind Type
 
 	// write is held while the table's files change: by the commit of an import, a fold, a compaction, an erasure, a change of schema.
 	write sync.Mutex
@@ -85,6 +86,7 @@ func (e *Engine) loadTable(ctx context.Context, g *group, id string) (*tableStat
 	if t.layout, err = layoutOf(ice); err != nil {
 		return nil, err
 	}
+	t.kind = t.layout.kind
 	if t.files, err = e.listFiles(ice); err != nil {
 		return nil, err
 	}
@@ -183,21 +185,25 @@ type change struct {
 
 // commit makes a change durable and visible, at once and as a whole. The caller holds t.write.
 func (t *tableState) commit(ctx context.Context, c change) error {
-	if err := t.publish(c.add); err != nil {
+	if t.gone() {
+		return ErrNoTable
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	before := t.ice.MetadataLocation()
-	ice, err := t.commitIceberg(ctx, c)
+	ctx = context.WithoutCancel(ctx) // a commit that has begun is not worth cutting off
+	err := t.publish(c.add)
+	var ice *table.Table
+	if err == nil {
+		ice, err = t.commitIceberg(ctx, c)
+	}
 	if err != nil {
-		// The pointer decides whether the commit happened; if it cannot be read we must not go on guessing.
-		location, lookErr := t.g.e.catalog.location(context.WithoutCancel(ctx), table.Identifier{t.g.id, t.id})
-		if lookErr != nil || location != before {
-			t.g.e.fatal(fmt.Errorf("commit of a table ended in the unknown: %w", errors.Join(err, lookErr)))
+		if ice, err = t.outcome(ctx, err); err != nil {
+			for _, f := range c.add {
+				err = errors.Join(err, blob.Destroy(f.path))
+			}
+			return fmt.Errorf("commit table: %w", err)
 		}
-		for _, f := range c.add {
-			err = errors.Join(err, blob.Destroy(f.path))
-		}
-		return fmt.Errorf("commit table: %w", err)
 	}
 	t.ice = ice
 	t.mu.Lock()
@@ -211,6 +217,33 @@ func (t *tableState) commit(ctx context.Context, c change) error {
 	}
 	t.mu.Unlock()
 	return t.sweepMetadata()
+}
+
+// outcome finds out whether a commit that returned an error has happened all the same: the pointer decides. If it cannot be read we must not go on guessing.
+func (t *tableState) outcome(ctx context.Context, failure error) (*table.Table, error) {
+	ice, err := t.g.e.catalog.LoadTable(ctx, table.Identifier{t.g.id, t.id})
+	switch {
+	case err != nil:
+		t.g.e.fatal(fmt.Errorf("commit of a table ended in the unknown: %w", errors.Join(failure, err)))
+		return nil, failure
+	case ice.MetadataLocation() == t.ice.MetadataLocation():
+		return nil, failure
+	}
+	return ice, nil
+}
+
+// gone tells whether the table has been dropped.
+func (t *tableState) gone() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.dropped
+}
+
+// current returns the layout for work that does not hold t.write.
+func (t *tableState) current() *layout {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.layout
 }
 
 // publish moves staged files to their place and gives them their names.

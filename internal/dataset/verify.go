@@ -174,10 +174,10 @@ func (v *verifier) dataFile(ctx context.Context, t *tableState, f *dataFile) err
 		return err
 	}
 	v.raw = append(v.raw, region{f.path, end})
-	columns := []string{t.layout.cols[t.layout.key].name, sessionColumn, seqColumn}
-	if !t.layout.kind.holdsUsers() {
+	if !t.kind.holdsUsers() {
 		return nil
 	}
+	columns := []string{keyName(t.kind), sessionColumn, seqColumn}
 	for _, rg := range pf.RowGroups() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -333,12 +333,13 @@ func (v *verifier) record(rec record) error {
 		}
 		return nil
 	}
-	rows, err := rec.rows(t.layout)
+	l := t.current()
+	rows, err := rec.rows(l)
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
-		if key := r.vals[t.layout.key].Str; t.layout.kind.holdsUsers() && v.covers(key, r.session, r.seq) {
+		if key := r.vals[l.key].Str; t.kind.holdsUsers() && v.covers(key, r.session, r.seq) {
 			return errListed
 		}
 	}

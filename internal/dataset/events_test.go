@@ -1,0 +1,122 @@
+package dataset
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+type plainEvent struct {
+	user, item, kind string
+	time             int64
+	value            float32
+}
+
+// canonical builds Events from a list in the plainest way.
+func canonical(list []plainEvent) *Events {
+	slices.SortFunc(list, func(a, b plainEvent) int {
+		return cmp.Or(strings.Compare(a.user, b.user), cmp.Compare(a.time, b.time), strings.Compare(a.item, b.item), strings.Compare(a.kind, b.kind))
+	})
+	distinct := func(name func(plainEvent) string) (out []string) {
+		for _, e := range list {
+			out = append(out, name(e))
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
+	ev := &Events{
+		Users: distinct(func(e plainEvent) string { return e.user }), Items: distinct(func(e plainEvent) string { return e.item }),
+		Types: distinct(func(e plainEvent) string { return e.kind }), Offsets: []int64{0},
+	}
+	for _, u := range ev.Users {
+		for _, e := range list {
+			if e.user == u {
+				ev.Item = append(ev.Item, int32(slices.Index(ev.Items, e.item)))
+				ev.Type = append(ev.Type, uint16(slices.Index(ev.Types, e.kind)))
+				ev.Time, ev.Value = append(ev.Time, e.time), append(ev.Value, e.value)
+			}
+		}
+		ev.Offsets = append(ev.Offsets, int64(len(ev.Item)))
+	}
+	return ev
+}
+
+func drawEvents(t *rapid.T) (list []plainEvent) {
+	for i := range rapid.IntRange(0, 40).Draw(t, "n") {
+		list = append(list, plainEvent{
+			user: fmt.Sprint("u", rapid.IntRange(0, 5).Draw(t, "user")), item: fmt.Sprint("i", rapid.IntRange(0, 9).Draw(t, "item")),
+			kind: rapid.SampledFrom([]string{"", "view", "buy"}).Draw(t, "kind"), time: int64(i), value: float32(i),
+		})
+	}
+	return list
+}
+
+// same compares two Events; empty and nil slices are equal.
+func same(t *rapid.T, want, got *Events) {
+	t.Helper()
+	if diff := gocmp.Diff(fmt.Sprintf("%+v", *want), fmt.Sprintf("%+v", *got)); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestEventsWithoutAUserEqualEventsThatNeverHeldHim(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := drawEvents(t)
+		gone := NewUserSet([]string{"u1", "u4", "nobody"})
+		var rest []plainEvent
+		for _, e := range list {
+			if !gone.Has(e.user) {
+				rest = append(rest, e)
+			}
+		}
+		got, touched := canonical(list).Without(gone)
+		if touched != (len(rest) < len(list)) {
+			t.Fatal("touched is wrong")
+		}
+		same(t, canonical(rest), got)
+	})
+}
+
+func TestFilteredEventsEqualEventsThatNeverHeldTheRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		all := canonical(drawEvents(t))
+		var rest []plainEvent
+		got := all.Filter(func(i int) bool { return all.Types[all.Type[i]] == "buy" })
+		for u, user := range all.Users {
+			for i := all.Offsets[u]; i < all.Offsets[u+1]; i++ {
+				if all.Types[all.Type[i]] == "buy" {
+					rest = append(rest, plainEvent{user, all.Items[all.Item[i]], "buy", all.Time[i], all.Value[i]})
+				}
+			}
+		}
+		same(t, canonical(rest), got)
+	})
+}
+
+func TestTrainingReadIsTheSameHoweverTheRowsAreStored(t *testing.T) {
+	fewerChecks(t, 15)
+	rapid.Check(t, func(rt *rapid.T) {
+		list := drawEvents(rt)
+		s := newStore(t)
+		tab := s.create("t1", interactionsSchema())
+		for i, e := range list {
+			s.put(tab, Row{Values: []Value{str(e.user), str(e.item), num(e.time), str(e.kind), dec(float64(e.value))}, EventID: fmt.Sprint(i)})
+			if rapid.IntRange(0, 9).Draw(rt, "fold") == 0 {
+				s.foldNow("g1")
+			}
+		}
+		ev, err := s.Events(t.Context(), tab)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		want := canonical(list)
+		want.Seq = ev.Seq
+		same(rt, want, ev)
+		s.stop()
+	})
+}

@@ -2,7 +2,7 @@ package control
 
 import (
 	"context"
-	"strconv"
+	"regexp"
 	"strings"
 	"time"
 
@@ -73,6 +73,9 @@ func (s *Service) CreateSolution(ctx context.Context, in *api.CreateSolutionRequ
 	return &api.CreateSolutionResponse{SolutionARN: arn}, nil
 }
 
+// decimal is a number as clients write one into a string: no infinity, no NaN, nothing hexadecimal, no exponent that float64 cannot hold.
+var decimal = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?$`)
+
 // checkSolution holds the rules that a request can break by itself.
 func checkSolution(in *api.CreateSolutionRequest) error {
 	if err := checkTags(in.Tags); err != nil {
@@ -89,7 +92,7 @@ func checkSolution(in *api.CreateSolutionRequest) error {
 		return nil
 	}
 	if c.EventValueThreshold != "" {
-		if _, err := strconv.ParseFloat(c.EventValueThreshold, 64); err != nil {
+		if !decimal.MatchString(c.EventValueThreshold) {
 			return api.Errorf(api.InvalidInput, "eventValueThreshold must be a number.")
 		}
 	}

@@ -15,7 +15,7 @@ var (
 	// living resources count against the quotas of active ones: those being created take a place already, failed and leaving ones do not.
 	living = []string{meta.CreatePending, meta.CreateInProgress, meta.Active, meta.UpdatePending, meta.UpdateInProgress,
 		meta.StopPending, meta.StopInProgress, meta.Inactive, meta.StartPending, meta.StartInProgress}
-	// deletable is from where a resource may be deleted.
+	// deletable is from where a resource may be deleted: these statuses change only when a client asks for it.
 	deletable = []string{meta.Active, meta.CreateFailed, meta.Inactive, meta.CreateStopped}
 )
 
@@ -30,8 +30,11 @@ func usable(r *meta.Resource) error {
 	return inUse(r)
 }
 
-// inUse is the answer to a call that the resource's status does not admit now.
+// inUse is the answer to a call that the resource's status does not admit. Waiting helps only where a status is on its way to another.
 func inUse(r *meta.Resource) *api.Error {
+	if slices.Contains(deletable, r.Status) {
+		return api.Errorf(api.ResourceInUse, "Resource %s has status %s, which does not allow this operation.", r.ARN, r.Status)
+	}
 	return api.Errorf(api.ResourceInUse, "Resource %s has status %s. Wait until it is complete and try again.", r.ARN, r.Status)
 }
 

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -149,7 +150,10 @@ func ParseSchema(text, domain string) (*Schema, error) {
 	}
 	var record map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &record); err != nil {
-		return nil, schemaErrorf("the text is not a JSON object: %v", err)
+		if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+			return nil, schemaErrorf("the text is not JSON: %v at byte %d", err, syntax.Offset)
+		}
+		return nil, schemaErrorf("the text is not a JSON object")
 	}
 	var kind, name string
 	if json.Unmarshal(record["type"], &kind) != nil || kind != "record" {

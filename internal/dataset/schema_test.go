@@ -118,9 +118,9 @@ func TestParseSchemaNamesTheFieldAndTheRuleThatIsBroken(t *testing.T) {
 	}
 	raw := func(fields string) string { return `{"type":"record","name":"Items","fields":[` + fields + `]}` }
 	for _, c := range []struct{ domain, text, want string }{
-		{"", `{"type":"record",}`, "the text is not a JSON object"},
-		{"", `[]`, "the text is not a JSON object"},
-		{"", items() + "x", "the text is not a JSON object"},
+		{"", `{"type":"record",}`, "the text is not JSON: invalid character '}' looking for beginning of object key string at byte 18"},
+		{"", `[]`, "the text is not a JSON object."},
+		{"", items() + "x", "the text is not JSON"},
 		{"", `{"type":"enum","name":"Items"}`, `"type" must be "record"`},
 		{"", `{"type":"record","name":7}`, `"name" must be a string`},
 		{"", avro("Films", "ITEM_ID:string"), `"name" must be one of Interactions, Items, Users, Actions, ActionInteractions`},

@@ -152,17 +152,18 @@ func (s *Service) ListSolutionVersions(ctx context.Context, in *api.ListSolution
 	return &api.ListSolutionVersionsResponse{SolutionVersions: page, NextToken: next}, nil
 }
 
-// StopSolutionVersionCreation stops a training for good. One that no worker has taken up is stopped at once.
+// StopSolutionVersionCreation stops a training for good. One that is still pending has made nothing yet and is stopped at once: a worker that has
+// just taken it up finds that the job is no longer its own.
 func (s *Service) StopSolutionVersionCreation(ctx context.Context, in *api.StopSolutionVersionCreationRequest) (*api.StopSolutionVersionCreationResponse, error) {
 	err := s.update(ctx, func(tx *meta.Tx) error {
 		r, err := lookup(tx, scopeOf(ctx), meta.SolutionVersion, in.SolutionVersionARN)
 		if err != nil {
 			return err
 		}
-		switch {
-		case r.Status == meta.CreatePending && r.Job.Owner == "":
+		switch r.Status {
+		case meta.CreatePending:
 			r.Status, r.Job = meta.CreateStopped, meta.Job{}
-		case r.Status == meta.CreatePending || r.Status == meta.CreateInProgress:
+		case meta.CreateInProgress:
 			r.Status, r.Job.Cancel = meta.CreateStopping, true
 		default:
 			return inUse(r)

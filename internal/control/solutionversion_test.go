@@ -94,6 +94,20 @@ func TestStopSolutionVersionCreation(t *testing.T) {
 	}
 	want(t, "stop twice", stop(waiting), api.ResourceInUse, "CREATE STOPPED")
 
+	taken := s.version(solution)
+	s.must(s.db.Update(s.ctx, func(tx *meta.Tx) error {
+		r, err := tx.Get(taken)
+		if err != nil {
+			return err
+		}
+		r.Job.Owner = "somebody"
+		return tx.Put(r)
+	}))
+	s.must(stop(taken))
+	if r := s.row(taken); r.Status != meta.CreateStopped || r.Job.Kind != "" {
+		t.Errorf("a pending version that a worker has: status %s, job %q", r.Status, r.Job.Kind)
+	}
+
 	running := s.version(solution)
 	s.must(s.db.Update(s.ctx, func(tx *meta.Tx) error {
 		r, err := tx.Get(running)

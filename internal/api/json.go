@@ -144,7 +144,7 @@ func (r *reader) nested(end byte, kind valueKind) (value, error) {
 	r.at++
 	r.depth--
 	if twice(v.names) {
-		return v, errors.New("a name stands twice in the object before")
+		return v, errors.New("a name stood twice in the object that ends")
 	}
 	return v, nil
 }
@@ -233,7 +233,7 @@ func (r *reader) string() (string, error) {
 		case c == '"':
 			s := r.in[start:r.at]
 			if !utf8.Valid(s) {
-				return "", errors.New("a string is not UTF-8 before")
+				return "", errors.New("a string that is not UTF-8 ends")
 			}
 			r.at++
 			return string(s), nil
@@ -255,7 +255,7 @@ func (r *reader) escaped(start int) (string, error) {
 		switch {
 		case c == '"':
 			if !utf8.Valid(out) {
-				return "", errors.New("a string is not UTF-8 before")
+				return "", errors.New("a string that is not UTF-8 ends")
 			}
 			r.at++
 			return string(out), nil
@@ -305,7 +305,7 @@ func (r *reader) escape() (rune, error) {
 			return pair, nil
 		}
 	}
-	return 0, errors.New("half a surrogate pair stands alone before")
+	return 0, errors.New("half a surrogate pair stands alone")
 }
 
 // unit reads the uXXXX of an escape.

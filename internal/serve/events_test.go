@@ -57,6 +57,8 @@ func TestEventIsStoredInTheFieldsOfItsSchema(t *testing.T) {
 		Properties: `{"device":"tv","numSeen":"12","colour":"red"}`, RecommendationID: "RID-1", Impression: []string{"f1", "f2"},
 		MetricAttribution: &api.EventMetricAttribution{EventAttributionSource: "news"},
 	}
+	manyShown := full
+	manyShown.Impression = slices.Repeat([]string{strings.Repeat("i", 60)}, 25) // too long for a column, which is not there
 	inProperties := api.Event{EventType: "Watch", SentAt: seconds(1_700_000_000), Properties: `{"itemId":"f7","eventValue":3}`}
 	both := api.Event{EventType: "Watch", ItemID: "f1", EventValue: new(1.0), SentAt: seconds(1_700_000_000), Properties: `{"itemId":"f7","eventValue":3}`}
 	for name, row := range map[string]struct {
@@ -66,6 +68,7 @@ func TestEventIsStoredInTheFieldsOfItsSchema(t *testing.T) {
 	}{
 		"every member":                   {richInteractionFields, "ann", full, "ann f1 Watch 4.5 1700000000 f1|f2 RID-1 news tv 12 @s1"},
 		"members without a field":        {`{"name":"USER_ID","type":"string"},{"name":"ITEM_ID","type":"string"},{"name":"TIMESTAMP","type":"long"}`, "ann", full, "ann f1 1700000000 @s1"},
+		"impression without a field":     {interactionFields, "ann", manyShown, "ann f1 Watch 4.5 1700000000 @s1"},
 		"anonymous":                      {interactionFields, "", full, "s1 f1 Watch 4.5 1700000000 @s1"},
 		"item in properties":             {interactionFields, "ann", inProperties, "ann f7 Watch 3 1700000000 @s1"},
 		"members win against properties": {interactionFields, "ann", both, "ann f1 Watch 1 1700000000 @s1"},

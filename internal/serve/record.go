@@ -45,8 +45,11 @@ func (r record) float(field string, f *float64) {
 	}
 }
 
-// impression joins the shown items as the IMPRESSION column has them.
+// impression joins the shown items as the IMPRESSION column has them, where there is one.
 func (r record) impression(ids []string) error {
+	if !r.has("IMPRESSION") {
+		return nil
+	}
 	joined := strings.Join(ids, "|")
 	if utf8.RuneCountInString(joined) > maxImpression {
 		return api.Errorf(api.InvalidInput, "The ids of impression are longer than %d characters together.", maxImpression)

@@ -74,13 +74,18 @@ func (t *Task) Update(ctx context.Context, f func(tx *meta.Tx, r *meta.Resource)
 
 // Status moves the row to a status, once the one before it was visible for Options.Hold.
 func (t *Task) Status(ctx context.Context, status string) error {
-	if err := t.linger(ctx); err != nil {
-		return err
-	}
-	return t.Update(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+	return t.Advance(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		r.Status = status
 		return nil
 	})
+}
+
+// Advance is Status for a change of more than the row's status: of the status in an update's summary.
+func (t *Task) Advance(ctx context.Context, f func(tx *meta.Tx, r *meta.Resource) error) error {
+	if err := t.linger(ctx); err != nil {
+		return err
+	}
+	return t.Update(ctx, f)
 }
 
 // Done is the commit of the job: like Update, and the job is taken off the row before f, which may put another one there.
@@ -178,11 +183,11 @@ func (t *Task) finish(ctx context.Context, hook func(r *meta.Resource)) error {
 	})
 }
 
-// linger waits until the row's status was visible for Options.Hold, if it is one that passes.
+// linger waits until the row's status was visible for Options.Hold, if it is one that passes. Those of an update stand in its summary, beside an ACTIVE row.
 func (t *Task) linger(ctx context.Context) error {
 	r := t.Resource()
 	wait := time.Until(r.Updated.Add(t.queue.hold))
-	passing := strings.HasSuffix(r.Status, "PENDING") || strings.HasSuffix(r.Status, "IN_PROGRESS") || strings.HasSuffix(r.Status, "STOPPING")
+	passing := strings.HasSuffix(r.Status, "PENDING") || strings.HasSuffix(r.Status, "IN_PROGRESS") || strings.HasSuffix(r.Status, "STOPPING") || t.kind == Update
 	if t.queue.hold == 0 || wait <= 0 || !passing {
 		return nil
 	}

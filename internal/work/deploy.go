@@ -113,7 +113,7 @@ func (w *worker) update(ctx context.Context, t *job.Task) error {
 
 // updateDoc walks the status of an update summary to ACTIVE and applies the summary to its resource in one transaction.
 func updateDoc[T any](ctx context.Context, t *job.Task, check func(context.Context, *T) error, status func(*T) *string, apply func(*T, *meta.Resource)) error {
-	err := t.Update(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+	err := t.Advance(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		d, err := meta.Doc[T](r)
 		if err != nil {
 			return err
@@ -186,7 +186,7 @@ func applyRecommender(rec *api.Recommender, _ *meta.Resource) {
 
 // updateDataset replaces the schema of a dataset by one with more columns.
 func (w *worker) updateDataset(ctx context.Context, t *job.Task) error {
-	err := t.Update(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+	err := t.Advance(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		d, err := meta.Doc[api.Dataset](r)
 		if err != nil {
 			return err

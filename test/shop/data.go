@@ -1,7 +1,6 @@
 package shop
 
 import (
-	"encoding/csv"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -57,11 +56,22 @@ func Without(rows [][]string, users ...string) [][]string {
 	return slices.DeleteFunc(slices.Clone(rows), func(row []string) bool { return slices.Contains(users, row[0]) })
 }
 
-// ToCSV writes rows as most programs do, with quotes doubled.
+// ToCSV writes rows for an import: quotes doubled, as most programs do, and backslashes too, because in a quoted value they escape.
 func ToCSV(rows [][]string) string {
+	escape := strings.NewReplacer(`"`, `""`, `\`, `\\`, "\n", `\u000A`)
 	var b strings.Builder
-	w := csv.NewWriter(&b)
-	w.WriteAll(rows)
+	for _, row := range rows {
+		for i, value := range row {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			if strings.ContainsAny(value, "\",\\\n") {
+				value = `"` + escape.Replace(value) + `"`
+			}
+			b.WriteString(value)
+		}
+		b.WriteByte('\n')
+	}
 	return b.String()
 }
 

@@ -5,6 +5,7 @@ package shop
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -195,21 +196,49 @@ func (h *Shop) Tracker() string {
 // Watch polls a resource and returns each status it saw, in order, with the last description.
 func (h *Shop) Watch(noun, arn string) (seen []string, last M) {
 	h.T.Helper()
+	return h.WatchFor(noun, arn, "ACTIVE", "COMPLETED", "CREATE FAILED", "FAILED")
+}
+
+// WatchFor is Watch until one of the given statuses is seen.
+func (h *Shop) WatchFor(noun, arn string, last ...string) (seen []string, d M) {
+	h.T.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
 		d, err := h.Describe(noun, arn)
 		if err != nil {
 			h.T.Fatal(err)
 		}
-		status := d["status"].(string)
-		if len(seen) == 0 || seen[len(seen)-1] != status {
-			seen = append(seen, status)
-		}
-		if status == "ACTIVE" || status == "COMPLETED" || strings.HasSuffix(status, "FAILED") {
+		if seen = note(seen, d); slices.Contains(last, seen[len(seen)-1]) {
 			return seen, d
 		}
 	}
 	h.T.Fatalf("%s never ended: %v", arn, seen)
 	return nil, nil
+}
+
+// WatchGone polls a resource that is being deleted until it is not found, and returns each status it saw.
+func (h *Shop) WatchGone(noun, arn string) (seen []string) {
+	h.T.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
+		d, err := h.Describe(noun, arn)
+		if e := (*server.APIError)(nil); errors.As(err, &e) && e.Code == "ResourceNotFoundException" {
+			return seen
+		}
+		if err != nil {
+			h.T.Fatal(err)
+		}
+		seen = note(seen, d)
+	}
+	h.T.Fatalf("%s never went: %v", arn, seen)
+	return nil
+}
+
+// note appends the status of d if it is another one than before.
+func note(seen []string, d M) []string {
+	status := d["status"].(string)
+	if len(seen) > 0 && seen[len(seen)-1] == status {
+		return seen
+	}
+	return append(seen, status)
 }
 
 // Refused asserts that a call answers an exception, and returns its message.

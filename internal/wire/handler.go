@@ -6,7 +6,8 @@
 //
 //  1. A request with a SigV4 signature, in the Authorization header or presigned in the query, names its service in the credential scope: s3 goes
 //     to Options.S3, sts to GetCallerIdentity, personalize to the operations. All three of our APIs sign as personalize, so X-Amz-Target, or else
-//     method and path, tell the operation. Any other service is refused.
+//     method and path, tell the operation. Any other service is refused, in a form that its clients read: scripts that set up Personalize also call
+//     IAM, whose clients get XML.
 //  2. Without a signature, X-Amz-Target or one of the paths of the operations (POST /events, POST /recommendations, ...) means the operations; a form
 //     posted to / means STS; GET or HEAD of /healthz, /readyz and the paths of Options.Extra mean those pages.
 //  3. Whatever is left is S3: anonymous and SigV2 requests for a bucket or an object, which the S3 server admits or refuses by its own rules.
@@ -22,6 +23,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -87,11 +89,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.serveS3(w, r)
 	case signed && scope.service == "sts":
 		h.serveSTS(w, r)
+	case signed && scope.service != "personalize" && isForm(r):
+		failSTS(w, newRequestID(), http.StatusForbidden, "SignatureDoesNotMatch", notServed(scope.service))
 	case signed:
 		h.serveOperation(w, r, scope)
 	case h.isOperation(r):
 		h.serveOperation(w, r, h.unsigned())
-	case isSTS(r):
+	case isForm(r):
 		h.serveSTS(w, r)
 	default:
 		if page := h.page(r); page != nil {
@@ -204,18 +208,23 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request, s scope) ([]byte
 	if err != nil {
 		return nil, err
 	}
+	if s.service != "personalize" {
+		return nil, api.Errorf(api.InvalidSignature, "%s", notServed(s.service))
+	}
 	if h.verifier != nil {
 		if err := h.verifier.verify(r, body, "personalize"); err != nil {
 			return nil, err
 		}
 	}
-	if s.service != "personalize" {
-		return nil, api.Errorf(api.InvalidSignature, "Credential should be scoped to correct service: 'personalize'.")
-	}
 	if !validRegion(s.region) {
 		return nil, api.Errorf(api.InvalidSignature, "Credential should be scoped to a valid region.")
 	}
 	return body, nil
+}
+
+// notServed is the answer to a client of a service that is not here: most likely it took our endpoint from AWS_ENDPOINT_URL, which is for all services.
+func notServed(service string) string {
+	return fmt.Sprintf("Credential should be scoped to correct service: 'personalize'. This server has Amazon Personalize, S3 and STS; it is no endpoint for %q.", service)
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {

@@ -9,7 +9,8 @@ import (
 	"github.com/palate-dev/palate/internal/api"
 )
 
-// STS has one operation here, GetCallerIdentity: what people run first to see which server they talk to.
+// STS has one operation here, GetCallerIdentity: what people run first to see which server they talk to. The clients of other services with the query
+// protocol, such as IAM, read the same form of an error.
 
 type callerIdentity struct {
 	XMLName   xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ GetCallerIdentityResponse"`
@@ -27,8 +28,8 @@ type stsError struct {
 	RequestID string   `xml:"RequestId"`
 }
 
-// isSTS tells an unsigned call of the query protocol: a form posted to the root.
-func isSTS(r *http.Request) bool {
+// isForm tells a call of the query protocol: a form posted to the root.
+func isForm(r *http.Request) bool {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return r.Method == http.MethodPost && r.URL.Path == "/" && kind == "application/x-www-form-urlencoded"
 }

@@ -15,6 +15,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -27,6 +28,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/s3api"
 	"github.com/versity/versitygw/s3api/middlewares"
@@ -77,80 +79,98 @@ func start(ctx context.Context, dir string, o Options) (_ *Gateway, err error) {
 			err = errors.Join(err, undo.run())
 		}
 	}()
-	if o.Region == "" {
-		o.Region = "us-east-1"
-	}
+	o.Region = cmp.Or(o.Region, "us-east-1")
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
-	}
-
-	from, err := os.Getwd()
-	if err != nil {
-		return nil, err
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	attributes, err := openMetadata(dir, dir+".meta")
+	from, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
-	if err := sweep(dir); err != nil {
+	undo.add(func() error { return os.Chdir(from) })
+	files, attributes, err := openFiles(dir)
+	if err != nil {
 		return nil, err
+	}
+	undo.add(func() error { files.Shutdown(); return nil })
+	users := newAccounts(o.Credentials)
+	upstream, stop, err := serve(files, users, o.Region)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(stop)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{handler: newHandler(upstream, users, policies{attributes, files}, o)}
+	g.close = sync.OnceValue(func() error {
+		defer working.Unlock()
+		return undo.run()
+	})
+	return g, nil
+}
+
+// openFiles makes the directory the working directory and opens it for versitygw.
+func openFiles(dir string) (*durable, meta.MetadataStorer, error) {
+	attributes, err := openMetadata(dir, dir+".meta")
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := sweep(dir); err != nil {
+		return nil, nil, err
 	}
 	var options posix.PosixOpts
 	options.SetNewDirPerm(0o700)
 	options.SetNewFilePerm(0o600)
 	options.CopyObjectThreshold = 5 << 30 // S3's own limit
 	options.ForceNoObjLockFile = true     // one process owns the directory; its own locks are enough
-	undo.add(func() error { return os.Chdir(from) })
 	files, err := posix.New(dir, attributes, options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	undo.add(func() error { files.Shutdown(); return nil })
+	return &durable{Posix: files, root: dir}, attributes, nil
+}
 
-	backend := &durable{Posix: files, root: dir}
-	users := newAccounts(o.Credentials)
+// serve runs versitygw on a socket and returns the way to it. stop waits for the requests under way.
+func serve(files *durable, users *accounts, region string) (upstream *http.Transport, stop func() error, err error) {
 	address, remove, err := socketAddress()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	undo.add(remove)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, remove())
+		}
+	}()
 	listening := make(chan struct{})
-	server, err := s3api.New(backend, middlewares.RootUserConfig{Access: users.root.Access, Secret: users.root.Secret},
-		o.Region, users, nil, nil, nil, nil,
+	server, err := s3api.New(files, middlewares.RootUserConfig{Access: users.root.Access, Secret: users.root.Secret}, region, users, nil, nil, nil, nil,
 		s3api.WithQuiet(), s3api.WithKeepAlive(), s3api.WithDisableACL(),
 		s3api.WithConcurrencyLimiter(maxConnections, maxConnections), s3api.WithMpMaxParts(maxParts),
 		s3api.WithSocketPerm(0o600), s3api.WithOnListen(func() { close(listening) }),
 	)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.ServeMultiPort([]string{address}) }()
 	select {
 	case err := <-served:
-		return nil, err
+		return nil, nil, err
 	case <-listening:
 	}
-	undo.add(func() error {
+	upstream = newTransport(address)
+	if err := answers(upstream); err != nil {
+		return nil, nil, err
+	}
+	return upstream, func() error {
+		upstream.CloseIdleConnections()
 		err := server.ShutDown()
 		<-served // says only that its listener is closed
-		return err
-	})
-
-	upstream := newTransport(address)
-	undo.add(func() error { upstream.CloseIdleConnections(); return nil })
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	g := &Gateway{handler: newHandler(upstream, users, policies{attributes, backend}, o)}
-	g.close = sync.OnceValue(func() error {
-		defer working.Unlock()
-		return undo.run()
-	})
-	return g, nil
+		return errors.Join(err, remove())
+	}, nil
 }
 
 // Handler serves S3 requests. It must not be called after Close.
@@ -183,6 +203,19 @@ func newTransport(address string) *http.Transport {
 		WriteBufferSize:     64 << 10,
 		ReadBufferSize:      64 << 10,
 	}
+}
+
+// answers waits for the first answer. Until versitygw is in its accept loop it cannot be shut down, and its listening hook runs shortly before that.
+func answers(upstream http.RoundTripper) error {
+	r, err := http.NewRequest(http.MethodGet, "http://s3/", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := upstream.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	return answer.Body.Close()
 }
 
 // closers undo what has been opened, last first.

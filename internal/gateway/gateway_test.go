@@ -109,3 +109,26 @@ func TestOneGatewayPerProcess(t *testing.T) {
 		t.Errorf("working directory after Close is %q, %v; want %q", after, err, before)
 	}
 }
+
+func TestStartAndCloseInQuickSuccession(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "buckets")
+	for range 10 {
+		g, err := gateway.Start(t.Context(), dir, gateway.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := gateway.Start(ended, dir, gateway.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Start under an ended context: %v", err)
+	}
+	g, err := gateway.Start(t.Context(), dir, gateway.Options{})
+	if err != nil {
+		t.Fatalf("after a Start that failed: %v", err)
+	}
+	g.Close()
+}

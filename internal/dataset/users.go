@@ -47,7 +47,7 @@ func NewUserSetBuilder() *UserSetBuilder { return &UserSetBuilder{} }
 
 // Add adds an id, which is copied.
 func (b *UserSetBuilder) Add(id string) {
-	if len(b.text)+len(id) > math.MaxUint32 {
+	if uint64(len(b.text))+uint64(len(id)) > math.MaxUint32 {
 		panic("dataset: user set larger than 4 GiB") // forty times the largest deletion list
 	}
 	b.text = append(b.text, id...)
@@ -212,7 +212,7 @@ func ReadUserSet(r io.Reader) (*UserSet, error) {
 			return nil, fmt.Errorf("read user set: %w", err)
 		}
 		start := len(text)
-		if n > uint64(math.MaxUint32-start) {
+		if n > math.MaxUint32-uint64(start) {
 			return nil, errors.New("read user set: id too long")
 		}
 		text, err = appendFrom(text, in, int(n))

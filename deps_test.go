@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -39,7 +41,25 @@ const policy = `
 `
 
 // modules are the direct dependencies. Each has its line in docs/dependencies.md.
-const modules = ``
+const modules = `
+	github.com/apache/iceberg-go
+	github.com/aws/aws-sdk-go
+	github.com/aws/aws-sdk-go-v2
+	github.com/aws/aws-sdk-go-v2/credentials
+	github.com/aws/aws-sdk-go-v2/service/s3
+	github.com/aws/smithy-go
+	github.com/google/go-cmp
+	github.com/google/uuid
+	github.com/klauspost/compress
+	github.com/parquet-go/parquet-go
+	github.com/pkg/xattr
+	github.com/twmb/murmur3
+	github.com/versity/versitygw
+	golang.org/x/sync
+	golang.org/x/sys
+	modernc.org/sqlite
+	pgregory.net/rapid
+`
 
 type goPackage struct {
 	ImportPath, Doc string
@@ -114,6 +134,70 @@ func TestEveryPackageSaysWhatItPromises(t *testing.T) {
 	for _, p := range listPackages(t) {
 		if len(p.GoFiles) > 0 && p.Doc == "" {
 			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+// goMod is what `go mod edit -json` says.
+type goMod struct {
+	Require []struct {
+		Path     string
+		Indirect bool
+	}
+}
+
+func TestEveryDirectDependencyIsListedAndExplained(t *testing.T) {
+	out, err := exec.Command("go", "mod", "edit", "-json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mod goMod
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	explained, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := strings.Fields(modules)
+	for _, m := range mod.Require {
+		if m.Indirect {
+			continue
+		}
+		if !slices.Contains(listed, m.Path) {
+			t.Errorf("%s is a direct dependency that the list in this file does not have", m.Path)
+		}
+		if !strings.Contains(string(explained), m.Path) {
+			t.Errorf("%s has no line in docs/dependencies.md", m.Path)
+		}
+	}
+}
+
+// named finds the packages that ARCHITECTURE.md tells about.
+var named = regexp.MustCompile("(?m)^\\| ([a-z]+) \\|")
+
+func TestTheArchitecturePageNamesEveryPackage(t *testing.T) {
+	page, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	for _, m := range named.FindAllStringSubmatch(string(page), -1) {
+		told[m[1]] = true
+	}
+	entries, err := os.ReadDir("internal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !told[e.Name()] {
+			t.Errorf("ARCHITECTURE.md does not tell about internal/%s", e.Name())
+		}
+		delete(told, e.Name())
+	}
+	for name := range told {
+		if name != "package" {
+			t.Errorf("ARCHITECTURE.md tells about internal/%s, which is not there", name)
 		}
 	}
 }

@@ -20,6 +20,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	flags.StringVar(&o.Interactions, "interactions", "", "CSV `FILE` with USER_ID, ITEM_ID, TIMESTAMP and more (default: the films in the binary)")
 	flags.StringVar(&o.Items, "items", "", "CSV `FILE` with ITEM_ID and more")
 	flags.StringVar(&o.Users, "users", "", "CSV `FILE` with USER_ID and more")
+	flags.StringVar(&o.Files, "files", "", "write the files that the printed aws commands read to `DIR`")
 	keep := flags.Bool("keep", false, "keep the data directory afterwards")
 	if err := parse(flags, args, stderr); err != nil {
 		return err
@@ -44,8 +45,8 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "palate %s serves Amazon Personalize and S3 at %s (started in %.2f s).\nTo follow along: export AWS_ENDPOINT_URL=%s\n",
-		version(), s.URL, time.Since(began).Seconds(), s.URL)
+	fmt.Fprintf(stdout, "palate %s serves Amazon Personalize and S3 at %s (started in %.2f s).\n",
+		version(), s.URL, time.Since(began).Seconds())
 
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)

@@ -1,6 +1,7 @@
 // Package demo goes through the whole main job against a running palate: upload, import, training, campaign, recommendations, an event, export, deletion
 // and the proof of it. It talks to the server as any client does, over HTTP and the S3 protocol, and prints for each step how long it took, what came out
-// and the aws command that does the same.
+// and the aws commands that do the same. The commands work as printed, pasted one after the other into a shell: what a call makes up, such as the ARN
+// of a solution version, is kept in a variable, and what takes time is waited for.
 package demo
 
 import (
@@ -24,6 +25,7 @@ import (
 type Options struct {
 	Endpoint                   string // of palate, S3 included; it must accept any credentials
 	Interactions, Items, Users string // CSV files; without Interactions the films in the binary are used
+	Files                      string // directory to write the files to that the printed commands read; "" for none
 	Out                        io.Writer
 }
 
@@ -46,8 +48,9 @@ type story struct {
 	titles   map[string]string
 	arns     map[string]string // by what they name: "group", "Interactions", "campaign", ...
 	tracking string
-	fan      string // the user with the most events: the one to be forgotten
-	fanRows  int    // his rows over all inputs
+	fan      string   // the user with the most events: the one to be forgotten
+	fanRows  int      // his rows over all inputs
+	before   []string // rows of all other users as exported before the deletion, sorted
 }
 
 // Run tells the whole story. It fails at the first thing that is not as promised.
@@ -62,6 +65,10 @@ func Run(ctx context.Context, o Options) error {
 	if err := s.findFan(); err != nil {
 		return err
 	}
+	if err := s.writeFiles(); err != nil {
+		return err
+	}
+	s.prologue()
 	steps := []func(context.Context) error{
 		s.upload, s.createDatasets, s.importAll, s.train, s.deploy, s.recommend, s.react, s.export, s.forget, s.prove,
 	}
@@ -78,9 +85,7 @@ func Run(ctx context.Context, o Options) error {
 func (s *story) tell(began time.Time, what, result string, commands ...string) {
 	s.step++
 	fmt.Fprintf(s.Out, "\n%2d. %-46s %6.2f s  %s\n", s.step, what, time.Since(began).Seconds(), result)
-	for _, c := range commands {
-		fmt.Fprintf(s.Out, "      $ aws %s\n", c)
-	}
+	s.commands(commands...)
 }
 
 // findFan picks the user with the most events; of several the one with the smallest id.
@@ -116,14 +121,14 @@ func (s *story) upload(ctx context.Context) error {
 		return err
 	}
 	s.store = store
-	commands, total := []string{"s3 mb s3://" + bucket}, 0
+	commands, total := []string{"aws s3 mb s3://" + bucket}, 0
 	for _, in := range s.inputs {
-		name := strings.ToLower(in.kind) + ".csv"
+		name := in.name() + ".csv"
 		if err := s.store.Create(ctx, "in/"+name, bytes.NewReader(in.csv), blob.PutOptions{}); err != nil {
 			return err
 		}
 		total += len(in.csv)
-		commands = append(commands, fmt.Sprintf("s3 cp %s s3://%s/in/%s", name, bucket, name))
+		commands = append(commands, fmt.Sprintf("aws s3 cp %s s3://%s/in/%s", name, bucket, name))
 	}
 	s.tell(began, "upload the CSV files to S3", fmt.Sprintf("%.1f MB of %s", float64(total)/1e6, s.inputs[0].label), commands...)
 	return nil
@@ -139,9 +144,9 @@ func (s *story) createDatasets(ctx context.Context) error {
 	if _, err := s.client.wait(ctx, "DescribeDatasetGroup", made.DatasetGroupARN); err != nil {
 		return err
 	}
-	commands := []string{"personalize create-dataset-group --name " + group}
+	commands := []string{"aws personalize create-dataset-group --name " + group, ready("dataset-group", made.DatasetGroupARN)}
 	for _, in := range s.inputs {
-		name := strings.ToLower(in.kind)
+		name := in.name()
 		text, err := in.schema()
 		if err != nil {
 			return err
@@ -162,8 +167,9 @@ func (s *story) createDatasets(ctx context.Context) error {
 		}
 		s.arns[in.kind] = set.DatasetARN
 		commands = append(commands,
-			fmt.Sprintf("personalize create-schema --name %s --schema file://%s.json", name, name),
-			fmt.Sprintf("personalize create-dataset --name %s --dataset-type %s --dataset-group-arn %s --schema-arn %s", name, in.kind, made.DatasetGroupARN, schema.SchemaARN))
+			fmt.Sprintf("aws personalize create-schema --name %s --schema file://%s.json", name, name),
+			fmt.Sprintf("aws personalize create-dataset --name %s --dataset-type %s --dataset-group-arn %s --schema-arn %s", name, in.kind, made.DatasetGroupARN, schema.SchemaARN),
+			ready("dataset", set.DatasetARN))
 	}
 	s.tell(began, "create schemas, dataset group and datasets", fmt.Sprintf("%d datasets", len(s.inputs)), commands...)
 	return nil
@@ -174,7 +180,7 @@ func (s *story) importAll(ctx context.Context) error {
 	rows := 0
 	var commands, jobs []string
 	for _, in := range s.inputs {
-		name := strings.ToLower(in.kind)
+		name := in.name()
 		location := fmt.Sprintf("s3://%s/in/%s.csv", bucket, name)
 		var job api.CreateDatasetImportJobResponse
 		err := s.client.control(ctx, "CreateDatasetImportJob", api.CreateDatasetImportJobRequest{
@@ -185,13 +191,14 @@ func (s *story) importAll(ctx context.Context) error {
 		}
 		jobs = append(jobs, job.DatasetImportJobARN)
 		rows += len(in.rows)
-		commands = append(commands, fmt.Sprintf("personalize create-dataset-import-job --job-name import-%s --dataset-arn %s --data-source dataLocation=%s --role-arn %s",
+		commands = append(commands, fmt.Sprintf("aws personalize create-dataset-import-job --job-name import-%s --dataset-arn %s --data-source dataLocation=%s --role-arn %s",
 			name, s.arns[in.kind], location, roleARN))
 	}
 	for _, arn := range jobs {
 		if _, err := s.client.wait(ctx, "DescribeDatasetImportJob", arn); err != nil {
 			return err
 		}
+		commands = append(commands, ready("dataset-import-job", arn))
 	}
 	s.tell(began, "import", fmt.Sprintf("%d rows, %.0f rows/s", rows, float64(rows)/time.Since(began).Seconds()), commands...)
 	return nil
@@ -230,9 +237,11 @@ func (s *story) train(ctx context.Context) error {
 		s.arns[recipe] = version.SolutionVersionARN
 		quality[recipe] = metrics.Metrics["normalized_discounted_cumulative_gain_at_10"]
 		commands = append(commands,
-			fmt.Sprintf("personalize create-solution --name %s --dataset-group-arn %s --recipe-arn %s --no-perform-auto-training", name, s.arns["group"], recipeARN),
-			"personalize create-solution-version --solution-arn "+solution.SolutionARN,
-			"personalize get-solution-metrics --solution-version-arn "+version.SolutionVersionARN)
+			fmt.Sprintf("aws personalize create-solution --name %s --dataset-group-arn %s --recipe-arn %s --no-perform-auto-training", name, s.arns["group"], recipeARN),
+			ready("solution", solution.SolutionARN),
+			fmt.Sprintf("version=$(aws personalize create-solution-version --solution-arn %s --query solutionVersionArn --output text)", solution.SolutionARN),
+			ready("solution-version", "$version"),
+			"aws personalize get-solution-metrics --solution-version-arn $version")
 	}
 	s.tell(began, "train two models and measure them", fmt.Sprintf("NDCG@10 %.4f (popularity %.4f) on users held out", quality[recipes[1]], quality[recipes[0]]), commands...)
 	return nil
@@ -249,7 +258,7 @@ func (s *story) deploy(ctx context.Context) error {
 		return err
 	}
 	s.arns["campaign"] = campaign.CampaignARN
-	s.tell(began, "deploy a campaign", "", "personalize create-campaign --name films --solution-version-arn "+version)
+	s.tell(began, "deploy a campaign", "", "aws personalize create-campaign --name films --solution-version-arn $version", ready("campaign", campaign.CampaignARN))
 	return nil
 }
 
@@ -260,7 +269,7 @@ func (s *story) answer(ctx context.Context, user string) (items []string, comman
 	for _, item := range out.ItemList {
 		items = append(items, item.ItemID)
 	}
-	command = fmt.Sprintf("personalize-runtime get-recommendations --campaign-arn %s --user-id %s --num-results 5", s.arns["campaign"], user)
+	command = fmt.Sprintf("aws personalize-runtime get-recommendations --campaign-arn %s --user-id %s --num-results 5", s.arns["campaign"], quote(user))
 	return items, command, err
 }
 
@@ -296,10 +305,13 @@ func (s *story) react(ctx context.Context) error {
 		return err
 	}
 	seen := s.anItem()
-	event := api.PutEventsRequest{TrackingID: tracker.TrackingID, UserID: visitor, SessionID: "session-1", EventList: []api.Event{
-		{EventType: s.eventType(), ItemID: seen, SentAt: api.NewTime(time.Now())},
-	}}
-	if err := s.client.rest(ctx, "/events", event, nil); err != nil {
+	events := []api.Event{{EventType: s.eventType(), ItemID: seen, SentAt: api.NewTime(time.Now().Truncate(time.Second))}}
+	sent, err := api.Marshal(events)
+	if err != nil {
+		return err
+	}
+	request := api.PutEventsRequest{TrackingID: tracker.TrackingID, UserID: visitor, SessionID: "session-1", EventList: events}
+	if err := s.client.rest(ctx, "/events", request, nil); err != nil {
 		return err
 	}
 	after, command, err := s.answer(ctx, visitor)
@@ -310,9 +322,8 @@ func (s *story) react(ctx context.Context) error {
 		return errors.New("the event did not change the next answer")
 	}
 	s.tell(began, "send one event of a new visitor", fmt.Sprintf("on %q, and ask again", cmp.Or(s.titles[seen], seen)),
-		fmt.Sprintf("personalize create-event-tracker --name films --dataset-group-arn %s", s.arns["group"]),
-		fmt.Sprintf("personalize-events put-events --tracking-id %s --user-id %s --session-id session-1 --event-list eventType=%s,itemId=%s,sentAt=%d",
-			tracker.TrackingID, visitor, s.eventType(), seen, time.Now().Unix()), command)
+		fmt.Sprintf("tracking=$(aws personalize create-event-tracker --name films --dataset-group-arn %s --query trackingId --output text)", s.arns["group"]),
+		fmt.Sprintf("aws personalize-events put-events --tracking-id $tracking --user-id %s --session-id session-1 --event-list %s", visitor, quote(string(sent))), command)
 	fmt.Fprintln(s.Out, "      before")
 	s.show(before)
 	fmt.Fprintln(s.Out, "      after")
@@ -348,16 +359,25 @@ func (s *story) eventType() string {
 
 func (s *story) export(ctx context.Context) error {
 	began := time.Now()
-	rows, command, err := s.exportRows(ctx, "before")
+	rows, commands, err := s.exportRows(ctx, "before")
 	if err != nil {
 		return err
 	}
-	s.tell(began, "export all interactions to S3", fmt.Sprintf("%d rows", len(rows)), command)
+	for _, r := range rows {
+		if r.user != s.fan && r.user != visitor {
+			s.before = append(s.before, r.text)
+		}
+	}
+	slices.Sort(s.before)
+	s.tell(began, "export all interactions to S3", fmt.Sprintf("%d rows", len(rows)), commands...)
 	return nil
 }
 
-// exportRows runs one export job over the interactions and reads its files back: USER_ID first, then the row as it stands in the file.
-func (s *story) exportRows(ctx context.Context, name string) (rows [][2]string, command string, err error) {
+// An exported row: whose it is, and all of it.
+type exported struct{ user, text string }
+
+// exportRows runs one export job over the interactions and reads its files back.
+func (s *story) exportRows(ctx context.Context, name string) (rows []exported, commands []string, err error) {
 	path := fmt.Sprintf("s3://%s/out/", bucket)
 	var job api.CreateDatasetExportJobResponse
 	err = s.client.control(ctx, "CreateDatasetExportJob", api.CreateDatasetExportJobRequest{
@@ -365,38 +385,46 @@ func (s *story) exportRows(ctx context.Context, name string) (rows [][2]string, 
 		JobOutput: &api.DatasetExportJobOutput{S3DataDestination: &api.S3DataConfig{Path: path}},
 	}, &job)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	if _, err := s.client.wait(ctx, "DescribeDatasetExportJob", job.DatasetExportJobARN); err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	files, err := s.store.List(ctx, "out/"+name+"/")
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	for _, f := range files {
 		if rows, err = s.readExport(ctx, f.Key, rows); err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 	}
-	command = fmt.Sprintf("personalize create-dataset-export-job --job-name %s --dataset-arn %s --ingestion-mode ALL --role-arn %s --job-output s3DataDestination={path=%s}",
-		name, s.arns["Interactions"], roleARN, path)
-	return rows, command, nil
+	return rows, []string{
+		fmt.Sprintf("aws personalize create-dataset-export-job --job-name %s --dataset-arn %s --ingestion-mode ALL --role-arn %s --job-output '{\"s3DataDestination\":{\"path\":\"%s\"}}'",
+			name, s.arns["Interactions"], roleARN, path),
+		ready("dataset-export-job", job.DatasetExportJobARN),
+		fmt.Sprintf("aws s3 cp --recursive %s%s/ %s/", path, name, name),
+	}, nil
 }
 
-func (s *story) readExport(ctx context.Context, key string, rows [][2]string) ([][2]string, error) {
+func (s *story) readExport(ctx context.Context, key string, rows []exported) ([]exported, error) {
 	r, _, err := s.store.Open(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	records, err := csv.NewReader(r).ReadAll()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	// Quotes are escaped by a backslash, backslashes too, and both stand in quoted values only.
+	records, err := csv.NewReader(strings.NewReader(strings.NewReplacer(`\\`, `\`, `\"`, `""`).Replace(string(text)))).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	user := slices.Index(records[0], "USER_ID")
 	for _, rec := range records[1:] {
-		rows = append(rows, [2]string{rec[user], strings.Join(rec, "\x00")})
+		rows = append(rows, exported{rec[user], strings.Join(rec, "\x00")})
 	}
 	return rows, nil
 }
@@ -404,8 +432,7 @@ func (s *story) readExport(ctx context.Context, key string, rows [][2]string) ([
 // forget deletes the fan and the visitor.
 func (s *story) forget(ctx context.Context) error {
 	began := time.Now()
-	list := fmt.Sprintf("USER_ID\n%s\n%s\n", s.fan, visitor)
-	if err := s.store.Create(ctx, "forget/users.csv", strings.NewReader(list), blob.PutOptions{}); err != nil {
+	if err := s.store.Create(ctx, "forget/users.csv", bytes.NewReader(s.deletionList()), blob.PutOptions{}); err != nil {
 		return err
 	}
 	location := fmt.Sprintf("s3://%s/forget/users.csv", bucket)
@@ -425,33 +452,29 @@ func (s *story) forget(ctx context.Context) error {
 		return fmt.Errorf("numDeleted is not %d", want)
 	}
 	s.tell(began, "delete both users, everywhere", fmt.Sprintf("%d rows deleted, models rebuilt and verified", want),
-		"s3 cp users.csv "+location,
-		fmt.Sprintf("personalize create-data-deletion-job --job-name forget --dataset-group-arn %s --data-source dataLocation=%s --role-arn %s", s.arns["group"], location, roleARN),
-		"personalize describe-data-deletion-job --data-deletion-job-arn "+job.DataDeletionJobARN)
+		"aws s3 cp users-to-delete.csv "+location,
+		fmt.Sprintf("aws personalize create-data-deletion-job --job-name forget --dataset-group-arn %s --data-source dataLocation=%s --role-arn %s", s.arns["group"], location, roleARN),
+		ready("data-deletion-job", job.DataDeletionJobARN),
+		"aws personalize describe-data-deletion-job --data-deletion-job-arn "+job.DataDeletionJobARN)
 	return nil
 }
 
 // prove compares what is left with what was given: the deleted users are in no export, every other row is still there, and both are strangers to the model.
 func (s *story) prove(ctx context.Context) error {
 	began := time.Now()
-	rows, command, err := s.exportRows(ctx, "after")
+	rows, commands, err := s.exportRows(ctx, "after")
 	if err != nil {
 		return err
 	}
-	for _, r := range rows {
-		if r[0] == s.fan || r[0] == visitor {
+	after := make([]string, len(rows))
+	for i, r := range rows {
+		if r.user == s.fan || r.user == visitor {
 			return errors.New("the export still holds a deleted user")
 		}
+		after[i] = r.text
 	}
-	given := s.inputs[0]
-	user, kept := given.column("USER_ID"), 0
-	for _, row := range given.rows {
-		if row[user] != s.fan {
-			kept++
-		}
-	}
-	if len(rows) != kept {
-		return fmt.Errorf("the export has %d rows, not the %d of all other users", len(rows), kept)
+	if slices.Sort(after); !slices.Equal(s.before, after) {
+		return errors.New("the rows of other users are not what they were before the deletion")
 	}
 	stranger, _, err := s.answer(ctx, "someone-never-seen")
 	if err != nil {
@@ -466,6 +489,6 @@ func (s *story) prove(ctx context.Context) error {
 			return errors.New("a deleted user is not served as a stranger")
 		}
 	}
-	s.tell(began, "prove it", fmt.Sprintf("0 rows of theirs, %d rows of others intact, both are strangers now", kept), command)
+	s.tell(began, "prove it", fmt.Sprintf("0 rows of theirs, %d rows of others intact, both are strangers now", len(after)), commands...)
 	return nil
 }

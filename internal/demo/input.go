@@ -11,8 +11,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -84,6 +84,7 @@ func parse(kind, label string, r io.Reader) (*input, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", label, err)
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", label, err)
@@ -93,6 +94,9 @@ func parse(kind, label string, r io.Reader) (*input, error) {
 	}
 	return &input{kind: kind, label: label, header: rows[0], rows: rows[1:], csv: text}, nil
 }
+
+// name is what the input is called where names are lower case: in files, jobs and resources.
+func (in *input) name() string { return strings.ToLower(in.kind) }
 
 // column returns the index of a column, -1 if there is none.
 func (in *input) column(name string) int { return slices.Index(in.header, name) }
@@ -107,8 +111,14 @@ type field struct {
 // wellKnown are the columns whose type the service prescribes.
 var wellKnown = map[string]any{
 	"USER_ID": "string", "ITEM_ID": "string", "TIMESTAMP": "long", "EVENT_TYPE": "string",
-	"EVENT_VALUE": []string{"float", "null"}, "CREATION_TIMESTAMP": "long",
+	"EVENT_VALUE": []string{"float", "null"}, "CREATION_TIMESTAMP": []string{"long", "null"},
+	"IMPRESSION": nullableText, "RECOMMENDATION_ID": nullableText, "EVENT_ATTRIBUTION_SOURCE": nullableText,
 }
+
+var nullableText = []string{"string", "null"}
+
+// number is a decimal as imports read them.
+var number = regexp.MustCompile(`^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$`)
 
 // schema describes the file: the service's own columns by name, others as numbers if all their values are, else as text; text that repeats is a category.
 func (in *input) schema() (string, error) {
@@ -142,10 +152,7 @@ func (in *input) guess(i int) field {
 			continue
 		}
 		filled++
-		if numbers {
-			_, err := strconv.ParseFloat(v, 64)
-			numbers = err == nil
-		}
+		numbers = numbers && number.MatchString(v)
 		if len(distinct) <= filled/2 {
 			distinct[v] = true
 		}
@@ -154,9 +161,9 @@ func (in *input) guess(i int) field {
 	case numbers && filled > 0:
 		return field{Name: in.header[i], Type: []string{"double", "null"}}
 	case len(distinct)*2 < filled:
-		return field{Name: in.header[i], Type: []string{"string", "null"}, Categorical: true}
+		return field{Name: in.header[i], Type: nullableText, Categorical: true}
 	}
-	return field{Name: in.header[i], Type: []string{"string", "null"}}
+	return field{Name: in.header[i], Type: nullableText}
 }
 
 // titles maps item ids to what a person calls them.

@@ -84,6 +84,9 @@ func (s *Server) said(text string) { fmt.Fprintln(s.words, text) }
 
 var urlPattern = regexp.MustCompile(`export AWS_ENDPOINT_URL=(\S+)`)
 
+// Args adds flags to later starts.
+func (s *Server) Args(args ...string) { s.args = append(s.args, args...) }
+
 // Restart starts a process on the same directory. Once it is ready the URL is the same as before, so that clients go on.
 func (s *Server) Restart() {
 	s.t.Helper()

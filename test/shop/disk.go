@@ -79,7 +79,7 @@ func contents(path string) ([]byte, error) {
 // modelBytes hashes every array of the only model on the server; the manifest, which also tells when and from what it was built, is left out.
 func (h *Shop) ModelBytes() map[string]string {
 	h.T.Helper()
-	dirs := h.modelDirs()
+	dirs := h.ModelDirs()
 	if len(dirs) != 1 {
 		h.T.Fatalf("want one model directory, found %d", len(dirs))
 	}
@@ -89,11 +89,12 @@ func (h *Shop) ModelBytes() map[string]string {
 // modelBytesOfNewest does the same for the model that was written last.
 func (h *Shop) ModelBytesOfNewest() map[string]string {
 	h.T.Helper()
-	newest := slices.MaxFunc(h.modelDirs(), func(a, b string) int { return h.modified(a).Compare(h.modified(b)) })
+	newest := slices.MaxFunc(h.ModelDirs(), func(a, b string) int { return h.modified(a).Compare(h.modified(b)) })
 	return h.hashes(newest)
 }
 
-func (h *Shop) modelDirs() []string {
+// ModelDirs lists the directories of all models on the server.
+func (h *Shop) ModelDirs() []string {
 	h.T.Helper()
 	dirs, err := filepath.Glob(filepath.Join(h.Data, "store", "models", "*"))
 	if err != nil || len(dirs) == 0 {

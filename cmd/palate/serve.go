@@ -152,9 +152,9 @@ func banner(w io.Writer, s *server, c config) {
 	if c.S3Endpoint != "" {
 		s3 = c.S3Endpoint
 	}
-	credentials := "any (loopback only)"
+	credentials, keys := "any (loopback only)", " AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any"
 	if c.Credentials != nil {
-		credentials = "configured"
+		credentials, keys = "configured", ""
 	}
 	fmt.Fprintf(w, `palate %s
 
@@ -165,6 +165,7 @@ func banner(w io.Writer, s *server, c config) {
   account %s, limits %s, credentials %s
 
   export AWS_ENDPOINT_URL=%s
+  export AWS_DEFAULT_REGION=%s%s
 
-`, version(), s.URL, s3, s.URL, s.URL, c.Data, c.Account, c.Limits, credentials, s.URL)
+`, version(), s.URL, s3, s.URL, s.URL, c.Data, c.Account, c.Limits, credentials, s.URL, c.Region, keys)
 }

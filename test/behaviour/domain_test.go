@@ -200,6 +200,7 @@ func checkExclusion(t *testing.T, h *shop.Shop, d domain, events [][]string) {
 }
 
 func TestARecommenderGoesThroughEveryStatus(t *testing.T) {
+	t.Parallel() // it mostly waits
 	d := domains[0]
 	h, _ := d.open(t, "--hold", "80ms")
 	arn := h.Must("CreateRecommender", M{"name": "r", "datasetGroupArn": h.Group, "recipeArn": recipeARN + d.excluding,

@@ -136,6 +136,7 @@ func TestAGroupIsTakenApartInOrderAndLeavesNothing(t *testing.T) {
 }
 
 func TestNothingIsDeletedUnderARunningJob(t *testing.T) {
+	t.Parallel() // it mostly waits
 	h := shop.Open(t, start(t, "--hold", "300ms"))
 	d := shop.Generate(60, 40, 1200, 62)
 	group := M{"datasetGroupArn": h.Group}

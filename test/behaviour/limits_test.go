@@ -84,6 +84,7 @@ func TestTheServicesQuotasOfResourcesHoldUnderItsLimits(t *testing.T) {
 }
 
 func TestTheServicesQuotasOfRunningJobsHoldUnderItsLimits(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := start(t, "--limits", "aws", "--hold", "400ms")
 	first := shop.Open(t, s)
 	rows := shop.Generate(60, 40, 1200, 32)

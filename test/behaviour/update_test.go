@@ -11,6 +11,7 @@ import (
 )
 
 func TestUpdateDatasetAddsColumnsToRowsThatAreThere(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s := start(t)
 	h := shop.New(t, s, "update", "")
 	h.Items = h.Dataset("Items", schema("Items", "ITEM_ID string", "GENRES string? categorical", "PRICE float"))
@@ -99,6 +100,7 @@ func shown(h *shop.Shop, campaign, user string) string {
 }
 
 func TestACampaignUpdateSwapsAnswersAtOnceAndForGood(t *testing.T) {
+	t.Parallel() // it mostly waits
 	h := shop.Open(t, start(t, "--hold", "100ms"))
 	d := shop.Generate(80, 60, 2000, 41)
 	h.Load(h.Interactions, d.Interactions)
@@ -199,6 +201,7 @@ func TestACampaignThatFollowsTheLatestVersionGetsIt(t *testing.T) {
 }
 
 func TestATrainingCanBeStoppedUntilItIsDone(t *testing.T) {
+	t.Parallel() // it mostly waits
 	h := shop.Open(t, start(t, "--hold", "200ms"))
 	h.Load(h.Interactions, shop.Generate(80, 60, 2000, 43).Interactions)
 	solution := h.Solution("aws-user-personalization")

@@ -174,7 +174,7 @@ func TestEveryDirectDependencyIsListedAndExplained(t *testing.T) {
 }
 
 // named finds the packages that ARCHITECTURE.md tells about.
-var named = regexp.MustCompile("(?m)^\\| ([a-z]+) \\|")
+var named = regexp.MustCompile(`(?m)^\| ([a-z]+) \|`)
 
 func TestTheArchitecturePageNamesEveryPackage(t *testing.T) {
 	page, err := os.ReadFile("ARCHITECTURE.md")

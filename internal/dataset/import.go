@@ -241,14 +241,14 @@ func (in *importer) write(ctx context.Context) ([]*dataFile, error) {
 		w := newBuilder(in.layout, Bulk)
 		w.shared = true
 		w.grow(runs[i].rows)
-		if old, ok := tables.Get().([]*interner); ok {
-			w.reuse(old)
+		if old, ok := tables.Get().(*[]*interner); ok {
+			w.reuse(*old)
 		}
 		if err := in.decode(data, w); err != nil {
 			return err
 		}
 		files[i], err = writeSorted(in.dir, w.b, Bulk, runs[i].bucket)
-		tables.Put(w.tables)
+		tables.Put(&w.tables)
 		return err
 	})
 	return files, err

@@ -121,11 +121,10 @@ func (e *Engine) listFiles(ice *table.Table) (files []*dataFile, err error) {
 		return nil, fmt.Errorf("read manifest list: %w", err)
 	}
 	for _, m := range manifests {
-		entries, err := m.FetchEntries(e.catalog.fs, true)
-		if err != nil {
-			return nil, fmt.Errorf("read manifest: %w", err)
-		}
-		for _, entry := range entries {
+		for entry, err := range m.Entries(e.catalog.fs, true) {
+			if err != nil {
+				return nil, fmt.Errorf("read manifest: %w", err)
+			}
 			f, err := e.dataFileOf(entry.DataFile())
 			if err != nil {
 				return nil, err

@@ -261,12 +261,13 @@ func (v *verifier) metadata(t *tableState) error {
 		}
 		for _, mf := range manifests {
 			names = append(names, filepath.Base(mf.FilePath()))
-			entries, err := mf.FetchEntries(fsys, false)
-			if err != nil {
-				return fmt.Errorf("manifest: %w", err)
-			}
-			if slices.ContainsFunc(entries, hasBounds) {
-				return errors.New("manifest: holds values of a column")
+			for entry, err := range mf.Entries(fsys, false) {
+				if err != nil {
+					return fmt.Errorf("manifest: %w", err)
+				}
+				if hasBounds(entry) {
+					return errors.New("manifest: holds values of a column")
+				}
 			}
 		}
 	}

@@ -44,13 +44,12 @@ type story struct {
 	step   int
 	start  time.Time
 
-	inputs   []*input // interactions first
-	titles   map[string]string
-	arns     map[string]string // by what they name: "group", "Interactions", "campaign", ...
-	tracking string
-	fan      string   // the user with the most events: the one to be forgotten
-	fanRows  int      // his rows over all inputs
-	before   []string // rows of all other users as exported before the deletion, sorted
+	inputs  []*input // interactions first
+	titles  map[string]string
+	arns    map[string]string // by what they name: "group", "Interactions", "campaign", ...
+	fan     string            // the user with the most events: the one to be forgotten
+	fanRows int               // his rows over all inputs
+	before  []string          // rows of all other users as exported before the deletion, sorted
 }
 
 // Run tells the whole story. It fails at the first thing that is not as promised.
@@ -231,7 +230,7 @@ func (s *story) train(ctx context.Context) error {
 			return err
 		}
 		var metrics api.GetSolutionMetricsResponse
-		if err := s.client.control(ctx, "GetSolutionMetrics", api.GetSolutionMetricsRequest{SolutionVersionARN: version.SolutionVersionARN}, &metrics); err != nil {
+		if err := s.client.control(ctx, "GetSolutionMetrics", api.GetSolutionMetricsRequest(version), &metrics); err != nil {
 			return err
 		}
 		s.arns[recipe] = version.SolutionVersionARN

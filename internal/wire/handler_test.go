@@ -1,5 +1,7 @@
 package wire_test
 
+//lint:file-ignore SA1008 the two headers are checked in the spelling that the service sends, which is not the canonical one.
+
 import (
 	"bytes"
 	"context"

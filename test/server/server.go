@@ -18,22 +18,22 @@ import (
 	"time"
 )
 
-// Binary builds palate once for the whole test process and returns its path. With -race in the build of the test, the binary has it too.
+// Binary builds palate once for the whole test process and returns its path. With -race in the build of the test, the binary has it too. All test processes
+// of a machine share the path, so that no binaries pile up; a build replaces the file, and whoever runs the old one goes on with it.
 var Binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "palate-bin-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "palate")
-	args := []string{"build", "-o", path}
+	name := fmt.Sprintf("palate-test-%d", os.Getuid())
+	args := []string{"build"}
 	if race {
+		name += "-race"
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "github.com/palate-dev/palate/cmd/palate")...).CombinedOutput()
+	path := filepath.Join(os.TempDir(), name)
+	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
+	out, err := exec.Command("go", append(args, "-o", fresh, "github.com/palate-dev/palate/cmd/palate")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build palate: %w\n%s", err, out)
 	}
-	return path, nil
+	return path, os.Rename(fresh, path)
 })
 
 // A Server is one data directory and the process that serves it.

@@ -396,8 +396,11 @@ func modelOf(tx *meta.Tx, arn string) (r *meta.Resource, p meta.ModelPrivate, er
 	return r, p, err
 }
 
-// sweep destroys the superseded models and table files, once nobody reads them.
+// sweep destroys the superseded models and table files, once nobody reads them and no training still has the old data.
 func (e *erasureRun) sweep(ctx context.Context) error {
+	if err := e.trainingsKnow(ctx, e.group.ARN); err != nil {
+		return err
+	}
 	for _, m := range e.state.Models {
 		if m.New == "" {
 			continue

@@ -2,10 +2,13 @@ package work
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
@@ -52,54 +55,134 @@ func (w *worker) train(ctx context.Context, t *job.Task) error {
 // trainingStopped is the end of a version whose creation the customer stopped.
 func trainingStopped(r *meta.Resource) { r.Status = meta.CreateStopped }
 
+// A trainingAttempt is the checkpoint of a training: where it writes, and how many deletions of the group its data knows of.
+type trainingAttempt struct {
+	Model    string
+	Erasures int64
+}
+
+var errOvertaken = errors.New("a data deletion overtook the training")
+
 // trainModel trains on what the group holds now and commits the model with the status change that finish makes.
 //
-// A data deletion that puts its mask in force while the training runs makes the result void: it is destroyed, and the training starts again on data
-// from which the mask, and later the rewritten tables, leave the users out.
+// A data deletion that puts its mask in force while the training runs makes the attempt void: it is broken off, what it wrote is destroyed, and the training
+// starts again on data from which the mask, and later the rewritten tables, leave the users out. The deletion waits until that has happened.
 func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, config recipe.Config, finish func(*meta.Resource, *recipe.Manifest) error) error {
-	var begun struct{ Model string }
-	if err := t.Load(&begun); err != nil {
-		return err
-	}
 	for {
-		if err := w.destroyModel(begun.Model); err != nil { // of an attempt that was interrupted or overtaken
-			return err
-		}
-		begun.Model = newName("model")
-		if err := t.Save(ctx, begun); err != nil {
-			return err
-		}
-		before, err := w.erasures(ctx, group)
-		if err != nil {
-			return err
-		}
-		made, err := w.trainOnce(ctx, t, group, config, begun.Model)
-		if err != nil {
-			return errors.Join(err, w.destroyModel(begun.Model))
-		}
-		overtaken := false
-		err = t.Done(ctx, func(tx *meta.Tx, r *meta.Resource) error {
-			now, err := erasuresIn(tx, group)
-			if err != nil {
-				return err
-			}
-			if now != before {
-				overtaken = true
-				return errOvertaken
-			}
-			if err := r.SetPrivate(meta.ModelPrivate{Model: begun.Model, Hash: made.Hash, Seq: made.Seq, Metrics: made.Metrics}); err != nil {
-				return err
-			}
-			return finish(r, made)
-		})
-		if !overtaken {
+		err := w.attemptTraining(ctx, t, group, config, finish)
+		if !errors.Is(err, errOvertaken) {
 			return err
 		}
 		w.Log.Info("a data deletion overtook the training: training again", "resource", t.Resource().ARN)
 	}
 }
 
-var errOvertaken = errors.New("a data deletion overtook the training")
+// attemptTraining fails with errOvertaken if a data deletion took effect since it began.
+func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string, config recipe.Config, finish func(*meta.Resource, *recipe.Manifest) error) error {
+	var a trainingAttempt
+	if err := t.Load(&a); err != nil {
+		return err
+	}
+	if err := w.destroyModel(a.Model); err != nil { // of an attempt that was interrupted or overtaken
+		return err
+	}
+	var err error
+	if a.Erasures, err = w.erasures(ctx, group); err != nil {
+		return err
+	}
+	a.Model = newName("model")
+	if err := t.Save(ctx, a); err != nil {
+		return err
+	}
+	watched, stop := w.untilOvertaken(ctx, group, a.Erasures)
+	made, err := w.trainOnce(watched, t, group, config, a.Model)
+	stop()
+	if err != nil {
+		if errors.Is(context.Cause(watched), errOvertaken) {
+			err = errOvertaken
+		}
+		return errors.Join(err, w.destroyModel(a.Model))
+	}
+	return t.Done(ctx, func(tx *meta.Tx, r *meta.Resource) error {
+		if now, err := erasuresIn(tx, group); err != nil {
+			return err
+		} else if now != a.Erasures {
+			return errOvertaken
+		}
+		if err := r.SetPrivate(meta.ModelPrivate{Model: a.Model, Hash: made.Hash, Seq: made.Seq, Metrics: made.Metrics}); err != nil {
+			return err
+		}
+		return finish(r, made)
+	})
+}
+
+// untilOvertaken returns a context that ends, with errOvertaken as its cause, when the group's count of erasures is no longer known. stop waits for the
+// watcher, after which the cause does not change any more.
+func (w *worker) untilOvertaken(ctx context.Context, group string, known int64) (watched context.Context, stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		for watched.Err() == nil {
+			changed := w.Meta.Changed()
+			if now, err := w.erasures(watched, group); err == nil && now != known {
+				cancel(errOvertaken)
+			}
+			select {
+			case <-watched.Done():
+			case <-changed:
+			}
+		}
+	})
+	return watched, func() {
+		cancel(nil)
+		watcher.Wait()
+	}
+}
+
+// trainingsKnow waits until no training of the group has data, in memory or on disk, that is older than its last erasure.
+func (w *worker) trainingsKnow(ctx context.Context, group string) error {
+	for {
+		changed := w.Meta.Changed()
+		old, err := w.oldTrainings(ctx, group)
+		if err != nil || old == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		}
+	}
+}
+
+// oldTrainings counts the attempts that began before the group's last erasure took effect and have not been cleared away.
+func (w *worker) oldTrainings(ctx context.Context, group string) (old int, err error) {
+	err = w.Meta.View(ctx, func(tx *meta.Tx) error {
+		now, err := erasuresIn(tx, group)
+		if err != nil {
+			return err
+		}
+		for _, kind := range []string{job.Train, job.Recommend} {
+			rows, err := tx.Find(meta.Query{Group: group, JobKind: kind})
+			if err != nil {
+				return err
+			}
+			for _, r := range rows {
+				var a trainingAttempt
+				if len(r.Job.Checkpoint) > 0 {
+					if err := json.Unmarshal(r.Job.Checkpoint, &a); err != nil {
+						return fmt.Errorf("decode checkpoint of %s: %w", r.ARN, err)
+					}
+				}
+				if a.Model != "" && a.Erasures < now {
+					old++
+				}
+			}
+		}
+		return nil
+	})
+	return old, err
+}
 
 // trainOnce reads the group's interactions and writes one model directory.
 func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, config recipe.Config, name string) (*recipe.Manifest, error) {

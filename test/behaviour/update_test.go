@@ -96,7 +96,7 @@ func TestOnlyItemsAndUsersCanBeUpdated(t *testing.T) {
 // shown tells what a list of recommendations looks like, with scores.
 func shown(h *shop.Shop, campaign, user string) string {
 	h.T.Helper()
-	return fmt.Sprint(h.Must("GetRecommendations", M{"campaignArn": campaign, "userId": user, "numResults": 10})["itemList"])
+	return fmt.Sprint(h.Answer(campaign, user, 10))
 }
 
 func TestACampaignUpdateSwapsAnswersAtOnceAndForGood(t *testing.T) {

@@ -178,9 +178,21 @@ func (h *Shop) Version(solution string) string {
 // Recommend returns the ids of the campaign's answer.
 func (h *Shop) Recommend(campaign, user string, n int) (items []string) {
 	h.T.Helper()
+	for _, item := range h.Answer(campaign, user, n) {
+		items = append(items, item["itemId"].(string))
+	}
+	return items
+}
+
+// Answer returns the campaign's answer. One in which user-personalization-v2 explores, as it does once in a while and at random, is asked for again.
+func (h *Shop) Answer(campaign, user string, n int) (items []M) {
+	h.T.Helper()
 	out := h.Must("GetRecommendations", M{"campaignArn": campaign, "userId": user, "numResults": n})
 	for _, item := range out["itemList"].([]any) {
-		items = append(items, item.(M)["itemId"].(string))
+		if reasons, ok := item.(M)["reason"].([]any); ok && slices.Contains(reasons, any("Exploration")) {
+			return h.Answer(campaign, user, n)
+		}
+		items = append(items, item.(M))
 	}
 	return items
 }

@@ -27,7 +27,7 @@ var (
 	ErrDenied      = errors.New("access denied")                      // also unknown or wrong credentials
 	ErrUnreachable = errors.New("storage unreachable")                // no answer after all retries
 	ErrChanged     = errors.New("object changed while it was read")   // its ETag is no longer the one it was opened or listed with
-	ErrKey         = errors.New("key cannot be stored here")          // Dir only: not a clean relative path
+	ErrKey         = errors.New("key cannot be stored here")          // not a clean relative path (Dir), or too long, or below an object in an S3 made of files
 	ErrIntegrity   = errors.New("object does not match its checksum") // the bytes that arrived are not the bytes that were stored
 )
 

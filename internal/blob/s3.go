@@ -223,6 +223,8 @@ func classify(err error) error {
 			return ErrNotFound
 		case "PreconditionFailed", "InvalidRange":
 			return ErrChanged
+		case "KeyTooLongError", "ObjectParentIsFile", "ExistingObjectIsDirectory", "DirectoryObjectContainsData": // the last three: versitygw, on files
+			return ErrKey
 		case "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
 			"Forbidden", "AccountProblem", "RequestTimeTooSkewed", "KMS.AccessDeniedException":
 			return ErrDenied

@@ -325,6 +325,22 @@ func TestFailuresAreTold(t *testing.T) {
 	}
 }
 
+// A folder on a file system cannot have the name of a file beside it, though in S3 it could.
+func TestKeyBelowAnObjectIsTold(t *testing.T) {
+	store, _ := startS3(t).open(t)
+	create := func(key string) error {
+		return store.Create(t.Context(), key, strings.NewReader("x"), blob.PutOptions{})
+	}
+	if err := create("report.csv"); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"report.csv/part-0", strings.Repeat("k", 1100)} {
+		if err := create(key); !errors.Is(err, blob.ErrKey) {
+			t.Errorf("key of %d characters: %v", len(key), err)
+		}
+	}
+}
+
 func TestUnreachableServerIsTold(t *testing.T) {
 	dead := httptest.NewServer(nil)
 	dead.Close()

@@ -156,7 +156,7 @@ func TestDoneMayDeleteTheRowOrAskForAnotherJob(t *testing.T) {
 func TestFailIsFinalAndItsTextIsTheReason(t *testing.T) {
 	b := newBench(t, job.Options{})
 	b.q.Handle(job.Train, job.Spec{Class: job.Heavy, Run: func(ctx context.Context, t *job.Task) error {
-		return fmt.Errorf("train: %w", job.Fail("Dataset has fewer than %d interactions", 1000))
+		return fmt.Errorf("train: %w", errors.Join(job.Fail("Dataset has fewer than %d interactions", 1000), errors.New("what the operator should know")))
 	}})
 	b.q.Handle(job.Update, job.Spec{Run: func(context.Context, *job.Task) error { return job.Fail("no") },
 		Failed: func(r *meta.Resource, reason string) { r.Doc = json.RawMessage(`"` + reason + `"`) }})
@@ -166,6 +166,9 @@ func TestFailIsFinalAndItsTextIsTheReason(t *testing.T) {
 	r := b.await(trained, settled)
 	if r.Status != meta.CreateFailed || r.Failure != "Dataset has fewer than 1000 interactions" {
 		t.Errorf("got %q, %q", r.Status, r.Failure)
+	}
+	if text := b.logs.String(); !strings.Contains(text, "what the operator should know") {
+		t.Errorf("the log has only\n%s", text)
 	}
 	if r := b.await(updated, settled); r.Status != meta.CreatePending || string(r.Doc) != `"no"` {
 		t.Errorf("the Failed hook left %q, %s", r.Status, r.Doc)

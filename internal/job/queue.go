@@ -270,6 +270,7 @@ func (q *Queue) settle(ctx context.Context, shutdown bool, t *Task, err error) e
 	case shutdown: // whatever err says, it may come from the context's end
 		return q.db.Yield(ctx, t.Resource().ARN, t.owner, t.attempt, 0, false)
 	case errors.As(err, &failed):
+		q.log.Warn("job failed", "job", t.kind, "resource", t.Resource().ARN, "error", err)
 		return t.fail(ctx, failed.reason)
 	}
 	failures := t.Resource().Job.Failures + 1

@@ -206,6 +206,9 @@ func parseSchemaField(raw json.RawMessage, i int) (f Field, err error) {
 	if !fieldName.MatchString(f.Name) || len(f.Name) > maxFieldName {
 		return f, schemaErrorf("the name of field %d must start with a letter or underscore, hold only letters, digits and underscores, and have at most %d characters", i+1, maxFieldName)
 	}
+	if isSystemName(f.Name) {
+		return f, schemaErrorf("field %s: palate keeps a column of its own under this name", f.Name)
+	}
 	if f.Kind, f.Nullable, err = parseFieldType(members["type"]); err != nil {
 		return f, schemaErrorf("field %s: %v", f.Name, err)
 	}

@@ -261,15 +261,21 @@ func (s *story) deploy(ctx context.Context) error {
 	return nil
 }
 
-// answer asks the campaign for a user's first five recommendations.
+// answer asks the campaign for a user's first five recommendations. An answer in which the recipe explores a new item, as it does once in a while and at
+// random, is asked for again: the story compares answers.
 func (s *story) answer(ctx context.Context, user string) (items []string, command string, err error) {
-	var out api.GetRecommendationsResponse
-	err = s.client.rest(ctx, "/recommendations", api.GetRecommendationsRequest{CampaignARN: s.arns["campaign"], UserID: user, NumResults: new(5)}, &out)
-	for _, item := range out.ItemList {
-		items = append(items, item.ItemID)
-	}
 	command = fmt.Sprintf("aws personalize-runtime get-recommendations --campaign-arn %s --user-id %s --num-results 5", s.arns["campaign"], quote(user))
-	return items, command, err
+	for {
+		var out api.GetRecommendationsResponse
+		err = s.client.rest(ctx, "/recommendations", api.GetRecommendationsRequest{CampaignARN: s.arns["campaign"], UserID: user, NumResults: new(5)}, &out)
+		if slices.ContainsFunc(out.ItemList, func(i api.PredictedItem) bool { return slices.Contains(i.Reason, "Exploration") }) {
+			continue
+		}
+		for _, item := range out.ItemList {
+			items = append(items, item.ItemID)
+		}
+		return items, command, err
+	}
 }
 
 func (s *story) show(items []string) {

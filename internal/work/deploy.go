@@ -44,6 +44,7 @@ func (w *worker) checkModel(ctx context.Context, arn string) error {
 	if p.Model == "" {
 		return job.Fail("%s has no trained model.", arn)
 	}
+	defer w.dirs.read(p.Model)()
 	m, err := recipe.Open(w.model(p.Model))
 	if err != nil {
 		return fmt.Errorf("open the model of %s: %w", arn, err)

@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
@@ -36,7 +34,8 @@ type rebuiltModel struct {
 	Old, New string // model directories; New is "" if the old one held none of the users
 	OldHash  string
 	NewHash  string
-	Decided  bool // New is final
+	Leaves   bool // the resource is being deleted, and its model with it
+	Decided  bool // New and Leaves are final
 }
 
 // erasureRun is one attempt at a data deletion job.
@@ -307,6 +306,7 @@ func (e *erasureRun) planRebuild(ctx context.Context) error {
 }
 
 func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
+	defer e.dirs.read(m.Old)() // before looking whether it is there to stay
 	if done, err := e.settled(ctx, m); done || err != nil {
 		return err
 	}
@@ -323,8 +323,9 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
 	}
 	swapped := false
 	err = e.Meta.Update(ctx, func(tx *meta.Tx) error {
-		r, p, err := modelOf(tx, m.ARN)
-		if err != nil || p.Model != m.Old {
+		r, p, gone, err := modelOf(tx, m.ARN)
+		if err != nil || gone || p.Model != m.Old {
+			m.Leaves = gone
 			return err
 		}
 		p.Model, p.Hash, p.Metrics = m.New, made.Hash, made.Metrics
@@ -362,12 +363,14 @@ func showMetrics(r *meta.Resource, metrics map[string]float64) error {
 func (e *erasureRun) settled(ctx context.Context, m *rebuiltModel) (done bool, err error) {
 	var current meta.ModelPrivate
 	err = e.Meta.View(ctx, func(tx *meta.Tx) error {
-		_, current, err = modelOf(tx, m.ARN)
+		_, current, m.Leaves, err = modelOf(tx, m.ARN)
 		return err
 	})
 	switch {
 	case err != nil:
 		return false, err
+	case m.Leaves:
+		return true, e.dropSuccessor(m)
 	case current.Model == m.Old:
 		return false, nil
 	case current.Model == m.New:
@@ -383,26 +386,13 @@ func (e *erasureRun) dropSuccessor(m *rebuiltModel) error {
 	return err
 }
 
-// modelOf reads a resource that has a model. For one that was deleted meanwhile the model is empty and there is no error.
-func modelOf(tx *meta.Tx, arn string) (r *meta.Resource, p meta.ModelPrivate, err error) {
-	r, err = tx.Get(arn)
-	if errors.Is(err, meta.ErrNotFound) {
-		return nil, p, nil
-	}
-	if err != nil {
-		return nil, p, err
-	}
-	p, err = meta.Private[meta.ModelPrivate](r)
-	return r, p, err
-}
-
-// sweep destroys the superseded models and table files, once nobody reads them and no training still has the old data.
+// sweep destroys the superseded models, those that are leaving anyway, and table files, once nobody reads them and no training still has the old data.
 func (e *erasureRun) sweep(ctx context.Context) error {
 	if err := e.trainingsKnow(ctx, e.group.ARN); err != nil {
 		return err
 	}
 	for _, m := range e.state.Models {
-		if m.New == "" {
+		if m.New == "" && !m.Leaves { // it held none of the users
 			continue
 		}
 		if err := e.Retire(ctx, m.Old); err != nil {
@@ -413,18 +403,6 @@ func (e *erasureRun) sweep(ctx context.Context) error {
 		}
 	}
 	return e.Engine.Sweep(ctx, e.id, e.state.ID)
-}
-
-// destroyModel overwrites and unlinks a model directory; one that is gone is fine.
-func (w *worker) destroyModel(name string) error {
-	if name == "" {
-		return nil
-	}
-	err := blob.DestroyAll(w.model(name))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 // verify looks for the users in everything that is left: in the tables and logs with the engine's separate reader, and in every model of the group.
@@ -465,11 +443,21 @@ func (e *erasureRun) leak(ctx context.Context, found string) error {
 }
 
 func (e *erasureRun) verifyModel(ctx context.Context, r *meta.Resource) error {
-	p, err := meta.Private[meta.ModelPrivate](r)
-	if err != nil || p.Model == "" {
+	listed, err := meta.Private[meta.ModelPrivate](r)
+	if err != nil || listed.Model == "" {
 		return err
 	}
-	m, err := recipe.Open(e.model(p.Model))
+	defer e.dirs.read(listed.Model)() // before looking whether it is there to stay
+	var current meta.ModelPrivate
+	gone := false
+	err = e.Meta.View(ctx, func(tx *meta.Tx) error {
+		_, current, gone, err = modelOf(tx, r.ARN)
+		return err
+	})
+	if err != nil || gone || current.Model != listed.Model {
+		return err
+	}
+	m, err := recipe.Open(e.model(current.Model))
 	if err != nil {
 		return fmt.Errorf("open the model of %s: %w", r.ARN, err)
 	}

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/dataset"
@@ -37,11 +36,14 @@ type Options struct {
 	Retire func(ctx context.Context, model string) error
 }
 
-type worker struct{ Options }
+type worker struct {
+	Options
+	dirs directories
+}
 
 // Register gives the queue a body for every kind of job.
 func Register(q *job.Queue, o Options) {
-	w := &worker{o}
+	w := &worker{Options: o}
 	q.Handle(job.Activate, job.Spec{Class: job.Quick, Run: w.activate})
 	q.Handle(job.Remove, job.Spec{Class: job.Quick, Run: w.remove, Endless: true})
 	q.Handle(job.Update, job.Spec{Class: job.Heavy, Run: w.update, Failed: updateFailed})
@@ -128,9 +130,6 @@ func (w *worker) tableOfType(ctx context.Context, group string, kind dataset.Typ
 	}
 	return t, false, err
 }
-
-// model is the path of a model directory.
-func (w *worker) model(name string) string { return filepath.Join(w.Models, name) }
 
 // newName makes a random directory name: nothing a customer chose becomes a path.
 func newName(kind string) string {

@@ -3,10 +3,14 @@ package behaviour
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/test/server"
 	"github.com/palate-dev/palate/test/shop"
 )
 
@@ -52,7 +56,7 @@ func TestADeletionAmongAllOtherWorkForgetsItsUsersAndNobodyElse(t *testing.T) {
 	campaign := h.Make("CreateCampaign", "campaign", M{"name": "front", "solutionVersionArn": h.Version(solution)})
 	others := []*stream{{user: "canary-other-0"}, {user: "canary-other-1"}}
 	left := d.Interactions
-	for round := range 4 {
+	for round := range 3 {
 		gone := d.Users[20*round : 20*round+20]
 		h.Load(h.Interactions, left)
 
@@ -67,6 +71,14 @@ func TestADeletionAmongAllOtherWorkForgetsItsUsersAndNobodyElse(t *testing.T) {
 		for _, s := range append(others, going) {
 			senders.Go(func() { s.run(all, t, h, tracking) })
 		}
+		senders.Go(func() {
+			for n := 0; all.Err() == nil; n++ {
+				if _, err := h.Call("GetRecommendations", M{"campaignArn": campaign, "userId": d.Users[n%len(d.Users)]}); err != nil {
+					t.Errorf("GetRecommendations: %v", err)
+					return
+				}
+			}
+		})
 		// An import of rows of the users, a training on them and an export are accepted first.
 		imported := h.StartImport(h.Interactions, slices.Concat(left[:1], left[len(left)-2000:], rowsOf(left, gone...)), "INCREMENTAL")
 		training := h.Must("CreateSolutionVersion", M{"solutionArn": solution})["solutionVersionArn"].(string)
@@ -102,31 +114,31 @@ func TestADeletionAmongAllOtherWorkForgetsItsUsersAndNobodyElse(t *testing.T) {
 		}
 
 		for _, rows := range [][][]string{afterwards, h.Export(h.Interactions, "ALL")} {
-			items := column(rows, "ITEM_ID")
+			items := set(column(rows, "ITEM_ID"))
 			for _, s := range listed {
 				for _, item := range s.acked() {
-					if slices.Contains(items, item) {
+					if items[item] {
 						t.Fatalf("round %d: an event of a deleted user, or of his session, is exported", round)
 					}
 				}
 			}
 			for _, item := range covered {
-				if slices.Contains(items, item) {
+				if items[item] {
 					t.Fatalf("round %d: an event that was acknowledged before the deletion was asked for is exported", round)
 				}
 			}
-			users := column(rows, "USER_ID")
+			users := set(column(rows, "USER_ID"))
 			for _, user := range gone {
-				if slices.Contains(users, user) {
+				if users[user] {
 					t.Fatalf("round %d: an imported row of a deleted user is exported", round)
 				}
 			}
 		}
 		final := h.Export(h.Interactions, "ALL")
-		items := column(final, "ITEM_ID")
+		items := set(column(final, "ITEM_ID"))
 		for _, s := range others {
 			for _, item := range s.acked() {
-				if !slices.Contains(items, item) {
+				if !items[item] {
 					t.Fatalf("round %d: %d events of others were acknowledged, one of them is lost", round, len(s.acked()))
 				}
 			}
@@ -154,4 +166,98 @@ func rowsOf(rows [][]string, users ...string) (kept [][]string) {
 		}
 	}
 	return kept
+}
+
+func set(values []string) map[string]bool {
+	has := map[string]bool{}
+	for _, v := range values {
+		has[v] = true
+	}
+	return has
+}
+
+func TestDeletionsThatOverlapRemoveEachRowOnce(t *testing.T) {
+	h := shop.Open(t, start(t))
+	d := shop.Generate(100, 40, 3000, 72)
+	h.LoadAll(d)
+	h.Version(h.Solution("aws-user-personalization"))
+	var jobs []string
+	for n := range 5 {
+		jobs = append(jobs, h.StartDeletion(d.Users[10*n:10*n+20]...))
+	}
+	total := 0.0
+	for _, arn := range jobs {
+		job := h.Wait("dataDeletionJob", arn)
+		if job["status"] != "COMPLETED" {
+			t.Fatalf("a deletion ended %v: %v", job["status"], job["failureReason"])
+		}
+		total += job["numDeleted"].(float64)
+	}
+	left := shop.Without(d.Interactions, d.Users[:60]...)
+	if want := len(d.Interactions) - len(left) + 60; int(total) != want {
+		t.Errorf("%v rows were deleted in all, want %d", total, want)
+	}
+	equalRows(t, "interactions", left, h.Export(h.Interactions, "ALL"))
+	equalRows(t, "users", shop.Without(d.Profiles, d.Users[:60]...), h.Export(h.People, "ALL"))
+	h.AssertNoBytesOf(d.Users[:60]...)
+}
+
+func TestASolutionThatIsDeletedWhileADeletionRebuildsItsModelsIsGone(t *testing.T) {
+	h := shop.Open(t, start(t))
+	d := shop.Generate(300, 120, 8000, 73)
+	h.Load(h.Interactions, d.Interactions)
+	for round := range 3 {
+		solution := h.Solution("aws-user-personalization")
+		for range 4 {
+			h.Version(solution)
+		}
+		deletion := h.StartDeletion(d.Users[round])
+		for len(h.ModelDirs()) < 5+round { // a successor is being written
+			if job, err := h.Describe("dataDeletionJob", deletion); err != nil || job["status"] == "COMPLETED" {
+				break
+			}
+		}
+		h.Must("DeleteSolution", M{"solutionArn": solution})
+		h.WatchGone("solution", solution)
+		if job := h.Wait("dataDeletionJob", deletion); job["status"] != "COMPLETED" {
+			t.Fatalf("the deletion ended %v: %v", job["status"], job["failureReason"])
+		}
+		if left, err := filepath.Glob(filepath.Join(h.Data, "store", "models", "*")); err != nil || len(left) > 0 {
+			t.Errorf("round %d: %d model directories are left without a solution (%v)", round, len(left), err)
+		}
+		h.AssertNoBytesOf(d.Users[round])
+	}
+}
+
+func TestOneOfManyCreatesOfANameSucceedsAndQuotasAreExact(t *testing.T) {
+	h := shop.New(t, start(t, "--limits", "aws"), "group", "")
+	many := func(operation string, request func(n int) M) map[string]int {
+		answers, mu := map[string]int{}, sync.Mutex{}
+		var calls sync.WaitGroup
+		for n := range 20 {
+			calls.Go(func() {
+				code := "created"
+				if _, err := h.Call(operation, request(n)); err != nil {
+					code = err.(*server.APIError).Code
+				}
+				mu.Lock()
+				answers[code]++
+				mu.Unlock()
+			})
+		}
+		calls.Wait()
+		return answers
+	}
+	for operation, request := range map[string]func(int) M{
+		"CreateSchema":       func(int) M { return M{"name": "s", "schema": shop.UsersSchema} },
+		"CreateEventTracker": func(n int) M { return M{"name": fmt.Sprint("t", n), "datasetGroupArn": h.Group} },
+	} {
+		if diff := cmp.Diff(map[string]int{"created": 1, "ResourceAlreadyExistsException": 19}, many(operation, request)); diff != "" {
+			t.Errorf("%s:\n%s", operation, diff)
+		}
+	}
+	groups := many("CreateDatasetGroup", func(n int) M { return M{"name": fmt.Sprint("g", n)} })
+	if diff := cmp.Diff(map[string]int{"created": 4, "LimitExceededException": 16}, groups); diff != "" {
+		t.Errorf("a sixth dataset group among many:\n%s", diff)
+	}
 }

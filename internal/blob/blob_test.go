@@ -93,6 +93,41 @@ func TestDestroyOverwritesBeforeUnlinking(t *testing.T) {
 	}
 }
 
+func TestDiscardTakesTheNameAwayBeforeTheFirstByteAndSweepEndsIt(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	nameless := filepath.Join(dir, ".tmp-f")
+	if err := os.WriteFile(path, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(nameless, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := blob.Discard(path); err == nil {
+		t.Fatal("Discard overwrote a file that still has its name")
+	}
+	if b, err := os.ReadFile(path); string(b) != "secret" {
+		t.Fatalf("after a Discard that failed: %q, %v", b, err)
+	}
+	if err := os.RemoveAll(nameless); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := blob.Discard(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(nameless, []byte("\x00\x00cret"), 0o600); err != nil { // as a crash in the middle leaves it
+		t.Fatal(err)
+	}
+	if err := blob.Sweep(dir); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); len(left) > 0 || err != nil {
+		t.Fatalf("left: %v, %v", left, err)
+	}
+}
+
 func TestDestroyUnlinksASymbolicLinkOnly(t *testing.T) {
 	dir := t.TempDir()
 	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")

@@ -152,5 +152,5 @@ func (d *Dir) Destroy(_ context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	return Destroy(d.Path(key))
+	return Discard(d.Path(key))
 }

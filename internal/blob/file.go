@@ -106,6 +106,20 @@ func Destroy(path string) error {
 	return nil
 }
 
+// Discard is Destroy for a file that a later start would read: it first takes the file's name away, durably, so that nobody meets the file half
+// overwritten. What an interrupted call leaves is removed by Sweep, or by repeating the call.
+func Discard(path string) error {
+	dir := filepath.Dir(path)
+	nameless := filepath.Join(dir, tempPrefix+filepath.Base(path))
+	if err := os.Rename(path, nameless); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("discard: %w", err)
+	}
+	if err := SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return Destroy(nameless)
+}
+
 func overwrite(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrPermission) {

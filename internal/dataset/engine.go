@@ -18,6 +18,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
 	"os"
@@ -134,6 +135,12 @@ func (e *Engine) recover() error {
 		return err
 	}
 	for _, d := range entries {
+		if strings.HasPrefix(d.Name(), droppedPrefix) {
+			if err := blob.DestroyAll(filepath.Join(e.dir, "groups", d.Name())); err != nil {
+				return err
+			}
+			continue
+		}
 		if _, ok := tables[d.Name()]; !ok {
 			tables[d.Name()] = nil
 		}
@@ -276,6 +283,9 @@ func (e *Engine) DropTable(ctx context.Context, t Table) error {
 	return nil
 }
 
+// droppedPrefix begins the name of a group's directory while it is being destroyed: a half overwritten log must not be opened as one.
+const droppedPrefix = ".dropped-"
+
 // DropGroup destroys everything of a group.
 func (e *Engine) DropGroup(ctx context.Context, id string) error {
 	if !isOpaque(id) {
@@ -310,10 +320,22 @@ func (e *Engine) DropGroup(ctx context.Context, id string) error {
 			}
 		}
 	}
-	if err := blob.DestroyAll(filepath.Join(e.dir, "groups", id)); err != nil {
+	if err := destroyGroup(filepath.Join(e.dir, "groups"), id); err != nil {
 		return fmt.Errorf("drop group: %w", err)
 	}
 	return nil
+}
+
+// destroyGroup takes a group's directory away at one instant, then destroys its files.
+func destroyGroup(dir, id string) error {
+	dropped := filepath.Join(dir, droppedPrefix+id)
+	if err := os.Rename(filepath.Join(dir, id), dropped); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := blob.SyncDir(dir); err != nil {
+		return err
+	}
+	return blob.DestroyAll(dropped)
 }
 
 func isOpaque(name string) bool {

@@ -100,7 +100,7 @@ func openLog(g *group) (*eventLog, error) {
 	}
 	for _, name := range empty {
 		if name != filepath.Base(l.active.Name()) {
-			if err := blob.Destroy(filepath.Join(l.dir, name)); err != nil {
+			if err := blob.Discard(filepath.Join(l.dir, name)); err != nil {
 				return nil, err
 			}
 		}

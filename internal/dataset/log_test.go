@@ -199,3 +199,49 @@ func FuzzSegmentDecoder(f *testing.F) {
 		})
 	})
 }
+
+// A directory stands where the segment would lose its name to, so the destruction fails before its first byte.
+func TestSegmentLosesItsNameBeforeItIsOverwritten(t *testing.T) {
+	s := newStore(t)
+	path, data := logged(t, s, 3)
+	s.start()
+	inTheWay := filepath.Join(filepath.Dir(path), ".tmp-"+filepath.Base(path))
+	if err := os.MkdirAll(filepath.Join(inTheWay, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	g, _ := s.group("g1")
+	if err := g.fold(t.Context()); err == nil {
+		t.Fatal("the segment was destroyed under its own name")
+	}
+	if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, data) {
+		t.Fatalf("the segment is not what it was: %v", err)
+	}
+	if err := os.RemoveAll(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	s.reopen()
+	if n := len(s.lines(Table{Group: "g1", ID: "t1", Schema: interactionsSchema()}, s.Rows)); n != 3 {
+		t.Fatalf("%d rows, want 3", n)
+	}
+}
+
+func TestHalfDestroyedSegmentsAndGroupsAreNoObstacleToAStart(t *testing.T) {
+	s := newStore(t)
+	path, data := logged(t, s, 3)
+	segment := filepath.Join(filepath.Dir(path), ".tmp-"+filepath.Base(path))
+	dropped := filepath.Join(s.dir, "store/groups", droppedPrefix+"g2", "log", filepath.Base(path))
+	if err := os.MkdirAll(filepath.Dir(dropped), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, half := range []string{segment, dropped} {
+		if err := os.WriteFile(half, append(make([]byte, 64), data[64:]...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.start()
+	for _, path := range s.files() {
+		if strings.Contains(path, ".tmp-") || strings.Contains(path, droppedPrefix) {
+			t.Errorf("%s is left", path)
+		}
+	}
+}

@@ -168,7 +168,8 @@ func (l *eventLog) rotate(r *logRequest) {
 	r.seq, _ = l.g.progress()
 }
 
-// forget destroys closed segments whose rows are all in data files.
+// forget destroys closed segments whose rows are all in data files. A segment that a crash has left half overwritten would pass for damage, so each loses
+// its name first.
 func (l *eventLog) forget(names []string) error {
 	for _, name := range names {
 		path := filepath.Join(l.dir, name)
@@ -176,8 +177,8 @@ func (l *eventLog) forget(names []string) error {
 		if err != nil {
 			return fmt.Errorf("forget segment: %w", err)
 		}
-		if err := blob.Destroy(path); err != nil {
-			return err
+		if err := blob.Discard(path); err != nil {
+			return fmt.Errorf("forget segment: %w", err)
 		}
 		l.mu.Lock()
 		l.closed = slices.DeleteFunc(l.closed, func(s string) bool { return s == name })

@@ -191,7 +191,7 @@ func TestErrorsAndPanicsAreRetriedFiveTimesThenFail(t *testing.T) {
 		case n == 3:
 			return activate(ctx, t)
 		case n == 2:
-			panic("a bug")
+			panic("a bug met user-17")
 		}
 		return nil // without Done
 	}})
@@ -212,8 +212,10 @@ func TestErrorsAndPanicsAreRetriedFiveTimesThenFail(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"broken": 5, "shaky": 3}, tries); diff != "" {
 		t.Error(diff)
 	}
-	if text := b.logs.String(); strings.Count(text, "disk on fire") != 5 || !strings.Contains(text, "a bug") {
+	if text := b.logs.String(); strings.Count(text, "disk on fire") != 5 || !strings.Contains(text, "panic: a string") || !strings.Contains(text, "job_test.go") {
 		t.Error("log:", text)
+	} else if strings.Contains(text, "user-17") {
+		t.Error("the log repeats the words of a panic, which may hold a user id")
 	}
 }
 

@@ -237,11 +237,15 @@ func (q *Queue) perform(ctx context.Context, t *Task) {
 	}
 }
 
-// run calls the body; a panic is an error like any other.
+// run calls the body; a panic is an error like any other. Its own words are kept only if they are the runtime's: any other could hold a user id.
 func (t *Task) run() (err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		switch p := recover().(type) {
+		case nil:
+		case runtime.Error:
+			err = fmt.Errorf("panic: %w\n%s", p, debug.Stack())
+		default:
+			err = fmt.Errorf("panic: a %T\n%s", p, debug.Stack())
 		}
 	}()
 	if t.Resource().Job.Cancel && t.spec.Stopped != nil {

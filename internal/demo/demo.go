@@ -336,7 +336,8 @@ func (s *story) react(ctx context.Context) error {
 	return nil
 }
 
-// anItem picks the item of the fan's newest event that others know too: something a model has an opinion on.
+// anItem picks, of the items that the fan knows, one that about every thousandth event is about: neither what everybody knows nor what the model has no
+// opinion on.
 func (s *story) anItem() string {
 	in := s.inputs[0]
 	user, item := in.column("USER_ID"), in.column("ITEM_ID")

@@ -14,8 +14,8 @@
 //     So a bucket named like one of our pages or paths can be reached by signed requests only.
 //
 // Promises: every answer of the operations carries x-amzn-RequestId; an operation runs only after authentication, with a body of at most MaxBody
-// bytes; a fault of the server is logged once and shown to the client as InternalFailure and nothing more; neither log nor answer holds an
-// ARN, a name or a user id of the request beyond what package api words into a message.
+// bytes; a fault of the server is logged once and shown to the client as InternalFailure and nothing more; the log of requests holds nothing that
+// the client sent, and that of faults the words of our own errors, which may name a resource but no user.
 package wire
 
 import (

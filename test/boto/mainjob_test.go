@@ -27,8 +27,7 @@ func TestANotebookDoesTheMainJob(t *testing.T) {
 	for _, region := range []string{"us-east-1", "eu-west-1"} {
 		t.Run(region, func(t *testing.T) {
 			notebook := exec.CommandContext(t.Context(), "python3", "mainjob.py", dir)
-			notebook.Env = append(os.Environ(), "AWS_ENDPOINT_URL="+s.URL, "AWS_DEFAULT_REGION="+region, "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any",
-				"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
+			notebook.Env = environment(s.URL, region)
 			out, err := notebook.CombinedOutput()
 			if err != nil || !strings.HasSuffix(string(out), "done\n") {
 				t.Errorf("%v\n%s", err, out)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/palate-dev/palate/internal/demo"
@@ -27,6 +28,15 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	}
 	if o.Interactions == "" && (o.Items != "" || o.Users != "") {
 		return errors.New("--items and --users need --interactions")
+	}
+	// The embedded S3 changes the working directory of the process, so what the user names relative to it is looked up now.
+	for _, path := range []*string{&o.Interactions, &o.Items, &o.Users, &o.Files} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp("", "palate-demo-")
 	if err != nil {

@@ -16,8 +16,14 @@ import (
 	"github.com/palate-dev/palate/test/server"
 )
 
-// palate runs the binary to its end.
+// palate runs the binary to its end, in an empty directory.
 func palate(t *testing.T, args ...string) (stdout, stderr string, status int) {
+	t.Helper()
+	return palateIn(t, t.TempDir(), args...)
+}
+
+// palateIn runs the binary in a directory.
+func palateIn(t *testing.T, dir string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	binary, err := server.Binary()
 	if err != nil {
@@ -26,7 +32,7 @@ func palate(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	var out, errs strings.Builder
 	cmd := exec.Command(binary, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.Dir = t.TempDir()
+	cmd.Dir = dir
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
@@ -169,8 +175,13 @@ func TestTheDemoTellsTheWholeStory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	stdout, stderr, status := palate(t, "demo", "--interactions", filepath.Join(dir, "interactions.csv"), "--items", filepath.Join(dir, "items.csv"))
+	stdout, stderr, status := palateIn(t, dir, "demo", "--interactions", "interactions.csv", "--items", "items.csv", "--files", "made")
 	if status != 0 || !strings.Contains(stdout, "10. prove it") || !strings.Contains(stdout, "Title ") || !strings.Contains(stdout, "$ aws personalize create-data-deletion-job") {
 		t.Errorf("status %d, stderr %q, story:\n%s", status, stderr, stdout)
+	}
+	for _, name := range []string{"interactions.csv", "interactions.json", "items.csv", "items.json", "users-to-delete.csv"} {
+		if info, err := os.Stat(filepath.Join(dir, "made", name)); err != nil || info.Size() == 0 {
+			t.Errorf("--files wrote no %s: %v", name, err)
+		}
 	}
 }

@@ -153,10 +153,14 @@ func overwrite(path string) error {
 	return f.Close()
 }
 
-// DestroyAll destroys every file under dir and then the directories, deepest first. A missing dir is no error.
+// DestroyAll destroys every file under dir and then the directories, deepest first. A missing dir is no error, and what goes away meanwhile does not keep
+// the rest.
 func DestroyAll(dir string) error {
 	var dirs []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -166,18 +170,18 @@ func DestroyAll(dir string) error {
 		}
 		return Destroy(path)
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
 		return fmt.Errorf("destroy directory: %w", err)
 	}
 	for _, d := range slices.Backward(dirs) {
-		if err := os.Remove(d); err != nil {
+		if err := os.Remove(d); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("destroy directory: %w", err)
 		}
 	}
-	return SyncDir(filepath.Dir(dir))
+	if err := SyncDir(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Sweep destroys what interrupted calls of WriteFile have left under root. It must not run beside a WriteFile there.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -131,4 +132,19 @@ func TestStartAndCloseInQuickSuccession(t *testing.T) {
 		t.Fatalf("after a Start that failed: %v", err)
 	}
 	g.Close()
+}
+
+func TestStagedFilesOfAKilledProcessAreRemovedWhateverTheDirectoryIsCalled(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s3 [a-z]*")
+	staged := filepath.Join(dir, "bucket", ".sgwtmp", "0123.part")
+	if err := os.MkdirAll(filepath.Dir(staged), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(staged, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, dir, gateway.Options{})
+	if _, err := os.Stat(staged); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("the staged file is still there: %v", err)
+	}
 }

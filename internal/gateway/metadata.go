@@ -132,11 +132,12 @@ func syncStaged(f *os.File, attribute string) error {
 
 // sweep removes staged files that a killed process has left in the buckets' temporary directories. Where the file system has O_TMPFILE there are none.
 func sweep(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, "*", posix.MetaTmpDir, "*.*"))
+	left, err := fs.Glob(os.DirFS(dir), "*/"+posix.MetaTmpDir+"/*.*") // not filepath.Glob: the directory's own name may look like a pattern
 	if err != nil {
 		return err
 	}
-	for _, path := range left {
+	for _, name := range left {
+		path := filepath.Join(dir, name)
 		if fi, err := os.Lstat(path); err == nil && fi.Mode().IsRegular() {
 			if err := os.Remove(path); err != nil {
 				return err

@@ -236,9 +236,12 @@ func (e *Engine) AlterTable(ctx context.Context, t Table) error {
 	if err := update.Commit(); err != nil {
 		return fmt.Errorf("alter table: %w", err)
 	}
+	ctx = context.WithoutCancel(ctx) // as in commit
 	ice, err := tx.Commit(ctx)
 	if err != nil {
-		return fmt.Errorf("alter table: %w", err)
+		if ice, err = state.outcome(ctx, err); err != nil {
+			return fmt.Errorf("alter table: %w", err)
+		}
 	}
 	l, err := layoutOf(ice)
 	if err != nil {

@@ -77,7 +77,7 @@ func (t *tableState) receive(rows []memRow) {
 	}
 	t.mem = append(t.mem, rows...)
 	if t.index != nil {
-		t.index.put(t.layout, rows)
+		t.index.put(rows)
 	}
 	l := t.layout
 	t.mu.Unlock()

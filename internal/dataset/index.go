@@ -96,7 +96,7 @@ func newIndex(l *layout) *index {
 }
 
 // put adds streamed rows.
-func (x *index) put(l *layout, rows []memRow) {
+func (x *index) put(rows []memRow) {
 	for _, r := range rows {
 		vals := make([]Value, len(x.layout.cols))
 		copy(vals, r.vals)

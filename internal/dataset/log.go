@@ -36,7 +36,6 @@ type eventLog struct {
 	// by the writer goroutine
 	active *os.File
 	size   int64
-	base   int64
 	buf    []byte
 }
 
@@ -125,13 +124,18 @@ func segmentNames(dir string) (names []string, err error) {
 }
 
 // begin makes a new active segment. Its header keeps the next sequence number, so that numbers never go back when older segments are destroyed.
-func (l *eventLog) begin() error {
+func (l *eventLog) begin() (err error) {
 	l.g.seqMu.Lock()
 	base := l.g.next
 	l.g.seqMu.Unlock()
 	head := binary.LittleEndian.AppendUint64([]byte(segmentMagic), uint64(base))
 	head = binary.LittleEndian.AppendUint32(head, castagnoli(head))
 	path := filepath.Join(l.dir, fmt.Sprintf("%016x.log", base))
+	defer func() {
+		if err != nil && l.active != nil { // only the last segment may have a torn frame, and that goes on being the active one
+			err = errors.Join(err, blob.Discard(path))
+		}
+	}()
 	if err := blob.WriteFile(path, strings.NewReader(string(head))); err != nil {
 		return err
 	}
@@ -139,7 +143,7 @@ func (l *eventLog) begin() error {
 	if err != nil {
 		return fmt.Errorf("open segment: %w", err)
 	}
-	l.active, l.size, l.base = f, segmentHeader, base
+	l.active, l.size = f, segmentHeader
 	return nil
 }
 

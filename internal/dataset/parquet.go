@@ -372,9 +372,6 @@ func (w *chunkWriter) writePage(h format.PageHeader) error {
 func (w *fileWriter) copyGroup(r *fileReader, g int) error {
 	group := r.meta.RowGroups[g]
 	start, end := groupExtent(&group)
-	if _, err := r.f.Seek(start, 0); err != nil {
-		return fmt.Errorf("read data file: %w", err)
-	}
 	shift := w.off - start
 	buf := make([]byte, end-start)
 	if _, err := r.f.ReadAt(buf, start); err != nil {

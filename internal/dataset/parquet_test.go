@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -105,6 +106,50 @@ func TestDataFileKeepsEveryRowInSortOrder(t *testing.T) {
 		}
 		checkWithLibrary(rt, path, int64(rows))
 	})
+}
+
+// Footer and page headers have no checksum of their own, so no byte of theirs may be trusted.
+func TestDamagedDataFileIsAnErrorAndNoPanic(t *testing.T) {
+	s := everyKind(Interactions)
+	l := testLayout(t, s)
+	w := newBuilder(l, Put)
+	for i := range 20 {
+		vals := []Value{str(fmt.Sprint("user-", i%3)), str("item"), num(int64(i)), {}, str("text"), num(1), {}, {}, {Valid: true, Float: 0.5}, {}}
+		w.add(vals, int64(i+1), "session", "")
+	}
+	dir := t.TempDir()
+	f, err := writeSorted(dir, w.b, Put, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "damaged")
+	flips := []byte{0x01, 0x40, 0x80, 0xff}
+	for at := range data {
+		damaged := bytes.Clone(data)
+		damaged[at] ^= flips[at%len(flips)]
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		readWhatCanBeRead(path, l)
+	}
+}
+
+func readWhatCanBeRead(path string, l *layout) {
+	r, err := openFile(path, l, Put)
+	if err != nil {
+		return
+	}
+	defer r.close()
+	for g := range r.groups() {
+		r.keys(g)
+		for c := eventVector; c < len(l.cols); c++ {
+			r.read(g, c)
+		}
+	}
 }
 
 func readRows(t *rapid.T, path string, l *layout, s *Schema) (rows []Row) {

@@ -70,8 +70,23 @@ func (r *fileReader) readFooter() error {
 	if err := thrift.Unmarshal(new(thrift.CompactProtocol), footer, &r.meta); err != nil {
 		return fmt.Errorf("damaged footer: %w", err)
 	}
+	return r.checkExtents(info.Size() - 8 - size)
+}
+
+// checkExtents makes sure that a footer, which has no checksum, leads to pages of the file only; end is where they end.
+func (r *fileReader) checkExtents(end int64) error {
 	if len(r.meta.Schema) == 0 {
 		return errors.New("damaged footer: no schema")
+	}
+	for _, g := range r.meta.RowGroups {
+		if g.NumRows < 0 || g.NumRows > math.MaxInt32 || len(g.Columns) != len(r.meta.Schema)-1 {
+			return errors.New("damaged footer: row group")
+		}
+		for _, c := range g.Columns {
+			if at, size := chunkStart(&c.MetaData), c.MetaData.TotalCompressedSize; at < 4 || at > end || size < 0 || size > end-at {
+				return errors.New("damaged footer: pages outside of the file")
+			}
+		}
 	}
 	return nil
 }
@@ -162,7 +177,7 @@ func (r *fileReader) page(buf []byte) (h format.PageHeader, data, rest []byte, e
 		return h, nil, nil, fmt.Errorf("page header: %w", err)
 	}
 	buf = buf[in.BytesRead():]
-	if h.CompressedPageSize < 0 || int(h.CompressedPageSize) > len(buf) {
+	if h.CompressedPageSize < 0 || int(h.CompressedPageSize) > len(buf) || h.UncompressedPageSize < 0 {
 		return h, nil, nil, errors.New("page runs over its column")
 	}
 	packed := buf[:h.CompressedPageSize]
@@ -180,7 +195,7 @@ func (r *fileReader) readChunk(g, at int, kind Kind) (*vector, error) {
 		return nil, err
 	}
 	required := r.meta.Schema[at+1].RepetitionType.V == format.Required
-	v := &vector{kind: kind}
+	v, rows := &vector{kind: kind}, int(r.meta.RowGroups[g].NumRows)
 	for len(buf) > 0 {
 		h, data, rest, err := r.page(buf)
 		if err != nil {
@@ -191,6 +206,9 @@ func (r *fileReader) readChunk(g, at int, kind Kind) (*vector, error) {
 		case format.DictionaryPage:
 			v.dict, err = decodeDictionary(data, int(h.DictionaryPageHeader.V.NumValues))
 		case format.DataPage:
+			if n := int(h.DataPageHeader.V.NumValues); n < 0 || n > rows {
+				return nil, errors.New("page with more values than rows")
+			}
 			err = v.decode(&h.DataPageHeader.V, data, required)
 		default:
 			err = fmt.Errorf("unknown page type %s", h.Type)
@@ -199,7 +217,7 @@ func (r *fileReader) readChunk(g, at int, kind Kind) (*vector, error) {
 			return nil, err
 		}
 	}
-	if n := int(r.meta.RowGroups[g].NumRows); max(len(v.code), len(v.ints), len(v.floats)) != n {
+	if max(len(v.code), len(v.ints), len(v.floats)) != rows {
 		return nil, errors.New("wrong number of values")
 	}
 	return v, nil

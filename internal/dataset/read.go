@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -275,10 +276,7 @@ func (c *eventCollector) add(b *block, i int) {
 
 func (c *eventCollector) repeated() map[int64]bool {
 	slices.SortFunc(c.seen, func(a, b seenEvent) int {
-		if d := slices.Compare(a.hash[:], b.hash[:]); d != 0 {
-			return d
-		}
-		return int(min(1, max(-1, a.seq-b.seq)))
+		return cmp.Or(slices.Compare(a.hash[:], b.hash[:]), cmp.Compare(a.seq, b.seq))
 	})
 	out := make(map[int64]bool)
 	for i := 1; i < len(c.seen); i++ {

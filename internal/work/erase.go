@@ -26,6 +26,7 @@ type erasure struct {
 	Cut     int64  // everything up to this sequence number is covered
 	Removed map[string]int64
 	Models  []rebuiltModel
+	Leak    string // what the verification found, written down before the list is destroyed; "" if nothing
 }
 
 // A rebuiltModel is one resource whose model was trained again without the users. The names are written down before the work starts.
@@ -96,7 +97,7 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 	for _, s := range steps {
 		t.Progress(job.Progress{Phase: s.name, Started: time.Now()})
 		if err := t.Step(ctx, s.name, s.run); err != nil {
-			return customerFault(err)
+			return err
 		}
 	}
 	deleted := 0
@@ -178,23 +179,13 @@ func readListFile(ctx context.Context, o object, hash io.Writer, add func(id str
 	return nil
 }
 
-// hide fixes the cut and puts the mask in force. From then on a training that began before does not commit (see train).
+// hide puts the mask in force. From then on a training that began before does not commit (see train), and the job cannot fail for its list any more: an
+// attempt that was cut short after that does not read it again.
 func (e *erasureRun) hide(ctx context.Context, location string) error {
-	if e.users == nil { // restarted after pin
-		digest, err := e.readList(ctx, location)
-		if err != nil {
+	if e.pinned() != nil {
+		if err := e.mask(ctx, location); err != nil {
 			return err
 		}
-		if digest != e.state.Digest {
-			return job.Fail("The data deletion input changed while the job was running. Start another job.")
-		}
-	}
-	cut, err := e.Engine.Fence(ctx, e.id)
-	if err != nil {
-		return err
-	}
-	if err := e.Engine.Hide(ctx, e.id, e.state.ID, e.users, cut); err != nil {
-		return err
 	}
 	return e.Meta.Update(ctx, func(tx *meta.Tx) error {
 		g, err := tx.Get(e.group.ARN)
@@ -213,7 +204,25 @@ func (e *erasureRun) hide(ctx context.Context, location string) error {
 	})
 }
 
-// pinned loads the list and the cut as hide wrote them down.
+// mask fixes the cut and writes down the list that pin read.
+func (e *erasureRun) mask(ctx context.Context, location string) error {
+	if e.users == nil { // restarted after pin
+		digest, err := e.readList(ctx, location)
+		if err != nil {
+			return err
+		}
+		if digest != e.state.Digest {
+			return job.Fail("The data deletion input changed while the job was running. Start another job.")
+		}
+	}
+	cut, err := e.Engine.Fence(ctx, e.id)
+	if err != nil {
+		return err
+	}
+	return e.Engine.Hide(ctx, e.id, e.state.ID, e.users, cut)
+}
+
+// pinned loads the list and the cut as mask wrote them down, and fails if it did not.
 func (e *erasureRun) pinned() error {
 	users, cut, err := e.Engine.HiddenUsers(e.id, e.state.ID)
 	if err != nil {
@@ -246,7 +255,7 @@ func (e *erasureRun) eraseTables(ctx context.Context) error {
 	}
 	started := time.Now()
 	e.state.Removed, err = e.Engine.Erase(ctx, tables, e.state.ID, func(done, total int64) {
-		e.task.Progress(job.Progress{Phase: "erase", Done: done, Total: total, Unit: "buckets", Started: started})
+		e.task.Progress(job.Progress{Phase: "erase", Done: done, Total: total, Unit: "rows", Started: started})
 	})
 	if err != nil {
 		return err
@@ -254,8 +263,8 @@ func (e *erasureRun) eraseTables(ctx context.Context) error {
 	return e.task.Save(ctx, e.state)
 }
 
-// rebuild replaces every model of the group that held one of the users, or a session that one of them has signed in with since. Names of new directories are saved before they are made, so that a restart
-// finds and repeats exactly what was begun.
+// rebuild replaces every model of the group that held one of the users, or a session that one of them has signed in with since. Names of new directories are
+// saved before they are made, so that a restart finds and repeats exactly what was begun.
 func (e *erasureRun) rebuild(ctx context.Context) error {
 	if err := e.erased(); err != nil {
 		return err
@@ -402,11 +411,17 @@ func (e *erasureRun) sweep(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := e.destroyUnnamed(ctx); err != nil { // of trainings that failed or were stopped: they know the users
+		return err
+	}
 	return e.Engine.Sweep(ctx, e.id, e.state.ID)
 }
 
 // verify looks for the users in everything that is left: in the tables and logs with the engine's separate reader, and in every model of the group.
 func (e *erasureRun) verify(ctx context.Context) error {
+	if e.state.Leak != "" { // an earlier attempt was cut short on its way out
+		return e.leak(ctx, e.state.Leak)
+	}
 	if err := e.erased(); err != nil {
 		return err
 	}
@@ -433,9 +448,13 @@ func (e *erasureRun) verify(ctx context.Context) error {
 	return nil
 }
 
-// leak fails the job because of something that verification found. The mask goes with it: the list must not stay on disk, and the job may be repeated.
+// leak fails the job because of something that verification found. List and mask go with it: neither must outlive the job, which may be repeated.
 func (e *erasureRun) leak(ctx context.Context, found string) error {
 	e.Log.Error("data deletion is not complete", "job", e.task.Resource().ARN, "found", found)
+	e.state.Leak = found
+	if err := e.task.Save(ctx, e.state); err != nil {
+		return err
+	}
 	if err := e.Engine.Unhide(ctx, e.id, e.state.ID); err != nil {
 		return err
 	}

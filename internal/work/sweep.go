@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/palate-dev/palate/internal/blob"
@@ -15,12 +16,41 @@ import (
 // SweepModels destroys what interrupted work has left in the directory of models: every entry that no resource and no job's checkpoint names. It runs before
 // the queue does.
 func SweepModels(ctx context.Context, db *meta.DB, dir string) error {
+	names, err := unnamedModels(ctx, db, dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := blob.DestroyAll(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("sweep models: %w", err)
+		}
+	}
+	return nil
+}
+
+// destroyUnnamed is SweepModels beside running jobs.
+func (w *worker) destroyUnnamed(ctx context.Context) error {
+	names, err := unnamedModels(ctx, w.Meta, w.Models)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := w.destroyModel(name); err != nil {
+			return fmt.Errorf("sweep models: %w", err)
+		}
+	}
+	return nil
+}
+
+// unnamedModels lists the model directories that no resource and no job's checkpoint names. Every job writes the name of a directory down before it makes it, so
+// what is listed first and looked up afterwards is not a directory that is being made.
+func unnamedModels(ctx context.Context, db *meta.DB, dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("sweep models: %w", err)
+		return nil, fmt.Errorf("sweep models: %w", err)
 	}
 	var named strings.Builder
 	err = db.View(ctx, func(tx *meta.Tx) error {
@@ -39,15 +69,13 @@ func SweepModels(ctx context.Context, db *meta.DB, dir string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("sweep models: %w", err)
+		return nil, fmt.Errorf("sweep models: %w", err)
 	}
+	var names []string
 	for _, e := range entries {
-		if strings.Contains(named.String(), `"`+e.Name()+`"`) {
-			continue
-		}
-		if err := blob.DestroyAll(dir + string(os.PathSeparator) + e.Name()); err != nil {
-			return fmt.Errorf("sweep models: %w", err)
+		if !strings.Contains(named.String(), `"`+e.Name()+`"`) {
+			names = append(names, e.Name())
 		}
 	}
-	return nil
+	return names, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -152,6 +153,33 @@ func TestADeletionThatIsKilledForgetsTheSameRows(t *testing.T) {
 	never.Version(never.Solution("aws-user-personalization-v2"))
 	if diff := cmp.Diff(never.ModelBytes(), h.ModelBytes()); diff != "" {
 		t.Errorf("the model differs from one that never saw the users:\n%s", diff)
+	}
+}
+
+// The mask is on disk, but the step that put it there is not recorded: from here on the list is no more needed.
+func TestADeletionThatIsKilledAsItsMaskComesIntoForceFinishesWithoutItsList(t *testing.T) {
+	h := shop.Open(t, server.Start(t))
+	d := shop.Generate(60, 20, 1_000, 9)
+	h.Load(h.Interactions, d.Interactions)
+	h.Stop()
+	h.Args("--hold", "500ms") // the call is answered before the job goes on
+	h.Env = []string{"PALATE_CRASH=erase/hide:2"}
+	h.Restart()
+	arn := h.StartDeletion(d.Users[0])
+	if !h.Died(t.Context()) {
+		t.Fatal("the server did not come by the point of its crash")
+	}
+	if err := os.RemoveAll(filepath.Join(h.Data, "buckets", "shop", "forget")); err != nil {
+		t.Fatal(err)
+	}
+	h.Env = nil
+	h.Restart()
+	if done := h.Wait("dataDeletionJob", arn); done["status"] != "COMPLETED" {
+		t.Fatalf("ended %v: %v", done["status"], done["failureReason"])
+	}
+	left := shop.Without(d.Interactions, d.Users[0])
+	if got := h.Export(h.Interactions, "ALL"); !slices.Equal(shop.Lines(got), shop.Lines(left)) {
+		t.Errorf("%d rows are left, want %d", len(got)-1, len(left)-1)
 	}
 }
 

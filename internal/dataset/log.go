@@ -270,7 +270,11 @@ func eachRecord(payload []byte, yield func(record) error) error {
 				rec.ids = append(rec.ids, int(body.uvarint()))
 				rec.kinds = append(rec.kinds, Kind(body.uvarint()))
 			}
-			rec.count = int(body.uvarint())
+			n := body.uvarint()
+			if n > uint64(len(body.s)) { // a row is more than a byte
+				body.fail()
+			}
+			rec.count = int(n)
 		}
 		if rec.rest = body; body.err != nil {
 			return body.err

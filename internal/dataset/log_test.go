@@ -191,6 +191,7 @@ func FuzzSegmentDecoder(f *testing.F) {
 	row := memRow{vals: []Value{str("u"), num(-5), dec(2.5), num(1)}, session: "s", eventID: "e"}
 	body := append([]byte{1, 7}, encodePut("t1", l, []memRow{row})...)
 	f.Add(append([]byte{byte(len(body))}, body...))
+	f.Add([]byte("\x10\x01\x07\x02t1\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")) // more rows than an int can count
 	f.Fuzz(func(t *testing.T, data []byte) {
 		parseFrame(data)
 		eachRecord(data, func(rec record) error {

@@ -81,14 +81,6 @@ func (s *Schema) Match(name string) int {
 	return slices.IndexFunc(s.Fields, func(f Field) bool { return sameName(f.Name, name) })
 }
 
-// UserField returns the index of the field that names the user a row belongs to, or -1 for Items and Actions: a USER_ID there is metadata.
-func (s *Schema) UserField() int {
-	if s.Type == Items || s.Type == Actions {
-		return -1
-	}
-	return s.Index("USER_ID")
-}
-
 // KeyField returns the index of the field that identifies a row of Users, Items or Actions, and -1 for event logs, whose rows have no key.
 func (s *Schema) KeyField() int {
 	switch s.Type {
@@ -100,17 +92,6 @@ func (s *Schema) KeyField() int {
 		return s.Index("ACTION_ID")
 	}
 	return -1
-}
-
-// Extend returns a row that was stored under old as s sees it: columns that old lacks are null.
-func (s *Schema) Extend(old *Schema, values []Value) []Value {
-	out := make([]Value, len(s.Fields))
-	for i, f := range s.Fields {
-		if j := old.Index(f.Name); j >= 0 {
-			out[i] = values[j]
-		}
-	}
-	return out
 }
 
 // CanReplace says why next cannot take the place of s in a dataset: only Items and Users can change, all fields stay as they are, new ones admit null.

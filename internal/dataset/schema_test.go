@@ -198,20 +198,20 @@ func TestParseTypeIgnoresCaseAndUnderscores(t *testing.T) {
 	}
 }
 
-func TestUserAndKeyFieldsFollowTheType(t *testing.T) {
+func TestKeyFieldFollowsTheType(t *testing.T) {
 	for _, c := range []struct {
-		text      string
-		user, key int
+		text string
+		key  int
 	}{
-		{avro("Interactions", "ITEM_ID:string", "USER_ID:string", "TIMESTAMP:long"), 1, -1},
-		{avro("ActionInteractions", "ACTION_ID:string", "EVENT_TYPE:string", "USER_ID:string", "TIMESTAMP:long"), 2, -1},
-		{avro("Users", "AGE:int", "USER_ID:string"), 1, 1},
-		{avro("Items", "YEAR:int", "USER_ID:string", "ITEM_ID:string"), -1, 2},
-		{avro("Actions", "VALUE:long", "ACTION_ID:string"), -1, 1},
+		{avro("Interactions", "ITEM_ID:string", "USER_ID:string", "TIMESTAMP:long"), -1},
+		{avro("ActionInteractions", "ACTION_ID:string", "EVENT_TYPE:string", "USER_ID:string", "TIMESTAMP:long"), -1},
+		{avro("Users", "AGE:int", "USER_ID:string"), 1},
+		{avro("Items", "YEAR:int", "USER_ID:string", "ITEM_ID:string"), 2},
+		{avro("Actions", "VALUE:long", "ACTION_ID:string"), 1},
 	} {
 		s := mustSchema(t, c.text, "")
-		if s.UserField() != c.user || s.KeyField() != c.key {
-			t.Errorf("%s: user field %d, key field %d, want %d, %d", s.Type, s.UserField(), s.KeyField(), c.user, c.key)
+		if s.KeyField() != c.key {
+			t.Errorf("%s: key field %d, want %d", s.Type, s.KeyField(), c.key)
 		}
 	}
 }
@@ -241,15 +241,6 @@ func TestCanReplaceAllowsOnlyNewNullableFields(t *testing.T) {
 	custom := mustSchema(t, avro("Users", "USER_ID:string", "A:string/categorical"), "")
 	if err := custom.CanReplace(shop); err == nil {
 		t.Error("a schema of another domain was accepted")
-	}
-}
-
-func TestExtendGivesNullToColumnsThatAreNewer(t *testing.T) {
-	old := mustSchema(t, avro("Items", "ITEM_ID:string", "YEAR:int"), "")
-	wide := mustSchema(t, avro("Items", "PRICE:float?", "YEAR:int", "ITEM_ID:string"), "")
-	id, year := dataset.Value{Valid: true, Str: "a"}, dataset.Value{Valid: true, Int: 1999}
-	if diff := cmp.Diff([]dataset.Value{{}, year, id}, wide.Extend(old, []dataset.Value{id, year})); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

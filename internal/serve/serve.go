@@ -27,7 +27,6 @@ import (
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
-	"github.com/palate-dev/palate/internal/quota"
 )
 
 var (
@@ -39,8 +38,7 @@ var (
 type Options struct {
 	Meta     *meta.DB
 	Engine   *dataset.Engine
-	ModelDir string       // holds the model directories; only read
-	Limits   quota.Limits // none of them bears on requests yet: rates are not limited
+	ModelDir string // holds the model directories; only read
 	Log      *slog.Logger
 	Clock    func() time.Time // nil means time.Now
 }

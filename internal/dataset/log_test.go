@@ -246,3 +246,28 @@ func TestHalfDestroyedSegmentsAndGroupsAreNoObstacleToAStart(t *testing.T) {
 		}
 	}
 }
+
+func TestDroppedGroupLeavesNothingAndLosesItsNameFirst(t *testing.T) {
+	s := newStore(t)
+	path, data := logged(t, s, 3)
+	s.start()
+	inTheWay := filepath.Join(s.dir, "store/groups", droppedPrefix+"g1", "x")
+	if err := os.MkdirAll(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DropGroup(t.Context(), "g1"); err == nil {
+		t.Fatal("the group was destroyed under its own name")
+	}
+	if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, data) {
+		t.Fatalf("its log is not what it was: %v", err)
+	}
+	s.reopen()
+	for range 2 {
+		if err := s.DropGroup(t.Context(), "g1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(s.dir, "store/groups")); len(left) > 0 || err != nil {
+		t.Fatalf("left: %v, %v", left, err)
+	}
+}

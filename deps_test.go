@@ -31,7 +31,7 @@ const policy = `
 	internal/filter     -> internal/dataset
 	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec
 	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe
-	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/quota internal/recipe
+	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/recipe
 	internal/work       -> internal/api internal/blob internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe
 	internal/demo       -> internal/api internal/blob
 	cmd/palate          -> *

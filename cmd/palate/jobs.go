@@ -18,8 +18,8 @@ import (
 	"github.com/palate-dev/palate/internal/meta"
 )
 
-// jobKinds are the resources that are long work, in the words of their ARNs.
-var jobKinds = []string{"dataset-import-job", "dataset-export-job", "data-deletion-job", "solution-version", "recommender"}
+// jobKinds are the resources that are long work.
+var jobKinds = []string{meta.ImportJob, meta.ExportJob, meta.DeletionJob, meta.SolutionVersion, meta.Recommender}
 
 // A jobLine is one job as `palate jobs` shows it.
 type jobLine struct {

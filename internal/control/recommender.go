@@ -65,7 +65,7 @@ func (s *Service) CreateRecommender(ctx context.Context, in *api.CreateRecommend
 			ARN: arn, Kind: meta.Recommender, Name: in.Name, Group: group.ARN, Parent: group.ARN, Job: meta.Job{Kind: job.Recommend},
 		}
 		doc := api.Recommender{Name: in.Name, RecommenderARN: arn, DatasetGroupARN: group.ARN, RecipeARN: in.RecipeARN, RecommenderConfig: config}
-		return s.insert(tx, sc, r, doc, meta.RecommenderPrivate{}, in.Tags)
+		return s.insert(tx, sc, r, doc, meta.ModelPrivate{}, in.Tags)
 	})
 	if err != nil {
 		return nil, err

@@ -151,7 +151,7 @@ func (s *Service) hasNewData(ctx context.Context, solution *meta.Resource) (bool
 			return err
 		}
 		if newest != nil {
-			model, err := meta.Private[meta.VersionPrivate](newest)
+			model, err := meta.Private[meta.ModelPrivate](newest)
 			if err != nil {
 				return err
 			}

@@ -118,7 +118,7 @@ func (s *Service) insertVersion(tx *meta.Tx, sc scope, solution *meta.Resource, 
 		EventType: from.EventType, SolutionConfig: from.SolutionConfig, PerformHPO: from.PerformHPO, PerformAutoML: from.PerformAutoML,
 		PerformIncrementalUpdate: from.PerformIncrementalUpdate, TrainingMode: mode, TrainingType: kind,
 	}
-	return arn, s.insert(tx, sc, r, doc, meta.VersionPrivate{}, tags)
+	return arn, s.insert(tx, sc, r, doc, meta.ModelPrivate{}, tags)
 }
 
 // newVersionARN draws suffixes until one is free.
@@ -187,7 +187,7 @@ func (s *Service) GetSolutionMetrics(ctx context.Context, in *api.GetSolutionMet
 		if r.Status != meta.Active {
 			return inUse(r)
 		}
-		private, err := meta.Private[meta.VersionPrivate](r)
+		private, err := meta.Private[meta.ModelPrivate](r)
 		out.Metrics = private.Metrics
 		return err
 	})

@@ -44,11 +44,6 @@ type ModelPrivate struct {
 	Seq     int64              `json:"seq,omitempty"`     // the model knows the group's events up to here
 }
 
-type (
-	VersionPrivate     = ModelPrivate // of a solution version
-	RecommenderPrivate = ModelPrivate // of a recommender
-)
-
 // CampaignPrivate belongs to a campaign.
 type CampaignPrivate struct {
 	Latest bool `json:"latest,omitempty"` // created with {solutionArn}/$LATEST and syncWithLatestSolutionVersion: follows new versions

@@ -369,7 +369,7 @@ func (w *world) damage(version string) {
 	w.t.Helper()
 	dir := ""
 	w.change(version, func(r *meta.Resource) error {
-		p, err := meta.Private[meta.VersionPrivate](r)
+		p, err := meta.Private[meta.ModelPrivate](r)
 		dir = filepath.Join(w.models, p.Model)
 		return err
 	})

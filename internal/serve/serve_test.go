@@ -217,7 +217,7 @@ func (w *world) version(t dataset.Table, name string) string {
 	arn := arnOf(meta.Solution, w.next("s")+"/c1a33236")
 	model, seq := w.train(t, name)
 	w.insert(meta.SolutionVersion, arn, w.group, api.SolutionVersion{SolutionVersionARN: arn, RecipeARN: recipeARN(name)},
-		meta.VersionPrivate{Model: model, Seq: seq})
+		meta.ModelPrivate{Model: model, Seq: seq})
 	return arn
 }
 
@@ -237,7 +237,7 @@ func (w *world) recommender(t dataset.Table, name string, config *api.Recommende
 	arn := arnOf(meta.Recommender, w.next("r"))
 	model, seq := w.train(t, name)
 	w.insert(meta.Recommender, arn, w.group, api.Recommender{RecommenderARN: arn, RecipeARN: recipeARN(name), RecommenderConfig: config},
-		meta.RecommenderPrivate{Model: model, Seq: seq})
+		meta.ModelPrivate{Model: model, Seq: seq})
 	return arn
 }
 

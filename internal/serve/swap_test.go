@@ -51,7 +51,7 @@ func TestRequestsSucceedWhileModelsAreSwappedAndDestroyed(t *testing.T) {
 	for _, model := range successors { // what the end of an erasure does
 		old := ""
 		w.change(version, func(r *meta.Resource) error {
-			p, err := meta.Private[meta.VersionPrivate](r)
+			p, err := meta.Private[meta.ModelPrivate](r)
 			old = p.Model
 			p.Model = model
 			return errors.Join(err, r.SetPrivate(p))

@@ -117,7 +117,7 @@ func loadCampaign(tx *meta.Tx, r *meta.Resource) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := meta.Private[meta.VersionPrivate](v)
+	p, err := meta.Private[meta.ModelPrivate](v)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func loadRecommender(tx *meta.Tx, r *meta.Resource) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := meta.Private[meta.RecommenderPrivate](r)
+	p, err := meta.Private[meta.ModelPrivate](r)
 	if err != nil {
 		return nil, err
 	}

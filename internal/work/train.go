@@ -55,6 +55,15 @@ func (w *worker) train(ctx context.Context, t *job.Task) error {
 // trainingStopped is the end of a version whose creation the customer stopped.
 func trainingStopped(r *meta.Resource) { r.Status = meta.CreateStopped }
 
+// trainingFailed is the end of a version whose training failed; one that was being stopped at that moment is stopped.
+func trainingFailed(r *meta.Resource, reason string) {
+	if r.Status == meta.CreateStopping {
+		trainingStopped(r)
+		return
+	}
+	r.Status, r.Failure = meta.CreateFailed, reason
+}
+
 // A trainingAttempt is the checkpoint of a training: where it writes, and how many deletions of the group its data knows of.
 type trainingAttempt struct {
 	Model    string

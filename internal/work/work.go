@@ -51,7 +51,7 @@ func Register(q *job.Queue, o Options) {
 	q.Handle(job.Deploy, job.Spec{Class: job.Quick, Run: w.deploy})
 	q.Handle(job.Import, job.Spec{Class: job.Heavy, Run: w.importRows})
 	q.Handle(job.Export, job.Spec{Class: job.Heavy, Run: w.export})
-	q.Handle(job.Train, job.Spec{Class: job.Heavy, Run: w.train, Stopped: trainingStopped})
+	q.Handle(job.Train, job.Spec{Class: job.Heavy, Run: w.train, Failed: trainingFailed, Stopped: trainingStopped})
 	q.Handle(job.Recommend, job.Spec{Class: job.Heavy, Run: w.recommend})
 	q.Handle(job.Erase, job.Spec{Class: job.Erasure, Run: w.erase, Failed: erasureFailed, Endless: true})
 }

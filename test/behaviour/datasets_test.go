@@ -1,6 +1,7 @@
 package behaviour
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -146,6 +147,7 @@ func newest(rows [][]string) [][]string {
 }
 
 func TestEveryTypeOfDatasetGivesBackWhatItWasGiven(t *testing.T) {
+	t.Parallel()
 	e := openEverything(t)
 	bulk := e.bulk()
 	for arn, rows := range bulk {
@@ -181,6 +183,7 @@ func TestEveryTypeOfDatasetGivesBackWhatItWasGiven(t *testing.T) {
 }
 
 func TestRowsThatAreEqualAreExportedOnceAndRecordsOfOneIDAsTheModeSays(t *testing.T) {
+	t.Parallel()
 	e := openEverything(t)
 	interactions, users := e.bulk()[e.Interactions], e.bulk()[e.People]
 	event := interactions[2] // canary-1 bought i1
@@ -211,6 +214,7 @@ func TestRowsThatAreEqualAreExportedOnceAndRecordsOfOneIDAsTheModeSays(t *testin
 }
 
 func TestAnIncrementalImportReplacesRecordsAndAddsEvents(t *testing.T) {
+	t.Parallel()
 	e := openEverything(t)
 	incremental := func(arn string) M {
 		return M{"jobName": e.Name("import"), "datasetArn": arn, "roleArn": shop.Role, "importMode": "INCREMENTAL", "dataSource": M{"dataLocation": "s3://shop/x.csv"}}
@@ -245,6 +249,7 @@ func TestAnIncrementalImportReplacesRecordsAndAddsEvents(t *testing.T) {
 }
 
 func TestRecordsThatDoNotFitTheSchemaAreRefusedAndNothingOfTheirCallIsStored(t *testing.T) {
+	t.Parallel()
 	e := openEverything(t)
 	event := func(more M) M {
 		ev := M{"eventType": "view", "itemId": "i1", "sentAt": 1_700_000_000}
@@ -297,6 +302,7 @@ func TestRecordsThatDoNotFitTheSchemaAreRefusedAndNothingOfTheirCallIsStored(t *
 }
 
 func TestAFolderIsImportedWholeWhateverItsHeadersLookLike(t *testing.T) {
+	t.Parallel()
 	e := openEverything(t)
 	header := e.bulk()[e.Items][0]
 	e.Upload(e.Objects, "folder/a.csv", "price,Extra,GENRES,item_id,Description,creation_timestamp,NUM_RATINGS,In_Stock\r\n1.50,ignored,\"a|b\",i1,\"with \"\"both\"\" \\\"kinds\\\"\",,3.0,true\r\n")
@@ -321,4 +327,44 @@ func TestAFolderIsImportedWholeWhateverItsHeadersLookLike(t *testing.T) {
 		t.Errorf("a bad value in the second file: %q", reason)
 	}
 	equalRows(t, "items after failures", want, e.Export(e.Items, "ALL"))
+}
+
+// What goes wrong is told by file, line and column, never by a value: it could be the id of a user. That nothing else tells it either is what start looks to.
+func TestAFailureSaysWhereAndNeverWho(t *testing.T) {
+	t.Parallel()
+	e := openEverything(t)
+	users, events := strings.Join(e.bulk()[e.People][0], ","), strings.Join(e.bulk()[e.Interactions][0], ",")
+	long := "canary-" + strings.Repeat("x", 300)
+	for n, c := range []struct{ arn, text, says string }{
+		{e.People, users + "\n" + long + ",,,,,,\n", "Length cannot be more than 256 characters for USER_ID."},
+		{e.People, users + "\ncanary-1,,canary-2,,,,\n", "line 2, column AGE"},
+		{e.People, users + "\ncanary-1,,,,,,\n,canary-2,,,,,\n", "line 3, column USER_ID"},
+		{e.People, users + "\n\"canary-1,,,,,,\n", "line 2, column USER_ID"},
+		{e.People, users + "\n\"canary-1\"canary,,,,,,\n", "line 2, column USER_ID"},
+		{e.People, users + "\ncanary-1\xff,,,,,,\n", "line 2, column USER_ID"},
+		{e.People, users + "\ncanary-1,canary-2\n", "The line has 2 values, the header has 7 columns"},
+		{e.People, "canary-1,gold,,,,,\n", "missing the following columns"},
+		{e.Interactions, events + "\ncanary-1,i1,canary-2,view,,,,,,,,,\n", "line 2, column TIMESTAMP"},
+		{e.Interactions, events + "\ncanary-1,i1,1,view,,,,,,,canary,,\n", "line 2, column IS_MEMBER"},
+	} {
+		key := fmt.Sprintf("bad/%d.csv", n)
+		e.Upload(e.Objects, key, c.text)
+		if reason := failure(e.Shop, "datasetImportJob", e.StartImportOf(c.arn, key, "FULL")); !strings.Contains(reason, c.says) {
+			t.Errorf("import %d: %q, want %q in it", n, reason, c.says)
+		}
+	}
+	for n, c := range []struct{ text, says string }{
+		{"canary-1\ncanary-2\n", "Data deletion input must have a single USER_ID column."},
+		{"USER_ID\ncanary-1,canary-2\n", "Data deletion input must have a single USER_ID column."},
+		{"USER_ID\ncanary-1\n" + long + "\n", "Length cannot be more than 256 characters for USER_ID."},
+		{"USER_ID\n\"canary-1\n", "line 2, column USER_ID"},
+	} {
+		key := fmt.Sprintf("forget/bad-%d.csv", n)
+		e.Upload(e.Objects, key, c.text)
+		arn := e.Must("CreateDataDeletionJob", M{"jobName": e.Name("bad"), "datasetGroupArn": e.Group, "roleArn": shop.Role,
+			"dataSource": M{"dataLocation": "s3://shop/" + key}})["dataDeletionJobArn"].(string)
+		if reason := failure(e.Shop, "dataDeletionJob", arn); !strings.Contains(reason, c.says) {
+			t.Errorf("deletion %d: %q, want %q in it", n, reason, c.says)
+		}
+	}
 }

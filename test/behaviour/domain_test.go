@@ -108,6 +108,7 @@ func itemsOf(events [][]string, user, kind string) (items []string) {
 }
 
 func TestUseCasesOfBothDomainsTrainAndServe(t *testing.T) {
+	t.Parallel()
 	for _, d := range domains {
 		t.Run(d.name, func(t *testing.T) {
 			h, events := d.open(t)
@@ -200,9 +201,9 @@ func checkExclusion(t *testing.T, h *shop.Shop, d domain, events [][]string) {
 }
 
 func TestARecommenderGoesThroughEveryStatus(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	d := domains[0]
-	h, _ := d.open(t, "--hold", "80ms")
+	h, _ := d.open(t, "--hold", "200ms")
 	arn := h.Must("CreateRecommender", M{"name": "r", "datasetGroupArn": h.Group, "recipeArn": recipeARN + d.excluding,
 		"recommenderConfig": M{"minRecommendationRequestsPerSecond": 2, "itemExplorationConfig": M{"explorationWeight": "0"}}})["recommenderArn"].(string)
 	self := M{"recommenderArn": arn}
@@ -257,6 +258,7 @@ func TestARecommenderGoesThroughEveryStatus(t *testing.T) {
 }
 
 func TestADomainHasItsOwnRules(t *testing.T) {
+	t.Parallel()
 	h := shop.New(t, start(t), "domain", "ECOMMERCE")
 	h.Dataset("Interactions", domains[0].interactions)
 	custom := shop.New(t, h.Server, "custom", "")

@@ -82,6 +82,7 @@ func furnish(t *testing.T, h *shop.Shop) []part {
 }
 
 func TestAGroupIsTakenApartInOrderAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	h := shop.New(t, start(t), "group", "ECOMMERCE")
 	if left := store(t, h); !slices.Equal(left, []string{"groups"}) {
 		t.Fatalf("a group without datasets stores %v", left)
@@ -136,7 +137,7 @@ func TestAGroupIsTakenApartInOrderAndLeavesNothing(t *testing.T) {
 }
 
 func TestNothingIsDeletedUnderARunningJob(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	h := shop.Open(t, start(t, "--hold", "300ms"))
 	d := shop.Generate(60, 40, 1200, 62)
 	group := M{"datasetGroupArn": h.Group}

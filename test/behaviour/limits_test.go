@@ -25,6 +25,7 @@ func full(t *testing.T, h *shop.Shop, text string, limit int, operation string, 
 }
 
 func TestTheServicesQuotasOfResourcesHoldUnderItsLimits(t *testing.T) {
+	t.Parallel()
 	h := shop.Open(t, start(t, "--limits", "aws"))
 	h.Load(h.Interactions, shop.Generate(60, 40, 1200, 31).Interactions)
 
@@ -84,7 +85,7 @@ func TestTheServicesQuotasOfResourcesHoldUnderItsLimits(t *testing.T) {
 }
 
 func TestTheServicesQuotasOfRunningJobsHoldUnderItsLimits(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := start(t, "--limits", "aws", "--hold", "400ms")
 	first := shop.Open(t, s)
 	rows := shop.Generate(60, 40, 1200, 32)
@@ -124,6 +125,7 @@ func TestTheServicesQuotasOfRunningJobsHoldUnderItsLimits(t *testing.T) {
 }
 
 func TestFiveRecommendersFillAGroupUnderTheServicesLimits(t *testing.T) {
+	t.Parallel()
 	h := shop.New(t, start(t, "--limits", "aws"), "domain", "ECOMMERCE")
 	h.Interactions = h.Dataset("Interactions", domains[0].interactions)
 	request := func(n int) M {
@@ -150,6 +152,7 @@ func kinds(rows [][]string, types ...string) [][]string {
 }
 
 func TestTooLittleDataFailsWithTheServicesWords(t *testing.T) {
+	t.Parallel()
 	s := start(t, "--limits", "aws")
 	h := shop.New(t, s, "few", "")
 	h.Interactions = h.Dataset("Interactions", domains[0].interactions)
@@ -213,6 +216,7 @@ func TestTooLittleDataFailsWithTheServicesWords(t *testing.T) {
 }
 
 func TestWithoutTheServicesLimitsLittleIsEnough(t *testing.T) {
+	t.Parallel()
 	h := shop.New(t, start(t), "tiny", "")
 	h.Interactions = h.Dataset("Interactions", domains[0].interactions)
 	solution := solutionOf(h, "aws-user-personalization-v2", nil)

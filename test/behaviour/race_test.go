@@ -2,8 +2,8 @@ package behaviour
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -48,6 +48,7 @@ func (s *stream) acked() []string {
 
 // The users of the listed streams, and all of one part of the imported users, are deleted while everything else goes on.
 func TestADeletionAmongAllOtherWorkForgetsItsUsersAndNobodyElse(t *testing.T) {
+	t.Parallel()
 	h := shop.Open(t, start(t))
 	d := shop.Generate(300, 80, 6000, 71)
 	h.LoadAll(d)
@@ -176,60 +177,8 @@ func set(values []string) map[string]bool {
 	return has
 }
 
-func TestDeletionsThatOverlapRemoveEachRowOnce(t *testing.T) {
-	h := shop.Open(t, start(t))
-	d := shop.Generate(100, 40, 3000, 72)
-	h.LoadAll(d)
-	h.Version(h.Solution("aws-user-personalization"))
-	var jobs []string
-	for n := range 5 {
-		jobs = append(jobs, h.StartDeletion(d.Users[10*n:10*n+20]...))
-	}
-	total := 0.0
-	for _, arn := range jobs {
-		job := h.Wait("dataDeletionJob", arn)
-		if job["status"] != "COMPLETED" {
-			t.Fatalf("a deletion ended %v: %v", job["status"], job["failureReason"])
-		}
-		total += job["numDeleted"].(float64)
-	}
-	left := shop.Without(d.Interactions, d.Users[:60]...)
-	if want := len(d.Interactions) - len(left) + 60; int(total) != want {
-		t.Errorf("%v rows were deleted in all, want %d", total, want)
-	}
-	equalRows(t, "interactions", left, h.Export(h.Interactions, "ALL"))
-	equalRows(t, "users", shop.Without(d.Profiles, d.Users[:60]...), h.Export(h.People, "ALL"))
-	h.AssertNoBytesOf(d.Users[:60]...)
-}
-
-func TestASolutionThatIsDeletedWhileADeletionRebuildsItsModelsIsGone(t *testing.T) {
-	h := shop.Open(t, start(t))
-	d := shop.Generate(300, 120, 8000, 73)
-	h.Load(h.Interactions, d.Interactions)
-	for round := range 3 {
-		solution := h.Solution("aws-user-personalization")
-		for range 4 {
-			h.Version(solution)
-		}
-		deletion := h.StartDeletion(d.Users[round])
-		for len(h.ModelDirs()) < 5+round { // a successor is being written
-			if job, err := h.Describe("dataDeletionJob", deletion); err != nil || job["status"] == "COMPLETED" {
-				break
-			}
-		}
-		h.Must("DeleteSolution", M{"solutionArn": solution})
-		h.WatchGone("solution", solution)
-		if job := h.Wait("dataDeletionJob", deletion); job["status"] != "COMPLETED" {
-			t.Fatalf("the deletion ended %v: %v", job["status"], job["failureReason"])
-		}
-		if left, err := filepath.Glob(filepath.Join(h.Data, "store", "models", "*")); err != nil || len(left) > 0 {
-			t.Errorf("round %d: %d model directories are left without a solution (%v)", round, len(left), err)
-		}
-		h.AssertNoBytesOf(d.Users[round])
-	}
-}
-
 func TestOneOfManyCreatesOfANameSucceedsAndQuotasAreExact(t *testing.T) {
+	t.Parallel()
 	h := shop.New(t, start(t, "--limits", "aws"), "group", "")
 	many := func(operation string, request func(n int) M) map[string]int {
 		answers, mu := map[string]int{}, sync.Mutex{}
@@ -260,4 +209,46 @@ func TestOneOfManyCreatesOfANameSucceedsAndQuotasAreExact(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"created": 4, "LimitExceededException": 16}, groups); diff != "" {
 		t.Errorf("a sixth dataset group among many:\n%s", diff)
 	}
+}
+
+// Records that come while their dataset is deleted and made again, time after time, are stored or refused, and the server has no other answer.
+func TestPutsAndTheDeletionOfTheirDatasetMeet(t *testing.T) {
+	t.Parallel()
+	h := shop.New(t, start(t), "meet", "")
+	text := h.Schema("users", shop.UsersSchema)
+	open := func() (arn string) {
+		return h.Make("CreateDataset", "dataset", M{"name": "users", "datasetType": "Users", "schemaArn": text, "datasetGroupArn": h.Group})
+	}
+	h.People = open()
+	all, stop := context.WithCancel(t.Context())
+	var senders sync.WaitGroup
+	for sender := range 4 {
+		senders.Go(func() {
+			for n := 0; all.Err() == nil; n++ {
+				_, err := h.Call("PutUsers", M{"datasetArn": h.People, "users": []M{{"userId": fmt.Sprint("canary-", sender, "-", n)}}})
+				if err == nil {
+					continue
+				}
+				var e *server.APIError
+				if !errors.As(err, &e) || e.Code != "ResourceInUseException" && e.Code != "ResourceNotFoundException" && e.Code != "InvalidInputException" {
+					t.Errorf("PutUsers: %v", err)
+					return
+				}
+			}
+		})
+	}
+	for range 10 {
+		h.Must("DeleteDataset", M{"datasetArn": h.People})
+		h.WatchGone("dataset", h.People)
+		open()
+	}
+	stop()
+	senders.Wait()
+	h.Must("PutUsers", M{"datasetArn": h.People, "users": []M{{"userId": "canary-last"}}})
+	if users := column(h.Export(h.People, "ALL"), "USER_ID"); !slices.Contains(users, "canary-last") {
+		t.Error("the last record is not there")
+	}
+	h.Must("DeleteDataset", M{"datasetArn": h.People})
+	h.WatchGone("dataset", h.People)
+	h.AssertNoBytesOf(canary)
 }

@@ -21,6 +21,7 @@ func visit(h *shop.Shop, tracking, user, session, item string, second int) {
 }
 
 func TestAnAnonymousVisitorIsPersonalizedAndBecomesTheUserAtTraining(t *testing.T) {
+	t.Parallel()
 	d := shop.Generate(80, 40, 2000, 51)
 	const user, visitor, session = "canary-signed-in", "canary-visitor", "canary-session-1"
 	open := func() (h *shop.Shop, tracking, campaign, solution string) {
@@ -89,6 +90,7 @@ func TestAnAnonymousVisitorIsPersonalizedAndBecomesTheUserAtTraining(t *testing.
 }
 
 func TestActionInteractionsOfASessionGoWithItsUser(t *testing.T) {
+	t.Parallel()
 	e := openEverything(t)
 	act := func(user string, n int) {
 		in := M{"actionId": fmt.Sprint("a", n), "sessionId": "canary-session", "timestamp": n, "eventType": "Viewed"}

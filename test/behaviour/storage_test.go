@@ -10,7 +10,7 @@ import (
 
 // Two processes: one is the S3, the other one finds its buckets there.
 func TestJobsWorkOnAnotherS3(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s3 := server.StartIn(t, []string{"PALATE_ACCESS_KEY_ID=AKIDSTORE", "PALATE_SECRET_ACCESS_KEY=right"}, "--verbose")
 	s3.AccessKey, s3.SecretKey = "AKIDSTORE", "right"
 	t.Cleanup(func() { noCanaryEscaped(t, s3) })

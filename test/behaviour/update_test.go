@@ -11,7 +11,7 @@ import (
 )
 
 func TestUpdateDatasetAddsColumnsToRowsThatAreThere(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	s := start(t)
 	h := shop.New(t, s, "update", "")
 	h.Items = h.Dataset("Items", schema("Items", "ITEM_ID string", "GENRES string? categorical", "PRICE float"))
@@ -19,7 +19,7 @@ func TestUpdateDatasetAddsColumnsToRowsThatAreThere(t *testing.T) {
 	h.Load(h.Items, [][]string{header, {"i1", "a", "1"}, {"i2", "", "2"}})
 	h.Must("PutItems", M{"datasetArn": h.Items, "items": []M{{"itemId": "i3", "properties": `{"price":3,"brand":"ignored"}`}}})
 	s.Stop()
-	s.Args("--hold", "100ms") // for what is to be watched
+	s.Args("--hold", "200ms") // for what is to be watched
 	s.Restart()
 
 	const before = "GENRES string? categorical"
@@ -78,6 +78,7 @@ func TestUpdateDatasetAddsColumnsToRowsThatAreThere(t *testing.T) {
 }
 
 func TestOnlyItemsAndUsersCanBeUpdated(t *testing.T) {
+	t.Parallel()
 	h := shop.Open(t, start(t))
 	wide := h.Schema("wide", schema("Interactions", "USER_ID string", "ITEM_ID string", "TIMESTAMP long", "EVENT_TYPE string", "EVENT_VALUE float?", "DEVICE string?"))
 	if m := h.Refused("InvalidInputException", "UpdateDataset", M{"datasetArn": h.Interactions, "schemaArn": wide}); !strings.Contains(m, "INTERACTIONS") {
@@ -100,8 +101,8 @@ func shown(h *shop.Shop, campaign, user string) string {
 }
 
 func TestACampaignUpdateSwapsAnswersAtOnceAndForGood(t *testing.T) {
-	t.Parallel() // it mostly waits
-	h := shop.Open(t, start(t, "--hold", "100ms"))
+	t.Parallel()
+	h := shop.Open(t, start(t, "--hold", "200ms"))
 	d := shop.Generate(80, 60, 2000, 41)
 	h.Load(h.Interactions, d.Interactions)
 	popular, personal := h.Version(h.Solution("aws-popularity-count")), h.Version(h.Solution("aws-user-personalization"))
@@ -167,6 +168,7 @@ func TestACampaignUpdateSwapsAnswersAtOnceAndForGood(t *testing.T) {
 }
 
 func TestACampaignThatFollowsTheLatestVersionGetsIt(t *testing.T) {
+	t.Parallel()
 	h := shop.Open(t, start(t))
 	d := shop.Generate(80, 60, 2000, 42)
 	h.Load(h.Interactions, d.Interactions)
@@ -201,7 +203,7 @@ func TestACampaignThatFollowsTheLatestVersionGetsIt(t *testing.T) {
 }
 
 func TestATrainingCanBeStoppedUntilItIsDone(t *testing.T) {
-	t.Parallel() // it mostly waits
+	t.Parallel()
 	h := shop.Open(t, start(t, "--hold", "200ms"))
 	h.Load(h.Interactions, shop.Generate(80, 60, 2000, 43).Interactions)
 	solution := h.Solution("aws-user-personalization")

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -35,6 +36,8 @@ var paths = map[string]string{
 	"GetRecommendations": "/recommendations", "GetPersonalizedRanking": "/personalize-ranking", "GetActionRecommendations": "/action-recommendations",
 	"PutEvents": "/events", "PutItems": "/items", "PutUsers": "/users", "PutActions": "/actions", "PutActionInteractions": "/action-interactions",
 }
+
+var failureReason = regexp.MustCompile(`"failureReason":"([^"\\]|\\.)*"`)
 
 // Call sends one operation as boto3 does, signed, and returns its answer. An error answer is an *APIError; anything else is a failure of the connection.
 func (s *Server) Call(operation string, in any) (M, error) {
@@ -72,6 +75,9 @@ func (s *Server) Call(operation string, in any) (M, error) {
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, err
+	}
+	for _, reason := range failureReason.FindAllString(string(text), -1) {
+		s.said(reason)
 	}
 	out := M{}
 	if len(text) > 0 {
@@ -119,9 +125,6 @@ func (s *Server) Describe(noun, arn string) (M, error) {
 		return nil, err
 	}
 	d, _ := out[noun].(M)
-	if reason, failed := d["failureReason"].(string); failed {
-		s.said(reason)
-	}
 	return d, nil
 }
 

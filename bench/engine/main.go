@@ -28,6 +28,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/verify"
 )
 
 func main() {
@@ -57,7 +58,11 @@ func run(rows int, dir, profile string) error {
 	fmt.Printf("%d rows, %d users, %d items, %.0f MB CSV; %d cores, %s\n\n", rows, in.users, in.items, float64(in.size)/1e6, runtime.NumCPU(), runtime.Version())
 	fmt.Printf("%-22s %8s %8s %9s %7s  %s\n", "step", "CPU s", "wall s", "peak MB", "ratio", "result")
 
-	b := &bench{in: in, profile: profile, table: dataset.Table{Group: "bench", ID: "interactions", Schema: schema()}}
+	dir = filepath.Join(dir, "data") // verification wants to know every file in it
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	b := &bench{in: in, data: dir, profile: profile, table: dataset.Table{Group: "bench", ID: "interactions", Schema: schema()}}
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "meta.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {
 		return err
@@ -100,6 +105,7 @@ func schema() *dataset.Schema {
 // bench is one run over one generated file.
 type bench struct {
 	in      input
+	data    string // the data directory
 	engine  *dataset.Engine
 	table   dataset.Table
 	profile string
@@ -238,5 +244,11 @@ func (b *bench) erase(ctx context.Context, job string, users []string) (string, 
 }
 
 func (b *bench) verify(ctx context.Context) (string, error) {
-	return "clean", b.engine.Verify(ctx, []dataset.Table{b.table}, "percent")
+	users, cut, err := b.engine.HiddenUsers(b.table.Group, "percent")
+	if err != nil {
+		return "", err
+	}
+	return "clean", verify.Run(ctx, verify.Search{
+		Data: b.data, Group: b.table.Group, Users: users, Sessions: dataset.NewUserSet(nil), Cut: cut, Store: b.engine,
+	})
 }

@@ -94,7 +94,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		return s, err
 	}
 	work.Register(queue, work.Options{
-		Meta: db, Engine: engine, Models: models, Limits: limits, Log: c.Log,
+		Meta: db, Engine: engine, Data: c.Data, Models: models, Limits: limits, Log: c.Log,
 		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire,
 	})
 

@@ -268,7 +268,7 @@ func crashErase(t *testing.T, s *testStore) map[string]int64 {
 	if err := s.Sweep(t.Context(), "g1", "e1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Verify(t.Context(), tables, "e1"); err != nil {
+	if err := s.verify("e1"); err != nil {
 		t.Fatal(err)
 	}
 	return removed

@@ -113,6 +113,16 @@ func (e *Engine) ErasedIDs(group, job string) (*UserSet, error) {
 	return ids.Set(), nil
 }
 
+// ErasedSessions returns the sessions whose anonymous rows Erase has removed.
+func (e *Engine) ErasedSessions(group, job string) (*UserSet, error) {
+	if g, ok := e.group(group); ok {
+		if m := g.mask(job); m != nil {
+			return m.sessions, nil
+		}
+	}
+	return nil, errNotHidden
+}
+
 var errNotHidden = errors.New("the erasure has not hidden its users")
 
 // Unhide destroys the mask and the list: the last step of an erasure.

@@ -15,6 +15,7 @@ import (
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/verify"
 )
 
 // An erasure is the durable state of a data deletion job. It holds no user id: the pinned list is a file of the dataset engine, destroyed at the end.
@@ -417,35 +418,29 @@ func (e *erasureRun) sweep(ctx context.Context) error {
 	return e.Engine.Sweep(ctx, e.id, e.state.ID)
 }
 
-// verify looks for the users in everything that is left: in the tables and logs with the engine's separate reader, and in every model of the group.
+// patience is how long verification waits for a file that nobody claims to go: somebody may be about to destroy it.
+const patience = 3 * time.Second
+
+// verify looks for the users in everything that is left, with code that shares no reader with the engine.
 func (e *erasureRun) verify(ctx context.Context) error {
 	if e.state.Leak != "" { // an earlier attempt was cut short on its way out
 		return e.leak(ctx, e.state.Leak)
 	}
-	if err := e.erased(); err != nil {
+	if err := e.pinned(); err != nil {
 		return err
 	}
-	tables, err := e.tables(ctx, e.group.ARN)
+	sessions, err := e.Engine.ErasedSessions(e.id, e.state.ID)
 	if err != nil {
-		return err
+		return fmt.Errorf("read the erased sessions: %w", err)
 	}
-	if err := e.Engine.Verify(ctx, tables, e.state.ID); errors.Is(err, dataset.ErrUnverified) {
+	err = verify.Run(ctx, verify.Search{
+		Data: e.Data, Group: e.id, Users: e.users, Sessions: sessions, Cut: e.state.Cut,
+		Store: e.Engine, Models: modelUses{e.worker, e.group.ARN}, Rows: e.rows, Patience: patience,
+	})
+	if errors.Is(err, verify.ErrFound) {
 		return e.leak(ctx, err.Error())
-	} else if err != nil {
-		return err
 	}
-	for _, kind := range []string{meta.SolutionVersion, meta.Recommender} {
-		rows, err := e.find(ctx, meta.Query{Kind: kind, Group: e.group.ARN})
-		if err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if err := e.verifyModel(ctx, r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return err
 }
 
 // leak fails the job because of something that verification found. List and mask go with it: neither must outlive the job, which may be repeated.
@@ -459,35 +454,4 @@ func (e *erasureRun) leak(ctx context.Context, found string) error {
 		return err
 	}
 	return job.Fail("The deletion could not be verified: %s. Start another data deletion job with the same input.", found)
-}
-
-func (e *erasureRun) verifyModel(ctx context.Context, r *meta.Resource) error {
-	listed, err := meta.Private[meta.ModelPrivate](r)
-	if err != nil || listed.Model == "" {
-		return err
-	}
-	defer e.dirs.read(listed.Model)() // before looking whether it is there to stay
-	var current meta.ModelPrivate
-	gone := false
-	err = e.Meta.View(ctx, func(tx *meta.Tx) error {
-		_, current, gone, err = modelOf(tx, r.ARN)
-		return err
-	})
-	if err != nil || gone || current.Model != listed.Model {
-		return err
-	}
-	m, err := recipe.Open(e.model(current.Model))
-	if err != nil {
-		return fmt.Errorf("open the model of %s: %w", r.ARN, err)
-	}
-	defer m.Close()
-	if m.Manifest().Seq > e.state.Cut {
-		return nil // trained on what came after the cut, where a listed id is a new user
-	}
-	for id := range e.users.All() {
-		if m.HoldsUser(id) {
-			return e.leak(ctx, "a reference in the model of "+r.ARN)
-		}
-	}
-	return nil
 }

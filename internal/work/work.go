@@ -24,6 +24,7 @@ import (
 type Options struct {
 	Meta   *meta.DB
 	Engine *dataset.Engine
+	Data   string // the data directory: verification walks all of it
 	Models string // directory of all model directories
 	Limits quota.Limits
 	Log    *slog.Logger

@@ -9,7 +9,7 @@ import (
 )
 
 // CreateDataDeletionJob starts the deletion of all references to the listed users from a dataset group. The jobs of a group run one after the
-// other, each after the imports that were accepted before it. numDeleted enters the record when the job has completed.
+// other, beside whatever else goes on in it. numDeleted enters the record when the job has completed.
 func (s *Service) CreateDataDeletionJob(ctx context.Context, in *api.CreateDataDeletionJobRequest) (*api.CreateDataDeletionJobResponse, error) {
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (s *Service) CreateDataDeletionJob(ctx context.Context, in *api.CreateDataD
 			return err
 		}
 		r := &meta.Resource{ARN: arn, Kind: meta.DeletionJob, Name: in.JobName, Group: group.ARN, Parent: group.ARN, Status: meta.Pending,
-			Job: meta.Job{Kind: job.Erase, Lane: group.ARN, After: job.Import}}
+			Job: meta.Job{Kind: job.Erase, Lane: group.ARN}}
 		return s.insert(tx, sc, r, doc, meta.DeletionPrivate{ID: newDirectory()}, in.Tags)
 	})
 	if err != nil {

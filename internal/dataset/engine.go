@@ -53,6 +53,7 @@ type Table struct {
 //	groups/G/tables/T/metadata/      Iceberg metadata and manifests
 //	groups/G/staging/                files of imports and rewrites that have not committed; destroyed at Open
 //	groups/G/erasing/J/              the pinned user list of a running erasure, and the sessions it found
+//	groups/G/late/J                  keyed hashes of the users of an erasure, for a day: what keeps late events out
 //
 // What it promises: Put and Import are durable when they return, and all or nothing. Readers see a table before or after a change, never half of one.
 // What an erasure removed stands in no file and in no log when Sweep has returned. A failed fsync ends the process: nothing later could be trusted.
@@ -81,12 +82,13 @@ type limits struct {
 	mergeFiles int           // a bucket with this many files of like size is compacted
 	sweepWait  time.Duration // how long Sweep waits for readers
 	buckets    int           // the most that a new table gets
+	now        func() time.Time
 }
 
 func defaultLimits() limits {
 	return limits{
 		foldBytes: 16 << 20, foldAge: 10 * time.Minute, logBytes: 256 << 20, spillBytes: 64 << 20, runBytes: 48 << 20, mergeFiles: 8,
-		sweepWait: 15 * time.Minute, buckets: math.MaxInt,
+		sweepWait: 15 * time.Minute, buckets: math.MaxInt, now: time.Now,
 	}
 }
 
@@ -395,6 +397,7 @@ type group struct {
 	masks   map[string]*mask
 	imports map[*importRun]bool
 	staged  map[string]bool // staging directories in use
+	late    []*lateFilter   // replaced, never changed
 	live    *liveIndex
 
 	seqMu     sync.Mutex
@@ -409,7 +412,7 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 		e: e, id: id, dir: filepath.Join(e.dir, "groups", id), next: 1,
 		tables: make(map[string]*tableState), masks: make(map[string]*mask), imports: make(map[*importRun]bool), staged: make(map[string]bool),
 	}
-	for _, sub := range []string{"log", "tables", "staging", "erasing"} {
+	for _, sub := range []string{"log", "tables", "staging", "erasing", "late"} {
 		if err := blob.MkdirAll(filepath.Join(g.dir, sub)); err != nil {
 			return nil, err
 		}
@@ -426,6 +429,9 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 		g.next = max(g.next, t.intProperty(seqProperty)+1)
 	}
 	if err := g.loadMasks(); err != nil {
+		return nil, err
+	}
+	if err := g.loadLate(); err != nil {
 		return nil, err
 	}
 	var err error

@@ -32,6 +32,9 @@ func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress
 	if err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
 	}
+	if err := g.lateSessions(m); err != nil {
+		return nil, fmt.Errorf("erase: %w", err)
+	}
 	tables = slices.Clone(tables)
 	slices.SortFunc(tables, func(a, b Table) int { return strings.Compare(a.ID, b.ID) })
 	var states []*tableState
@@ -212,8 +215,10 @@ func (t *tableState) eraseFiles(ctx context.Context, dir string, m *mask, progre
 // endedErasures lists the counts of jobs that are over and will not ask again.
 func (t *tableState) endedErasures() (names []string) {
 	for name := range t.props {
-		if job, ok := strings.CutPrefix(name, erasedPrefix); ok && t.g.mask(job) == nil {
-			names = append(names, name)
+		for _, prefix := range []string{erasedPrefix, keptOutPrefix} {
+			if job, ok := strings.CutPrefix(name, prefix); ok && t.g.mask(job) == nil {
+				names = append(names, name)
+			}
 		}
 	}
 	slices.Sort(names)

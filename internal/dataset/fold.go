@@ -111,6 +111,7 @@ func (e *Engine) foldLoop() {
 			due = []*group{g}
 		case <-tick.C:
 			due = e.aged()
+			e.expireLate()
 		}
 		for _, g := range due {
 			if err := g.fold(e.ctx); err != nil && !errors.Is(err, errClosed) && e.ctx.Err() == nil {

@@ -8,9 +8,11 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 )
 
@@ -28,6 +30,9 @@ type Import struct {
 	Objects     []Object
 	MinRows     int64
 	Progress    func(rows, bytes, totalBytes int64)
+	// Erasures names the running erasures that took effect, or are about to, since the import was accepted: it may be older than their cut although it began
+	// after it. Asked when all rows have been read. nil: none.
+	Erasures func(ctx context.Context) ([]string, error)
 }
 
 // importRun is an import that has begun and not committed.
@@ -69,6 +74,9 @@ func (e *Engine) Import(ctx context.Context, t Table, imp Import) (rows int64, e
 	files, err := in.write(ctx)
 	if err = errors.Join(err, in.spill.close()); err != nil {
 		return 0, fmt.Errorf("import: %w", err)
+	}
+	if err := in.findOlder(ctx); err != nil {
+		return 0, err
 	}
 	return state.commitImport(ctx, in, files)
 }
@@ -116,7 +124,8 @@ type importer struct {
 	dir    string
 	spill  *spill
 	rows   int64
-	last   int64 // the greatest sequence number that it may have given
+	older  []*mask // erasures whose cut covers the import although it began later
+	last   int64   // the greatest sequence number that it may have given
 }
 
 // read parses all objects into the spill.
@@ -279,11 +288,17 @@ func (t *tableState) commitImport(ctx context.Context, in *importer, files []*da
 	if rows, ok := t.imported(in.imp.Job); ok {
 		return rows, nil
 	}
-	files, err := t.dropHidden(ctx, in, files)
+	files, kept, err := t.dropHidden(ctx, in, files)
 	if err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}
 	c := change{add: files, props: t.highest(in.last), swap: func() { t.index = nil }}
+	for job, n := range kept {
+		if n == 0 {
+			continue
+		}
+		c.props[keptOutPrefix+job] = strconv.FormatInt(n+t.intProperty(keptOutPrefix+job), 10)
+	}
 	c.props[bulkProperty] = "true"
 	c.props[importsProperty] = t.noteImport(in.imp.Job, in.rows)
 	if !in.imp.Incremental {
@@ -304,28 +319,77 @@ func (t *tableState) commitImport(ctx context.Context, in *importer, files []*da
 	return in.rows, nil
 }
 
-// dropHidden rewrites staged files without the rows of users that are being erased.
-func (t *tableState) dropHidden(ctx context.Context, in *importer, files []*dataFile) ([]*dataFile, error) {
+// dropHidden rewrites staged files without the rows of users that are being erased, and counts these rows by erasure.
+func (t *tableState) dropHidden(ctx context.Context, in *importer, files []*dataFile) ([]*dataFile, map[string]int64, error) {
 	t.g.mu.Lock()
 	masks := in.run.masks
 	t.g.mu.Unlock()
+	counts := make(map[string]int64)
 	if !t.kind.holdsUsers() {
-		return files, nil
+		return files, counts, nil
 	}
-	for _, m := range masks {
+	for _, m := range slices.Concat(masks, in.older) {
+		if _, done := counts[m.job]; done {
+			continue
+		}
+		all := *m
+		all.cut = math.MaxInt64 // the import is older than the cut, whatever numbers its rows have
+		counts[m.job] = 0
 		var kept []*dataFile
 		for _, f := range files {
-			out, _, err := eraseFile(ctx, in.dir, in.layout, f, m)
+			out, n, err := eraseFile(ctx, in.dir, in.layout, f, &all)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
+			counts[m.job] += n
 			if out != nil {
 				kept = append(kept, out)
 			}
 		}
 		files = kept
 	}
-	return files, nil
+	return files, counts, nil
+}
+
+// findOlder waits until the masks of all erasures are in force that took effect since the import was accepted. Some may be about to: they have told that they
+// will cover this import, but not taken their cut yet.
+func (in *importer) findOlder(ctx context.Context) error {
+	for in.imp.Erasures != nil {
+		jobs, err := in.imp.Erasures(ctx)
+		if err != nil {
+			return fmt.Errorf("import: %w", err)
+		}
+		in.older = in.older[:0]
+		for _, job := range jobs {
+			if m := in.t.g.mask(job); m != nil {
+				in.older = append(in.older, m)
+			}
+		}
+		if len(in.older) == len(jobs) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// KeptOut returns how many rows of imports older than the cut were left out for a running erasure, by table.
+func (e *Engine) KeptOut(tables []Table, job string) (map[string]int64, error) {
+	kept := make(map[string]int64)
+	for _, t := range tables {
+		state, err := e.find(t)
+		if err != nil {
+			return nil, fmt.Errorf("count what was kept out: %w", err)
+		}
+		state.mu.Lock()
+		kept[t.ID] = state.intProperty(keptOutPrefix + job)
+		state.mu.Unlock()
+	}
+	return kept, nil
 }
 
 // imported returns the count of an import that has committed.

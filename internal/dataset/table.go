@@ -22,11 +22,12 @@ import (
 // Properties of our tables. They change in the same Iceberg commit as the files, which is what makes imports, folds and erasures exactly-once.
 const (
 	typeProperty    = "palate.type"
-	bulkProperty    = "palate.bulk"    // "true" after the first bulk import
-	importsProperty = "palate.imports" // "job:rows;job:rows": the last imports that committed, newest last
-	foldedProperty  = "palate.folded"  // log records up to this sequence number are in data files
-	seqProperty     = "palate.seq"     // the highest sequence number that a row in a data file has or had
-	erasedPrefix    = "palate.erased." // + job: how many rows that job removed
+	bulkProperty    = "palate.bulk"     // "true" after the first bulk import
+	importsProperty = "palate.imports"  // "job:rows;job:rows": the last imports that committed, newest last
+	foldedProperty  = "palate.folded"   // log records up to this sequence number are in data files
+	seqProperty     = "palate.seq"      // the highest sequence number that a row in a data file has or had
+	erasedPrefix    = "palate.erased."  // + job: how many rows that job removed
+	keptOutPrefix   = "palate.keptout." // + job: how many rows of imports older than its cut were left out for it
 )
 
 // dataFile is one immutable Parquet file. All its rows have one source.

@@ -34,6 +34,8 @@ type ExportPrivate struct {
 // DeletionPrivate belongs to a data deletion job.
 type DeletionPrivate struct {
 	ID string `json:"id"` // the engine's name of the erasure
+	// Imports of the group whose Seq is smaller were accepted before the cut: they must not bring the users back, whenever they run. 0: no cut yet.
+	Covers int64 `json:"covers,omitempty"`
 }
 
 // ModelPrivate belongs to what has a model: a solution version or a recommender.

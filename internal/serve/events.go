@@ -10,16 +10,22 @@ import (
 	"github.com/palate-dev/palate/internal/dataset"
 )
 
-// PutEvents stores what a user, or the anonymous visitor of a session, did with items.
+// PutEvents stores what a user, or the anonymous visitor of a session, did with items. An event that was sent before its user was deleted and comes late, as
+// clients' retries do, is accepted and dropped.
 func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api.PutEventsResponse, error) {
 	d, err := s.interactions(ctx, in.TrackingID)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]dataset.Row, len(in.EventList))
+	rows := make([]dataset.Row, 0, len(in.EventList))
 	for i := range in.EventList {
-		if rows[i], err = interaction(d.table.Schema, in.UserID, in.SessionID, &in.EventList[i]); err != nil {
+		e := &in.EventList[i]
+		row, err := interaction(d.table.Schema, in.UserID, in.SessionID, e)
+		if err != nil {
 			return nil, at("eventList", i, err)
+		}
+		if !s.engine.Late(d.table.Group, owner(in.UserID, in.SessionID), e.SentAt.Time) {
+			rows = append(rows, row)
 		}
 	}
 	return nil, s.store(ctx, d, rows)
@@ -47,16 +53,21 @@ func interaction(schema *dataset.Schema, user, session string, e *api.Event) (da
 	return r.event(e.Properties, session, e.EventID)
 }
 
-// PutActionInteractions stores what users did with actions.
+// PutActionInteractions stores what users did with actions. Late events of deleted users are dropped as PutEvents drops them.
 func (s *Service) PutActionInteractions(ctx context.Context, in *api.PutActionInteractionsRequest) (*api.PutActionInteractionsResponse, error) {
 	d, err := s.actionInteractions(ctx, in.TrackingID)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]dataset.Row, len(in.ActionInteractions))
+	rows := make([]dataset.Row, 0, len(in.ActionInteractions))
 	for i := range in.ActionInteractions {
-		if rows[i], err = actionInteraction(d.table.Schema, &in.ActionInteractions[i]); err != nil {
+		e := &in.ActionInteractions[i]
+		row, err := actionInteraction(d.table.Schema, e)
+		if err != nil {
 			return nil, at("actionInteractions", i, err)
+		}
+		if !s.engine.Late(d.table.Group, owner(e.UserID, e.SessionID), e.Timestamp.Time) {
+			rows = append(rows, row)
 		}
 	}
 	return nil, s.store(ctx, d, rows)

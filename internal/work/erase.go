@@ -26,6 +26,7 @@ type erasure struct {
 	Users   int    // distinct ids in the list
 	Cut     int64  // everything up to this sequence number is covered
 	Removed map[string]int64
+	KeptOut map[string]int64 // of imports that were accepted before the cut and ended after it
 	Models  []rebuiltModel
 	Leak    string // what the verification found, written down before the list is destroyed; "" if nothing
 }
@@ -102,8 +103,10 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 		}
 	}
 	deleted := 0
-	for _, n := range e.state.Removed {
-		deleted += int(n)
+	for _, counts := range []map[string]int64{e.state.Removed, e.state.KeptOut} {
+		for _, n := range counts {
+			deleted += int(n)
+		}
 	}
 	w.Log.Info("data deletion finished", "job", t.Resource().ARN, "listed", e.state.Users, "rows", deleted,
 		"models", len(e.state.Models), "took", time.Since(started).Round(time.Millisecond))
@@ -215,6 +218,12 @@ func (e *erasureRun) mask(ctx context.Context, location string) error {
 		if digest != e.state.Digest {
 			return job.Fail("The data deletion input changed while the job was running. Start another job.")
 		}
+	}
+	if err := e.coverImports(ctx); err != nil {
+		return err
+	}
+	if err := e.Engine.KeepLateOut(ctx, e.id, e.state.ID, e.users); err != nil {
+		return err
 	}
 	cut, err := e.Engine.Fence(ctx, e.id)
 	if err != nil {
@@ -396,8 +405,22 @@ func (e *erasureRun) dropSuccessor(m *rebuiltModel) error {
 	return err
 }
 
-// sweep destroys the superseded models, those that are leaving anyway, and table files, once nobody reads them and no training still has the old data.
+// sweep destroys the superseded models, those that are leaving anyway, and table files, once nobody reads them, no import that was accepted before the cut is
+// left, and no training still has the old data.
 func (e *erasureRun) sweep(ctx context.Context) error {
+	if err := e.importsEnded(ctx); err != nil {
+		return err
+	}
+	tables, err := e.tables(ctx, e.group.ARN)
+	if err != nil {
+		return err
+	}
+	if e.state.KeptOut, err = e.Engine.KeptOut(tables, e.state.ID); err != nil {
+		return err
+	}
+	if err := e.task.Save(ctx, e.state); err != nil {
+		return err
+	}
 	if err := e.trainingsKnow(ctx, e.group.ARN); err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ func (w *worker) importRows(ctx context.Context, t *job.Task) error {
 			t.Progress(job.Progress{Phase: "import", Done: bytes, Total: total, Unit: "bytes", Started: started})
 		},
 	}
+	spec.Erasures = func(ctx context.Context) ([]string, error) { return w.erasuresSince(ctx, t.Resource()) }
 	if table.Schema.Type == dataset.Interactions {
 		spec.MinRows = w.Limits.ImportRows
 	}

@@ -185,7 +185,7 @@ func checkExclusion(t *testing.T, h *shop.Shop, d domain, events [][]string) {
 	tracking := h.Tracker()
 	next := before[0]
 	event := func(kind string) {
-		h.Must("PutEvents", M{"trackingId": tracking, "userId": user, "sessionId": "canary-s", "eventList": []M{{"eventType": kind, "itemId": next, "sentAt": 1_800_000_000}}})
+		h.Must("PutEvents", M{"trackingId": tracking, "userId": user, "sessionId": "canary-s", "eventList": []M{{"eventType": kind, "itemId": next, "sentAt": 2_000_000_000}}})
 	}
 	event(d.seen)
 	if !slices.Contains(ask(h, arn, user), next) {

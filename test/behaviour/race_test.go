@@ -26,7 +26,7 @@ type stream struct {
 func (s *stream) run(ctx context.Context, t *testing.T, h *shop.Shop, tracking string) {
 	for n := 0; ctx.Err() == nil; n++ {
 		item := fmt.Sprintf("%s-%d", s.user[len(canary)+1:], len(s.acked()))
-		in := M{"trackingId": tracking, "sessionId": s.user + "-session", "eventList": []M{{"eventType": "view", "itemId": item, "sentAt": 1_800_000_000 + n}}}
+		in := M{"trackingId": tracking, "sessionId": s.user + "-session", "eventList": []M{{"eventType": "view", "itemId": item, "sentAt": 2_000_000_000 + n}}}
 		if n%2 == 0 {
 			in["userId"] = s.user
 		}

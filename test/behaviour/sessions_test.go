@@ -13,7 +13,7 @@ import (
 // visit sends one view; user is "" for a visitor who has not signed in.
 func visit(h *shop.Shop, tracking, user, session, item string, second int) {
 	h.T.Helper()
-	in := M{"trackingId": tracking, "sessionId": session, "eventList": []M{{"eventType": "view", "itemId": item, "sentAt": 1_800_000_000 + second}}}
+	in := M{"trackingId": tracking, "sessionId": session, "eventList": []M{{"eventType": "view", "itemId": item, "sentAt": 2_000_000_000 + second}}}
 	if user != "" {
 		in["userId"] = user
 	}
@@ -68,8 +68,8 @@ func TestAnAnonymousVisitorIsPersonalizedAndBecomesTheUserAtTraining(t *testing.
 		t.Error("the merged history changes nothing")
 	}
 	header := d.Interactions[0]
-	streamed := [][]string{header, {session, "item-0003", "1800000000", "view", ""}, {session, "item-0007", "1800000001", "view", ""},
-		{user, "item-0011", "1800000002", "view", ""}, {"canary-session-2", "item-0001", "1800000003", "view", ""}}
+	streamed := [][]string{header, {session, "item-0003", "2000000000", "view", ""}, {session, "item-0007", "2000000001", "view", ""},
+		{user, "item-0011", "2000000002", "view", ""}, {"canary-session-2", "item-0001", "2000000003", "view", ""}}
 	equalRows(t, "an export, which shows events as they came", streamed, h.Export(h.Interactions, "PUT"))
 
 	if n := h.Forget(user); n != 3 {
@@ -83,7 +83,7 @@ func TestAnAnonymousVisitorIsPersonalizedAndBecomesTheUserAtTraining(t *testing.
 		}
 	}
 	visit(h, tracking, "", session, "item-0020", 9)
-	equalRows(t, "the session's id used again", [][]string{header, streamed[4], {session, "item-0020", "1800000009", "view", ""}}, h.Export(h.Interactions, "PUT"))
+	equalRows(t, "the session's id used again", [][]string{header, streamed[4], {session, "item-0020", "2000000009", "view", ""}}, h.Export(h.Interactions, "PUT"))
 	if n := h.Forget("canary-session-2", visitor); n != 1 {
 		t.Errorf("a deletion by the id of a session removed %d rows, want 1", n)
 	}

@@ -38,13 +38,13 @@ func TestTheMainJob(t *testing.T) {
 		const visitor = "canary-visitor-77aa"
 		before := h.Recommend(campaign, visitor, 10)
 		h.Must("PutEvents", server.M{"trackingId": tracking, "userId": visitor, "sessionId": "s1",
-			"eventList": []server.M{{"eventType": "view", "itemId": "item-0007", "sentAt": 1_800_000_000}}})
+			"eventList": []server.M{{"eventType": "view", "itemId": "item-0007", "sentAt": 2_000_000_000}}})
 		after := h.Recommend(campaign, visitor, 10)
 		if slices.Equal(before, after) {
 			t.Error("the answer is the same as before the event")
 		}
 		streamed := h.Export(h.Interactions, "PUT")
-		want := [][]string{d.Interactions[0], {visitor, "item-0007", "1800000000", "view", ""}}
+		want := [][]string{d.Interactions[0], {visitor, "item-0007", "2000000000", "view", ""}}
 		if diff := cmp.Diff(want, streamed); diff != "" {
 			t.Errorf("export of streamed events:\n%s", diff)
 		}

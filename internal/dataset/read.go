@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/twmb/murmur3"
 )
@@ -31,12 +32,14 @@ func (e *Engine) read(ctx context.Context, t Table, sel selection, yield func(Ro
 	defer s.release()
 	fields := s.layout.fields(t.Schema)
 	values := make([]Value, len(fields))
+	mem := s.memBlocks()
 	if sel.unrepeated {
-		if sel.repeated, err = s.repeatedEvents(ctx); err != nil {
+		streamed, err := s.surveyStreamed(ctx, mem)
+		if err != nil {
 			return err
 		}
+		sel.repeated = streamed.ids.repeated()
 	}
-	mem := s.memBlocks()
 	for _, bucket := range s.buckets(mem) {
 		if err := s.each(ctx, bucket, mem[bucket], sel, func(b *block, i int) error {
 			return yield(b.row(i, fields, values))
@@ -188,10 +191,18 @@ func (s *snapshot) hider() *hider {
 }
 
 func (h *hider) hides(b *block, i int) bool {
+	if h.none || !h.concerns(b.key(i)) {
+		return false
+	}
+	return b.seq(i) <= h.cut || b.seq(i) <= h.alone && b.session(i) == h.last
+}
+
+// concerns tells whether any rows of a key may be hidden.
+func (h *hider) concerns(key string) bool {
 	if h.none {
 		return false
 	}
-	if key := b.key(i); key != h.last || h.last == "" {
+	if key != h.last || h.last == "" {
 		h.last, h.cut, h.alone = key, 0, 0
 		for _, m := range h.masks {
 			if m.users.Has(key) {
@@ -202,37 +213,46 @@ func (h *hider) hides(b *block, i int) bool {
 			}
 		}
 	}
-	if h.cut == 0 && h.alone == 0 {
-		return false
-	}
-	return b.seq(i) <= h.cut || b.seq(i) <= h.alone && b.session(i) == h.last
+	return h.cut != 0 || h.alone != 0
 }
 
-// eachPut yields the streamed rows of a snapshot that are not hidden, in no particular order.
+// eachPutBlock yields the streamed rows of a snapshot, also those that are hidden, in blocks, on several cores at once and in no particular order.
+func (s *snapshot) eachPutBlock(ctx context.Context, mem map[int]*block, yield func(b *block) error) error {
+	var files []*dataFile
+	for _, f := range s.files {
+		if f.source == Put {
+			files = append(files, f)
+		}
+	}
+	if err := inParallel(ctx, len(files), func(i int) error {
+		return eachBlock(files[i], s.layout, func(b *block) error {
+			return errors.Join(yield(b), ctx.Err())
+		})
+	}); err != nil {
+		return err
+	}
+	for _, b := range mem {
+		if err := yield(b); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// eachPut yields the streamed rows of a snapshot that are not hidden, one at a time and in no particular order.
 func (s *snapshot) eachPut(ctx context.Context, yield func(b *block, i int)) error {
-	hidden := s.hider()
-	visit := func(b *block) error {
+	var mu sync.Mutex
+	return s.eachPutBlock(ctx, s.memBlocks(), func(b *block) error {
+		mu.Lock()
+		defer mu.Unlock()
+		hidden := s.hider()
 		for i := range b.n {
 			if !hidden.hides(b, i) {
 				yield(b, i)
 			}
 		}
-		return errors.Join(b.err, ctx.Err())
-	}
-	for _, f := range s.files {
-		if f.source != Put {
-			continue
-		}
-		if err := eachBlock(f, s.layout, visit); err != nil {
-			return err
-		}
-	}
-	w := newBuilder(s.layout, Put)
-	w.shared = true
-	for _, r := range s.mem {
-		w.add(r.vals, r.seq, r.session, r.eventID)
-	}
-	return visit(w.b)
+		return b.err
+	})
 }
 
 // eachBlock yields the row groups of a file.
@@ -250,16 +270,7 @@ func eachBlock(f *dataFile, l *layout, yield func(b *block) error) (err error) {
 	return nil
 }
 
-// repeatedEvents returns the sequence numbers of the events whose eventId an earlier event has. Ids are compared by a 128-bit hash.
-func (s *snapshot) repeatedEvents(ctx context.Context) (map[int64]bool, error) {
-	var c eventCollector
-	if err := s.eachPut(ctx, c.add); err != nil {
-		return nil, err
-	}
-	return c.repeated(), nil
-}
-
-// eventCollector finds repeated eventIds.
+// eventCollector finds repeated eventIds. Ids are compared by a 128-bit hash.
 type eventCollector struct{ seen []seenEvent }
 
 type seenEvent struct {
@@ -274,14 +285,31 @@ func (c *eventCollector) add(b *block, i int) {
 	}
 }
 
+// repeated returns the sequence numbers of the events whose eventId an earlier event has. Nearly all ids are unique, which half a hash shows at a fraction of
+// the price of sorting whole ones.
 func (c *eventCollector) repeated() map[int64]bool {
-	slices.SortFunc(c.seen, func(a, b seenEvent) int {
+	halves := make([]uint64, len(c.seen))
+	for i, e := range c.seen {
+		halves[i] = e.hash[0]
+	}
+	slices.Sort(halves)
+	twice := make(map[uint64]bool)
+	for i := 1; i < len(halves); i++ {
+		if halves[i] == halves[i-1] {
+			twice[halves[i]] = true
+		}
+	}
+	out := make(map[int64]bool)
+	if len(twice) == 0 {
+		return out
+	}
+	suspects := slices.DeleteFunc(slices.Clone(c.seen), func(e seenEvent) bool { return !twice[e.hash[0]] })
+	slices.SortFunc(suspects, func(a, b seenEvent) int {
 		return cmp.Or(slices.Compare(a.hash[:], b.hash[:]), cmp.Compare(a.seq, b.seq))
 	})
-	out := make(map[int64]bool)
-	for i := 1; i < len(c.seen); i++ {
-		if c.seen[i].hash == c.seen[i-1].hash {
-			out[c.seen[i].seq] = true
+	for i := 1; i < len(suspects); i++ {
+		if suspects[i].hash == suspects[i-1].hash {
+			out[suspects[i].seq] = true
 		}
 	}
 	return out

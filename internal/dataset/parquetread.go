@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math"
 	"os"
+	"slices"
 	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
@@ -24,6 +25,7 @@ type fileReader struct {
 	source Source
 	chunk  map[int]int // field id -> column of the file
 	dec    *zstd.Decoder
+	packed []byte // the compressed pages of the column that is being read
 }
 
 func openFile(path string, l *layout, source Source) (_ *fileReader, err error) {
@@ -161,13 +163,14 @@ func (r *fileReader) keys(g int) ([]string, error) {
 	return decodeDictionary(data, int(h.DictionaryPageHeader.V.NumValues))
 }
 
+// pages returns the compressed pages of a column, valid until the next call.
 func (r *fileReader) pages(g, at int) ([]byte, error) {
 	m := &r.meta.RowGroups[g].Columns[at].MetaData
-	buf := make([]byte, m.TotalCompressedSize)
-	if _, err := r.f.ReadAt(buf, chunkStart(m)); err != nil {
+	r.packed = slices.Grow(r.packed[:0], int(m.TotalCompressedSize))[:m.TotalCompressedSize]
+	if _, err := r.f.ReadAt(r.packed, chunkStart(m)); err != nil {
 		return nil, fmt.Errorf("read %s: %w", r.f.Name(), err)
 	}
-	return buf, nil
+	return r.packed, nil
 }
 
 // page decodes the first page of buf and returns what follows it. The data is newly allocated.
@@ -228,7 +231,7 @@ func decodeDictionary(data []byte, n int) ([]string, error) {
 	if n < 0 || n > len(data)/4 {
 		return nil, errors.New("damaged dictionary")
 	}
-	text := unsafe.String(unsafe.SliceData(data), len(data))
+	text := textOf(data)
 	dict := make([]string, n)
 	at := 0
 	for i := range dict {
@@ -245,6 +248,9 @@ func decodeDictionary(data []byte, n int) ([]string, error) {
 	}
 	return dict, nil
 }
+
+// textOf is b as a string, which shares its bytes: they must not change any more.
+func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // decode appends the values of one data page.
 func (v *vector) decode(h *format.DataPageHeader, data []byte, required bool) error {
@@ -295,20 +301,25 @@ func (v *vector) decodeCodes(data []byte, n, present int, levels []uint8) error 
 			return errors.Join(errors.New("damaged codes"), err)
 		}
 	}
-	next := 0
-	v.code = append(v.code, make([]uint32, n)...)
-	out := v.code[len(v.code)-n:]
-	for i := range out {
-		if levels != nil && levels[i] == 0 {
-			out[i] = nullCode
-			continue
-		}
-		c := uint32(codes[next])
-		if c >= uint32(len(v.dict)) {
+	codes = codes[:present]
+	for _, c := range codes {
+		if uint32(c) >= uint32(len(v.dict)) {
 			return errors.New("code outside of the dictionary")
 		}
-		out[i] = c
-		next++
+	}
+	if levels == nil && v.code == nil {
+		v.code = unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(codes))), len(codes)) // the same bits
+		return nil
+	}
+	next := 0
+	v.code = slices.Grow(v.code, n)
+	for i := range n {
+		c := uint32(nullCode)
+		if levels == nil || levels[i] != 0 {
+			c = uint32(codes[next])
+			next++
+		}
+		v.code = append(v.code, c)
 	}
 	return nil
 }
@@ -327,6 +338,7 @@ func (v *vector) decodeNumbers(encoding format.Encoding, data []byte, n, present
 			return errors.New("page too short")
 		}
 		at := 0
+		v.floats = slices.Grow(v.floats, n)
 		for i := range n {
 			if levels != nil && levels[i] == 0 {
 				v.floats = append(v.floats, 0)
@@ -340,6 +352,10 @@ func (v *vector) decodeNumbers(encoding format.Encoding, data []byte, n, present
 	values, err := decodeInts(v.kind, encoding, data, present)
 	if err != nil {
 		return err
+	}
+	if levels == nil && v.ints == nil {
+		v.ints = values
+		return nil
 	}
 	if levels == nil {
 		v.ints = append(v.ints, values...)

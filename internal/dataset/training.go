@@ -220,28 +220,6 @@ type codes struct{ items, kinds *names }
 
 func newCodes() *codes { return &codes{items: newNames(), kinds: newNames()} }
 
-// names gives codes to strings in order of appearance.
-type names struct {
-	list  []string
-	table *interner
-}
-
-func newNames() *names { return &names{table: newInterner()} }
-
-func (n *names) code(s string) int32 {
-	c, _ := n.table.code(&n.list, s, true) // a copy: not the page that it stands in
-	return int32(c)
-}
-
-// all returns the codes of the strings of a dictionary.
-func (n *names) all(dict []string) []int32 {
-	codes := make([]int32, len(dict))
-	for i, s := range dict {
-		codes[i] = n.code(s)
-	}
-	return codes
-}
-
 var errTypes = errors.New("more than 65536 event types")
 
 var noValue = float32(math.NaN())

@@ -3,7 +3,6 @@ package dataset
 import (
 	"cmp"
 	"math"
-	"slices"
 	"strings"
 )
 
@@ -19,6 +18,7 @@ type vector struct {
 	floats []float64
 	null   []bool // nil: no nulls
 	absent bool   // the file has no such column: every value is null
+	ranked bool   // dict is sorted: codes compare as their strings do
 }
 
 func (v *vector) isNull(i int) bool {
@@ -59,8 +59,8 @@ func (v *vector) compareAt(i int, w *vector, j int) int {
 	case vn || wn:
 		return boolInt(wn) - boolInt(vn)
 	case v.kind == String:
-		if v == w && v.code[i] == v.code[j] {
-			return 0
+		if v == w && (v.ranked || v.code[i] == v.code[j]) {
+			return cmp.Compare(v.code[i], v.code[j])
 		}
 		return strings.Compare(v.dict[v.code[i]], w.dict[w.code[j]])
 	case v.kind == Float || v.kind == Double:
@@ -209,33 +209,6 @@ func newBuilder(l *layout, source Source) *builder {
 	return &builder{b: b, tables: make([]*interner, len(l.cols)+2)}
 }
 
-// grow makes room for n rows.
-func (w *builder) grow(n int) {
-	w.b.seqs = slices.Grow(w.b.seqs, n)
-	for _, v := range w.b.cols {
-		switch v.kind {
-		case String:
-			v.code = slices.Grow(v.code, n)
-		case Float, Double:
-			v.floats = slices.Grow(v.floats, n)
-		default:
-			v.ints = slices.Grow(v.ints, n)
-		}
-	}
-}
-
-// reuse takes over the tables of a builder that is done, which saves growing new ones.
-func (w *builder) reuse(tables []*interner) {
-	for _, t := range tables {
-		if t != nil {
-			t.reset()
-		}
-	}
-	if len(tables) == len(w.tables) {
-		w.tables = tables
-	}
-}
-
 // add appends a row. vals is by column of the layout and may be shorter.
 func (w *builder) add(vals []Value, seq int64, session, eventID string) {
 	b := w.b
@@ -295,44 +268,4 @@ func (w *builder) addFrom(from *block, i int) {
 		vals[c] = from.col(c).value(i)
 	}
 	w.add(vals, from.seq(i), from.session(i), from.eventID(i))
-}
-
-// sorted returns the order in which compareRows puts the rows: by counting for the key, by comparing within a key.
-func (b *block) sorted() []int32 {
-	key := b.col(b.layout.key)
-	_, ranks := rank[int32](key.dict)
-	next := make([]int32, len(ranks)+1) // where the next row of a rank goes
-	for _, code := range key.code {
-		next[ranks[code]+1]++
-	}
-	for r := range ranks {
-		next[r+1] += next[r]
-	}
-	order := make([]int32, b.n)
-	for i, code := range key.code {
-		r := ranks[code]
-		order[next[r]] = int32(i)
-		next[r]++
-	}
-	start := int32(0)
-	for _, end := range next[:len(ranks)] { // next has moved to the ends
-		b.sortWithinKey(order[start:end])
-		start = end
-	}
-	return order
-}
-
-func (b *block) sortWithinKey(rows []int32) {
-	if len(rows) < 2 {
-		return
-	}
-	slices.SortFunc(rows, func(x, y int32) int {
-		if c := cmp.Compare(b.timeOf(int(x)), b.timeOf(int(y))); c != 0 {
-			return c
-		}
-		if c := compareRest(b, int(x), b, int(y)); c != 0 {
-			return c
-		}
-		return cmp.Compare(b.seq(int(x)), b.seq(int(y)))
-	})
 }

@@ -44,6 +44,23 @@ const (
 // A row that does not conform fails the read with an *InputError; of several, the one with the smallest line number, whatever the workers' timing. A sink's
 // error ends the read too. By then sinks have seen rows before and after that line.
 func ReadCSV(ctx context.Context, r io.Reader, s *Schema, o CSVOptions, emit func(worker int) func(line int64, v []Value) error) (header []string, rows int64, err error) {
+	return readCSV(ctx, r, s, o, func(worker int) csvSink { return rowSink(emit(worker)) })
+}
+
+// csvSink takes what one worker has parsed.
+type csvSink interface {
+	// block begins the rows of a block, which stands at that offset of the object. The offsets that a worker sees only grow.
+	block(offset int64) error
+	// row takes a row. The values and their strings are valid only during the call.
+	row(line int64, v []Value) error
+}
+
+type rowSink func(line int64, v []Value) error
+
+func (rowSink) block(int64) error                 { return nil }
+func (f rowSink) row(line int64, v []Value) error { return f(line, v) }
+
+func readCSV(ctx context.Context, r io.Reader, s *Schema, o CSVOptions, emit func(worker int) csvSink) (header []string, rows int64, err error) {
 	blocks := lineBlocks{r: r, line: 1}
 	header, err = blocks.header(o.Name)
 	if err != nil {
@@ -119,10 +136,14 @@ func (run *csvRun) read(ctx context.Context, blocks *lineBlocks) {
 
 // parse is a worker. Because blocks are handed out in file order, every block before the one that fails is already with a worker, and is parsed to its end
 // or to its own, earlier failure: that makes the smallest line win always.
-func (run *csvRun) parse(p *csvParser, sink func(line int64, v []Value) error) {
+func (run *csvRun) parse(p *csvParser, sink csvSink) {
 	for block := range run.full {
 		if block.line < run.failedAt.Load() {
-			rows, line, err := p.block(run.name, block, sink)
+			rows, line := int64(0), block.line
+			err := sink.block(block.offset)
+			if err == nil {
+				rows, line, err = p.block(run.name, block, sink)
+			}
 			if err != nil {
 				run.fail(line, err)
 			}
@@ -155,15 +176,17 @@ func (run *csvRun) count(rows, bytes int64) {
 type lineBlocks struct {
 	r     io.Reader
 	line  int64  // number of the next line
+	at    int64  // offset of the next block
 	carry []byte // read, not yet handed out
 	spare []byte // the buffer that the header was read into
 	ended bool   // r has nothing more
 }
 
 type lineBlock struct {
-	data []byte // whole lines; only the last of the object may lack its line end
-	line int64  // number of the first line
-	size int
+	data   []byte // whole lines; only the last of the object may lack its line end
+	line   int64  // number of the first line
+	offset int64  // of the first byte
+	size   int
 }
 
 var errLongLine = fmt.Errorf("line longer than %d bytes", maxLine)
@@ -202,7 +225,8 @@ func (b *lineBlocks) next(buf []byte) (lineBlock, error) {
 		}
 		b.carry = append(b.carry, buf[cut:n]...)
 	}
-	block := lineBlock{data: buf[:cut], line: b.line, size: cut}
+	block := lineBlock{data: buf[:cut], line: b.line, offset: b.at, size: cut}
+	b.at += int64(cut)
 	b.line += int64(bytes.Count(block.data, []byte{'\n'}))
 	return block, nil
 }
@@ -223,6 +247,7 @@ func (b *lineBlocks) header(name string) ([]string, error) {
 	line, rest, _ := bytes.Cut(data, []byte{'\n'})
 	line = bytes.TrimSuffix(line, []byte{'\r'})
 	b.carry = append(slices.Clone(rest), b.carry...)
+	b.at -= int64(len(rest))
 	b.line = 2
 	b.spare = block.data[:0]
 
@@ -268,7 +293,7 @@ func matchColumns(s *Schema, header []string, file string) ([]csvColumn, error) 
 }
 
 // block parses the lines of a block. The line is that of the error.
-func (p *csvParser) block(name string, b lineBlock, sink func(line int64, v []Value) error) (rows, line int64, err error) {
+func (p *csvParser) block(name string, b lineBlock, sink csvSink) (rows, line int64, err error) {
 	data, line := b.data, b.line
 	suspect := !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0
 	returns := bytes.IndexByte(data, '\r') >= 0
@@ -298,7 +323,7 @@ func (p *csvParser) block(name string, b lineBlock, sink func(line int64, v []Va
 		if fault != noFault {
 			return rows, line, p.failure(name, line, record, at, fault)
 		}
-		if err := sink(line, p.values); err != nil {
+		if err := sink.row(line, p.values); err != nil {
 			return rows, line, err
 		}
 		rows++

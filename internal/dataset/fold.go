@@ -209,11 +209,16 @@ func writeMemRows(dir string, l *layout, rows []memRow) (add []*dataFile, err er
 
 // writeSorted sorts a block into a new staged file.
 func writeSorted(dir string, b *block, source Source, bucket int) (*dataFile, error) {
+	return writeOrdered(dir, b, b.sorted(), source, bucket)
+}
+
+// writeOrdered writes the rows of a block in the given order into a new staged file.
+func writeOrdered(dir string, b *block, order []int32, source Source, bucket int) (*dataFile, error) {
 	f, err := stageFile(dir, b.layout, source, bucket)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.w.writeBlock(b, b.sorted()); err != nil {
+	if err := f.w.writeBlock(b, order); err != nil {
 		f.w.abort()
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
-	"unsafe"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Object is one source of an import.
@@ -122,26 +121,48 @@ type importer struct {
 	schema *Schema
 	layout *layout
 	dir    string
+	key    int // the field of the schema that is the key
+	cols   []importColumn
+	dicts  int // how many of them are strings
 	spill  *spill
 	rows   int64
 	older  []*mask // erasures whose cut covers the import although it began later
 	last   int64   // the greatest sequence number that it may have given
+
+	dictionary [][]string   // by dictionary: the strings that have a code, sorted
+	ranks      [][][]uint32 // by dictionary, worker and the worker's code
 }
 
+// Memory of an import beside spillBytes, over all cores.
+const (
+	codesBytes = 64 << 20  // dictionaries of the columns
+	sortBytes  = 224 << 20 // runs being sorted and written
+)
+
 // read parses all objects into the spill.
-func (in *importer) read(ctx context.Context) error {
+func (in *importer) read(ctx context.Context) (err error) {
 	if len(in.imp.Objects) == 0 {
 		return &InputError{Reason: "The specified Amazon S3 location does not contain any CSV files."}
 	}
 	in.layout = in.t.current()
-	var err error
-	if in.spill, err = newSpill(in.dir, in.layout.buckets, in.t.g.e.limits.spillBytes); err != nil {
+	if in.key, in.cols, in.dicts, err = importColumns(in.layout, in.schema); err != nil {
 		return err
 	}
 	workers := make([]*importWorker, runtime.GOMAXPROCS(0))
-	for i := range workers {
-		workers[i] = newImportWorker(in)
+	if in.spill, err = newSpill(in.dir, in.layout.buckets, len(workers), in.t.g.e.limits.spillBytes); err != nil {
+		return err
 	}
+	for i := range workers {
+		workers[i] = newImportWorker(in, i, codesBytes/len(workers))
+	}
+	if err := in.readObjects(ctx, workers); err != nil {
+		return errors.Join(err, in.spill.close())
+	}
+	in.mergeCodes(workers)
+	return nil
+}
+
+func (in *importer) readObjects(ctx context.Context, workers []*importWorker) error {
 	total, done := int64(0), int64(0)
 	for _, o := range in.imp.Objects {
 		total += o.Size()
@@ -154,9 +175,12 @@ func (in *importer) read(ctx context.Context) error {
 				in.imp.Progress(in.rows+rows, done+bytes, total)
 			}
 		}
-		rows, seen, err := in.readObject(ctx, o, base, header, workers, progress)
+		for _, w := range workers {
+			w.begin(o, base, done)
+		}
+		rows, seen, err := in.readObject(ctx, o, header, workers, progress)
 		if err != nil {
-			return errors.Join(err, in.spill.close())
+			return err
 		}
 		in.rows += rows
 		done += o.Size()
@@ -166,118 +190,74 @@ func (in *importer) read(ctx context.Context) error {
 	in.last = base
 	for _, w := range workers {
 		if err := w.flush(); err != nil {
-			return errors.Join(err, in.spill.close())
+			return err
 		}
 	}
 	return nil
 }
 
-func (in *importer) readObject(ctx context.Context, o Object, base int64, header []string, workers []*importWorker, progress func(rows, bytes int64)) (rows int64, seen []string, err error) {
+func (in *importer) readObject(ctx context.Context, o Object, header []string, workers []*importWorker, progress func(rows, bytes int64)) (rows int64, seen []string, err error) {
 	r, err := o.Open(ctx)
 	if err != nil {
 		return 0, nil, fmt.Errorf("open %s: %w", o.Name(), err)
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	opts := CSVOptions{Name: o.Name(), Workers: len(workers), Header: header, Progress: progress}
-	seen, rows, err = ReadCSV(ctx, r, in.schema, opts, func(w int) func(line int64, v []Value) error {
-		return func(line int64, v []Value) error {
-			if line >= linesOf(o) {
-				return fmt.Errorf("object %s is longer than its size", o.Name())
-			}
-			return workers[w].add(base+line, v)
-		}
-	})
+	seen, rows, err = readCSV(ctx, r, in.schema, opts, func(w int) csvSink { return workers[w] })
 	return rows, seen, err
 }
 
-// importWorker encodes rows by bucket.
-type importWorker struct {
-	in     *importer
-	fields []int
-	kinds  []Kind
-	vals   []Value
-	bufs   [][]byte // by bucket
-	rows   []int    // in each
-}
-
-func newImportWorker(in *importer) *importWorker {
-	l := in.layout
-	return &importWorker{in: in, fields: l.fields(in.schema), kinds: l.kinds(), vals: make([]Value, len(l.cols)), bufs: make([][]byte, l.buckets), rows: make([]int, l.buckets)}
-}
-
-func (w *importWorker) add(seq int64, v []Value) error {
-	for f, c := range w.fields {
-		if c < 0 {
-			return errors.New("the table does not have all columns of the schema yet")
+func (in *importer) mergeCodes(workers []*importWorker) {
+	in.dictionary, in.ranks = make([][]string, in.dicts), make([][][]uint32, in.dicts)
+	for i := range in.dicts {
+		var codes []*textCodes
+		for _, w := range workers {
+			codes = append(codes, w.codes[i])
 		}
-		w.vals[c] = v[f]
+		in.dictionary[i], in.ranks[i] = mergeCodes(codes)
 	}
-	bucket := w.in.layout.bucketOf(w.vals[w.in.layout.key].Str)
-	b := binary.AppendUvarint(w.bufs[bucket], uint64(seq-w.in.run.base))
-	b = appendValues(b, w.kinds, w.vals)
-	w.rows[bucket]++
-	if len(b) < chunkBytes {
-		w.bufs[bucket] = b
-		return nil
-	}
-	rows := w.rows[bucket]
-	w.bufs[bucket], w.rows[bucket] = make([]byte, 0, chunkBytes+chunkBytes/8), 0
-	return w.in.spill.add(bucket, b, rows)
-}
-
-func (w *importWorker) flush() error {
-	for bucket, b := range w.bufs {
-		w.bufs[bucket] = nil
-		if len(b) > 0 {
-			if err := w.in.spill.add(bucket, b, w.rows[bucket]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // write sorts each run into a staged file.
 func (in *importer) write(ctx context.Context) ([]*dataFile, error) {
 	runs := in.spill.runs(in.t.g.e.limits.runBytes)
 	files := make([]*dataFile, len(runs))
-	var tables sync.Pool // of builders, for the next run
-	err := inParallel(ctx, len(runs), func(i int) error {
-		data, err := in.spill.take(runs[i])
-		if err != nil {
+	memory := semaphore.NewWeighted(sortBytes)
+	idle := make(chan *runWriter, runtime.GOMAXPROCS(0))
+	err := inParallel(ctx, len(runs), func(i int) (err error) {
+		weight := min(int64(runs[i].weight), sortBytes)
+		if err := memory.Acquire(ctx, weight); err != nil {
 			return err
 		}
-		w := newBuilder(in.layout, Bulk)
-		w.shared = true
-		w.grow(runs[i].rows)
-		if old, ok := tables.Get().(*[]*interner); ok {
-			w.reuse(*old)
+		defer memory.Release(weight)
+		var w *runWriter
+		select {
+		case w = <-idle:
+		default:
+			w = &runWriter{decoder: newRunDecoder(in)}
 		}
-		if err := in.decode(data, w); err != nil {
-			return err
+		files[i], err = w.write(runs[i])
+		select {
+		case idle <- w:
+		default:
 		}
-		files[i], err = writeSorted(in.dir, w.b, Bulk, runs[i].bucket)
-		tables.Put(&w.tables)
 		return err
 	})
 	return files, err
 }
 
-func (in *importer) decode(data []byte, w *builder) error {
-	r := textReader{s: unsafe.String(unsafe.SliceData(data), len(data))}
-	kinds := in.layout.kinds()
-	vals := make([]Value, len(kinds))
-	for r.s != "" {
-		seq := in.run.base + int64(r.uvarint())
-		if r.values(kinds, vals); r.err != nil {
-			return fmt.Errorf("read spill: %w", r.err)
-		}
-		if w.b.n == math.MaxInt32 {
-			return errors.New("run has too many rows")
-		}
-		w.add(vals, seq, "", "")
+// runWriter turns runs into files, one at a time.
+type runWriter struct {
+	decoder *runDecoder
+	sorter  rowSorter
+}
+
+func (w *runWriter) write(run spillRun) (*dataFile, error) {
+	b, err := w.decoder.decode(run)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return writeOrdered(w.decoder.in.dir, b, w.sorter.sort(b), Bulk, run.bucket)
 }
 
 // commitImport makes the staged files the table's bulk rows, or adds them. What erasures have hidden since the import began is left out.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -19,8 +20,12 @@ type spill struct {
 	dir     string
 	block   cipher.Block
 	limit   int64
+	chunk   int          // size of the buffers that buffer gives out
 	used    atomic.Int64 // bytes in memory
 	buckets []spillBucket
+
+	mu   sync.Mutex
+	free [][]byte // buffers whose rows are in a file
 }
 
 type spillBucket struct {
@@ -30,25 +35,33 @@ type spillBucket struct {
 	chunks []spillChunk
 }
 
-// spillChunk is some whole rows. data is nil when they are in the file.
+// spillChunk is some whole rows that one worker has read from one span of the input. data is nil when they are in the file.
 type spillChunk struct {
 	data   []byte
 	offset int64
 	size   int
+	sum    uint32 // CRC-32C of the rows, once they are in the file
 	rows   int
+	weight int   // what the rows take in memory while they are sorted, about; it depends on the rows alone
+	span   int64 // of the input
+	worker int
 }
 
-// chunkBytes is how many rows a worker collects for a bucket before it hands them over.
-const chunkBytes = 64 << 10
+const (
+	maxChunk   = 64 << 10 // how many bytes of rows a worker collects for a bucket before it hands them over
+	minChunk   = 8 << 10
+	chunkBytes = 16 << 20 // what all workers together collect, if chunks of the least size allow it
+)
 
-func newSpill(dir string, buckets int, limit int64) (*spill, error) {
+func newSpill(dir string, buckets, workers int, limit int64) (*spill, error) {
 	key := make([]byte, 16)
 	rand.Read(key)
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
-	return &spill{dir: dir, block: block, limit: limit, buckets: make([]spillBucket, buckets)}, nil
+	chunk := min(max(chunkBytes/(buckets*workers), minChunk), maxChunk)
+	return &spill{dir: dir, block: block, limit: limit, chunk: chunk, buckets: make([]spillBucket, buckets)}, nil
 }
 
 // stream is the key stream of one place of one file; no place is written twice.
@@ -59,16 +72,38 @@ func (s *spill) stream(bucket int, offset int64) cipher.Stream {
 	return cipher.NewCTR(s.block, iv[:])
 }
 
+// buffer returns an empty buffer for the rows of a chunk.
+func (s *spill) buffer() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.free); n > 0 {
+		b := s.free[n-1]
+		s.free = s.free[:n-1]
+		return b
+	}
+	return make([]byte, 0, s.chunk+s.chunk/8)
+}
+
+func (s *spill) recycle(b []byte) {
+	if cap(b) > 4*s.chunk { // held a giant row
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, b[:0])
+}
+
 // add takes over a chunk.
-func (s *spill) add(bucket int, data []byte, rows int) error {
+func (s *spill) add(bucket int, c spillChunk) error {
 	b := &s.buckets[bucket]
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.chunks = append(b.chunks, spillChunk{data: data, size: len(data), rows: rows})
-	if s.used.Add(int64(cap(data))) <= s.limit {
+	c.size = len(c.data)
+	b.chunks = append(b.chunks, c)
+	if s.used.Add(int64(cap(c.data))) <= s.limit {
 		return nil
 	}
-	for i := range b.chunks {
+	for i := len(b.chunks) - 1; i >= 0 && b.chunks[i].data != nil; i-- { // those before were flushed together
 		if err := s.flush(bucket, b, &b.chunks[i]); err != nil {
 			return err
 		}
@@ -77,9 +112,6 @@ func (s *spill) add(bucket int, data []byte, rows int) error {
 }
 
 func (s *spill) flush(bucket int, b *spillBucket, c *spillChunk) error {
-	if c.data == nil {
-		return nil
-	}
 	if b.file == nil {
 		f, err := os.OpenFile(filepath.Join(s.dir, fmt.Sprintf("%04d.spill", bucket)), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
@@ -88,54 +120,65 @@ func (s *spill) flush(bucket int, b *spillBucket, c *spillChunk) error {
 		b.file = f
 	}
 	s.stream(bucket, b.size).XORKeyStream(c.data, c.data)
+	c.sum = castagnoli(c.data)
 	if _, err := b.file.WriteAt(c.data, b.size); err != nil {
 		return fmt.Errorf("spill: %w", err)
 	}
 	s.used.Add(-int64(cap(c.data)))
+	s.recycle(c.data)
 	c.data, c.offset = nil, b.size
 	b.size += int64(c.size)
 	return nil
 }
 
-// take returns the rows of a range of chunks, which leave the memory.
-func (s *spill) take(r spillRun) ([]byte, error) {
-	b := &s.buckets[r.bucket]
-	out := make([]byte, 0, r.size)
-	for i := r.from; i < r.to; i++ {
-		c := &b.chunks[i]
-		if c.data != nil {
-			out = append(out, c.data...)
-			s.used.Add(-int64(cap(c.data)))
-			c.data = nil
-			continue
-		}
-		at := len(out)
-		out = out[:at+c.size]
-		if _, err := b.file.ReadAt(out[at:], c.offset); err != nil {
-			return nil, fmt.Errorf("read spill: %w", err)
-		}
-		s.stream(r.bucket, c.offset).XORKeyStream(out[at:], out[at:])
+// take returns the rows of a chunk, in out if it has room; the chunk leaves the memory.
+func (s *spill) take(bucket int, c *spillChunk, out []byte) ([]byte, error) {
+	if data := c.data; data != nil {
+		s.used.Add(-int64(cap(data)))
+		c.data = nil
+		return data, nil
 	}
+	out = resized(out, c.size)
+	if _, err := s.buckets[bucket].file.ReadAt(out, c.offset); err != nil {
+		return nil, fmt.Errorf("read spill: %w", err)
+	}
+	if castagnoli(out) != c.sum {
+		return nil, errors.New("read spill: the disk returned other bytes than were written")
+	}
+	s.stream(bucket, c.offset).XORKeyStream(out, out)
 	return out, nil
 }
 
-// spillRun is what is sorted at once: a range of chunks of one bucket.
-type spillRun struct{ bucket, from, to, size, rows int }
+// spillRun is what is sorted at once: some chunks of one bucket.
+type spillRun struct {
+	bucket       int
+	chunks       []*spillChunk
+	rows, weight int
+}
 
-// runs cuts all chunks into runs of about the given size.
-func (s *spill) runs(size int) (runs []spillRun) {
+// runs puts all chunks into runs of up to the given weight, each of whole spans of the input: which rows make a run does not depend on who has read them.
+func (s *spill) runs(weight int) (runs []spillRun) {
 	for bucket := range s.buckets {
+		chunks := s.buckets[bucket].chunks
+		slices.SortStableFunc(chunks, func(a, b spillChunk) int { return int(a.span - b.span) })
 		run := spillRun{bucket: bucket}
-		for i, c := range s.buckets[bucket].chunks {
-			if run.size > 0 && run.size+c.size > size {
-				runs = append(runs, run)
-				run = spillRun{bucket: bucket, from: i}
+		for len(chunks) > 0 {
+			span := spillRun{}
+			for len(chunks) > 0 && (span.rows == 0 || chunks[0].span == span.chunks[0].span) {
+				span.chunks = append(span.chunks, &chunks[0])
+				span.rows += chunks[0].rows
+				span.weight += chunks[0].weight
+				chunks = chunks[1:]
 			}
-			run.to = i + 1
-			run.size += c.size
-			run.rows += c.rows
+			if run.rows > 0 && run.weight+span.weight > weight {
+				runs = append(runs, run)
+				run = spillRun{bucket: bucket}
+			}
+			run.chunks = append(run.chunks, span.chunks...)
+			run.rows += span.rows
+			run.weight += span.weight
 		}
-		if run.size > 0 {
+		if run.rows > 0 {
 			runs = append(runs, run)
 		}
 	}

@@ -302,11 +302,11 @@ func ReadUserList(ctx context.Context, name string, r io.Reader, add func(id str
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
-		_, line, err := p.block(name, block, func(_ int64, v []Value) error {
+		_, line, err := p.block(name, block, rowSink(func(_ int64, v []Value) error {
 			p.scratch = nil // an id that was unescaped lies there
 			add(v[0].Str)
 			return nil
-		})
+		}))
 		if fault := new(InputError); errors.As(err, &fault) && fault.Column == "" {
 			return &InputError{Reason: reasonHeader, File: name, Line: line}
 		}

@@ -1,0 +1,404 @@
+package dataset
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"unsafe"
+)
+
+// A row of an import on its way through the spill, which one process writes and reads:
+//
+//	uvarint  how far its sequence number is from that of the row before it in its chunk, or from the import's first
+//	text     the key
+//	bitmap   of the other columns that the schema has: which are not null
+//	those    String: uvarint 1 + code in the worker's dictionary of the column, or 0 and the text; Int and Long: varint; Float and Double: 8 bytes; Boolean: 1
+
+// importColumn is a column of the table, but for the key, that the schema of the import has.
+type importColumn struct {
+	col   int // of the layout
+	field int // of the schema
+	kind  Kind
+	codes int // which dictionary; -1: not a string
+}
+
+// importColumns lists what a row of the spill holds after its key, and counts the dictionaries. It fails if the table lacks a column of the schema.
+func importColumns(l *layout, s *Schema) (key int, cols []importColumn, dicts int, err error) {
+	for field, col := range l.fields(s) {
+		switch {
+		case col < 0:
+			return 0, nil, 0, errors.New("the table does not have all columns of the schema yet")
+		case col == l.key:
+			key = field
+			continue
+		}
+		c := importColumn{col: col, field: field, kind: l.cols[col].kind, codes: -1}
+		if c.kind == String {
+			c.codes = dicts
+			dicts++
+		}
+		cols = append(cols, c)
+	}
+	return key, cols, dicts, nil
+}
+
+// importWorker encodes rows by bucket. It is the sink of one parser.
+type importWorker struct {
+	in     *importer
+	id     int
+	object Object
+	first  int64 // the sequence number of line 0 of the object
+	offset int64 // of the object among all bytes of the import
+	span   int64
+	key    int
+	cols   []importColumn
+	codes  []*textCodes
+	budget int
+	fixed  int // weight of a row without its strings
+	chunks []workerChunk
+}
+
+type workerChunk struct {
+	data         []byte
+	last         int64 // sequence number of the last row
+	rows, weight int
+}
+
+func newImportWorker(in *importer, id, budget int) *importWorker {
+	w := &importWorker{in: in, id: id, key: in.key, cols: in.cols, budget: budget, chunks: make([]workerChunk, in.layout.buckets)}
+	for range in.dicts {
+		w.codes = append(w.codes, newTextCodes(&w.budget))
+	}
+	w.fixed = 3*8 + 9*len(in.layout.cols) // decoded columns, their order, and what the encoding of a row adds
+	return w
+}
+
+// begin is called before the rows of each object.
+func (w *importWorker) begin(o Object, first, offset int64) {
+	w.object, w.first, w.offset = o, first, offset
+}
+
+// block is called before the rows of each block of an object: a chunk must not go over the end of a span of the input.
+func (w *importWorker) block(offset int64) error {
+	span := (w.offset + offset) / w.in.t.g.e.limits.spanBytes
+	if span == w.span {
+		return nil
+	}
+	err := w.flush()
+	w.span = span
+	return err
+}
+
+func (w *importWorker) row(line int64, v []Value) error {
+	if line >= linesOf(w.object) {
+		return errors.New("object " + w.object.Name() + " is longer than its size")
+	}
+	key := v[w.key].Str
+	bucket := w.in.layout.bucketOf(key)
+	c := &w.chunks[bucket]
+	if c.data == nil {
+		c.data, c.last = w.in.spill.buffer(), w.in.run.base
+	}
+	seq := w.first + line
+	b := appendString(binary.AppendUvarint(c.data, uint64(seq-c.last)), key)
+	c.last = seq
+	weight := w.fixed + 2*len(key)
+	at := len(b)
+	for i := range w.cols {
+		if i&7 == 0 {
+			b = append(b, 0)
+		}
+	}
+	for i := range w.cols {
+		col := &w.cols[i]
+		x := &v[col.field]
+		if !x.Valid {
+			continue
+		}
+		b[at+i>>3] |= 1 << (i & 7)
+		switch col.kind {
+		case String:
+			weight += len(x.Str)
+			if code, ok := w.codes[col.codes].code(x.Str); ok {
+				b = binary.AppendUvarint(b, uint64(code)+1)
+			} else {
+				b = appendString(append(b, 0), x.Str)
+			}
+		case Float, Double:
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x.Float))
+		case Boolean:
+			b = append(b, byte(x.Int))
+		default:
+			b = binary.AppendVarint(b, x.Int)
+		}
+	}
+	c.data = b
+	c.rows++
+	c.weight += weight
+	if len(b) < w.in.spill.chunk {
+		return nil
+	}
+	return w.handOver(bucket)
+}
+
+func (w *importWorker) handOver(bucket int) error {
+	c := w.chunks[bucket]
+	w.chunks[bucket] = workerChunk{}
+	return w.in.spill.add(bucket, spillChunk{data: c.data, rows: c.rows, weight: c.weight, span: w.span, worker: w.id})
+}
+
+func (w *importWorker) flush() error {
+	for bucket, c := range w.chunks {
+		if c.rows > 0 {
+			if err := w.handOver(bucket); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// runDecoder turns the chunks of a run into a block. It keeps its memory for the next run; a block is valid until then.
+type runDecoder struct {
+	in     *importer
+	b      *block
+	keys   *textTable
+	names  []string // of keys
+	texts  []*inlineTexts
+	nulls  [][]bool // memory for the null flags of each column
+	data   []byte   // rows that were in files
+	loaded [][]byte // rows by chunk
+}
+
+// inlineTexts makes the dictionary of a column of a run in which some strings have no code of the import.
+type inlineTexts struct {
+	table *interner
+	dict  []string
+	local []uint32 // rank in the import's dictionary -> 1 + code here
+}
+
+func newRunDecoder(in *importer) *runDecoder {
+	d := &runDecoder{in: in, keys: newTextTable(), texts: make([]*inlineTexts, in.dicts)}
+	d.b = newBuilder(in.layout, Bulk).b
+	d.nulls = make([][]bool, len(d.b.cols))
+	return d
+}
+
+// decode reads a run.
+func (d *runDecoder) decode(run spillRun) (*block, error) {
+	if run.rows > math.MaxInt32 {
+		return nil, errors.New("run has too many rows")
+	}
+	if err := d.load(run); err != nil {
+		return nil, err
+	}
+	d.begin(run.rows)
+	at := 0
+	for i, c := range run.chunks {
+		if err := d.chunk(d.loaded[i], c, at); err != nil {
+			return nil, err
+		}
+		at += c.rows
+	}
+	d.names = d.keys.strings(d.names[:0])
+	d.b.cols[d.in.layout.key].dict = d.names
+	for _, c := range d.in.cols {
+		if c.codes >= 0 && !d.b.cols[c.col].ranked {
+			d.b.cols[c.col].dict = d.texts[c.codes].dict
+		}
+	}
+	return d.b, nil
+}
+
+// load brings the rows of a run into memory: all of them, because strings without a code stay where they are.
+func (d *runDecoder) load(run spillRun) error {
+	size := 0
+	for _, c := range run.chunks {
+		if c.data == nil {
+			size += c.size
+		}
+	}
+	d.data = resized(d.data, size)
+	d.loaded = d.loaded[:0]
+	at := 0
+	for _, c := range run.chunks {
+		stored := c.data == nil
+		data, err := d.in.spill.take(run.bucket, c, d.data[at:at:size])
+		if err != nil {
+			return err
+		}
+		if stored {
+			at += len(data)
+		}
+		d.loaded = append(d.loaded, data)
+	}
+	return nil
+}
+
+// begin makes room for n rows, all values null.
+func (d *runDecoder) begin(n int) {
+	d.keys.reset()
+	d.b.n = n
+	d.b.seqs = resized(d.b.seqs, n)
+	d.b.cols[d.in.layout.key].code = resized(d.b.cols[d.in.layout.key].code, n)
+	for _, v := range d.b.cols {
+		v.absent = true // until the columns of the import say otherwise
+	}
+	d.b.cols[d.in.layout.key].absent = false
+	for _, c := range d.in.cols {
+		v := d.b.cols[c.col]
+		v.absent = false
+		switch c.kind {
+		case String:
+			v.code = resized(v.code, n)
+			v.dict, v.ranked = d.in.dictionary[c.codes], true
+		case Float, Double:
+			v.floats, v.null = resized(v.floats, n), nil
+		default:
+			v.ints, v.null = resized(v.ints, n), nil
+		}
+	}
+}
+
+var errSpill = errors.New("read spill: a row is damaged")
+
+// chunk decodes rows to position at and on.
+func (d *runDecoder) chunk(data []byte, c *spillChunk, at int) error {
+	seq, keys, cols := d.in.run.base, d.b.cols[d.in.layout.key].code, d.in.cols
+	for end := at + c.rows; at < end; at++ {
+		step, n := binary.Uvarint(data)
+		if n <= 0 {
+			return errSpill
+		}
+		seq += int64(step)
+		d.b.seqs[at] = seq
+		key, rest := cutText(data[n:])
+		bitmap := (len(cols) + 7) / 8
+		if rest == nil || len(rest) < bitmap {
+			return errSpill
+		}
+		keys[at] = d.keys.code(key)
+		present := rest[:bitmap]
+		data = rest[bitmap:]
+		for i := range cols {
+			col := &cols[i]
+			v := d.b.cols[col.col]
+			if present[i>>3]>>(i&7)&1 == 0 {
+				d.setNull(v, col.col, at)
+				continue
+			}
+			switch col.kind {
+			case String:
+				code, n := binary.Uvarint(data)
+				if n <= 0 {
+					return errSpill
+				}
+				data = data[n:]
+				if code > 0 {
+					if ranks := d.in.ranks[col.codes][c.worker]; code <= uint64(len(ranks)) {
+						v.code[at] = d.known(v, col.codes, ranks[code-1])
+						continue
+					}
+					return errSpill
+				}
+				s, rest := cutText(data)
+				if rest == nil {
+					return errSpill
+				}
+				data = rest
+				v.code[at] = d.inline(v, col.codes, s, at)
+			case Float, Double:
+				if len(data) < 8 {
+					return errSpill
+				}
+				v.floats[at] = math.Float64frombits(binary.LittleEndian.Uint64(data))
+				data = data[8:]
+			case Boolean:
+				if len(data) < 1 {
+					return errSpill
+				}
+				v.ints[at] = int64(data[0])
+				data = data[1:]
+			default:
+				x, n := binary.Varint(data)
+				if n <= 0 {
+					return errSpill
+				}
+				v.ints[at] = x
+				data = data[n:]
+			}
+		}
+	}
+	if len(data) > 0 {
+		return errSpill
+	}
+	return nil
+}
+
+// cutText returns the text that data begins with and what follows, nil if data is too short.
+func cutText(data []byte) (s string, rest []byte) {
+	size, n := binary.Uvarint(data)
+	if n <= 0 || size > uint64(len(data)-n) {
+		return "", nil
+	}
+	return unsafe.String(unsafe.SliceData(data[n:]), int(size)), data[n+int(size):]
+}
+
+func (d *runDecoder) setNull(v *vector, col, at int) {
+	switch v.kind {
+	case String:
+		v.code[at] = nullCode
+		return
+	case Float, Double:
+		v.floats[at] = 0
+	default:
+		v.ints[at] = 0
+	}
+	if v.null == nil {
+		v.null = resized(d.nulls[col], d.b.n)
+		clear(v.null)
+		d.nulls[col] = v.null
+	}
+	v.null[at] = true
+}
+
+// known returns the code, in this run, of a string of the import's dictionary.
+func (d *runDecoder) known(v *vector, dict int, rank uint32) uint32 {
+	if v.ranked {
+		return rank
+	}
+	return d.texts[dict].known(d.in.dictionary[dict], rank)
+}
+
+func (t *inlineTexts) known(all []string, rank uint32) uint32 {
+	if t.local[rank] == 0 {
+		code, _ := t.table.code(&t.dict, all[rank], false)
+		t.local[rank] = code + 1
+	}
+	return t.local[rank] - 1
+}
+
+// inline returns the code of a string that the import's dictionary lacks. The first such string gives the column a dictionary of the run's own, into which the
+// codes of the n rows before it move.
+func (d *runDecoder) inline(v *vector, dict int, s string, n int) uint32 {
+	t := d.texts[dict]
+	if v.ranked {
+		v.ranked = false
+		all := d.in.dictionary[dict]
+		if t == nil {
+			t = &inlineTexts{table: newInterner()}
+			d.texts[dict] = t
+		}
+		t.table.reset()
+		t.dict = t.dict[:0]
+		t.local = resized(t.local, len(all))
+		clear(t.local)
+		for i, rank := range v.code[:n] {
+			if rank != nullCode {
+				v.code[i] = t.known(all, rank)
+			}
+		}
+	}
+	code, _ := t.table.code(&t.dict, s, false)
+	return code
+}

@@ -19,6 +19,8 @@ type vector struct {
 	null   []bool // nil: no nulls
 	absent bool   // the file has no such column: every value is null
 	ranked bool   // dict is sorted: codes compare as their strings do
+
+	constant bool // every value is dict[0]; for the writer only
 }
 
 func (v *vector) isNull(i int) bool {

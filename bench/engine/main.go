@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
@@ -34,14 +35,19 @@ import (
 func main() {
 	rows := flag.Int("rows", 5_000_000, "interactions to generate")
 	dir := flag.String("dir", "", "where to work (default: a temporary directory)")
+	only := flag.String("steps", "", "run only the steps whose names match this regular expression, beside encoding/csv and the first import")
 	profile := flag.String("profile", "", "write CPU profiles of the steps to files with this prefix")
 	flag.Parse()
-	if err := run(*rows, *dir, *profile); err != nil {
+	if err := run(*rows, *dir, *only, *profile); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(rows int, dir, profile string) error {
+func run(rows int, dir, only, profile string) error {
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
 	if dir == "" {
 		tmp, err := os.MkdirTemp("", "bench-engine-")
 		if err != nil {
@@ -88,6 +94,9 @@ func run(rows int, dir, profile string) error {
 		{"verify 1 %", b.verify},
 		{"import again (FULL)", b.load},
 	} {
+		if b.loads > 0 && !wanted.MatchString(s.name) {
+			continue
+		}
 		if err := b.measure(s.name, s.f); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}

@@ -143,13 +143,23 @@ func (s *Schema) identifies(name string) bool {
 // csvParser turns lines into rows. It belongs to one goroutine.
 type csvParser struct {
 	columns []csvColumn
-	values  []Value // the row, overwritten by the next
-	scratch []byte  // unescaped values of the row
+	fields  int
+	batch   []Value // rows, one after the other, which the sink gets together
+	lines   []int64 // of the rows of the batch; as many as it has capacity for
+	values  []Value // of the row being parsed
+	scratch []byte  // unescaped values of the block
 	strict  bool    // the line may hold NUL, carriage returns or bytes that are not UTF-8: look
 }
 
+// A batch is large enough for its sink to wait for several cache misses at once, and small enough to stay in the nearest caches.
+const (
+	batchRows   = 64
+	batchValues = 1024
+)
+
 func newCSVParser(columns []csvColumn, fields int) *csvParser {
-	return &csvParser{columns: columns, values: make([]Value, fields)}
+	rows := min(max(batchValues/max(fields, 1), 1), batchRows)
+	return &csvParser{columns: columns, fields: fields, batch: make([]Value, rows*fields), lines: make([]int64, 0, rows)}
 }
 
 // plainRecord parses a line without quotes or suspect bytes: the fast path.
@@ -195,12 +205,11 @@ func (p *csvParser) record(line []byte) (column int, fault csvFault) {
 	return column, fault
 }
 
-// split calls f for each value of a line, unquoted. The values are valid until the next call of split.
+// split calls f for each value of a line, unquoted. The values are valid until the next block.
 func (p *csvParser) split(line []byte, f func(i int, cell []byte) csvFault) csvFault {
-	if cap(p.scratch) < len(line) {
-		p.scratch = make([]byte, 0, len(line))
+	if cap(p.scratch)-len(p.scratch) < len(line) { // room for all values of the line, since unescaping only shortens; values before it keep the old memory
+		p.scratch = make([]byte, 0, max(len(line), 1<<16))
 	}
-	p.scratch = p.scratch[:0] // holds all values of the line without growing, since unescaping only shortens
 	for i := 0; ; i++ {
 		var cell []byte
 		var end int

@@ -51,14 +51,25 @@ func ReadCSV(ctx context.Context, r io.Reader, s *Schema, o CSVOptions, emit fun
 type csvSink interface {
 	// block begins the rows of a block, which stands at that offset of the object. The offsets that a worker sees only grow.
 	block(offset int64) error
-	// row takes a row. The values and their strings are valid only during the call.
-	row(line int64, v []Value) error
+	// rows takes some rows of the block: their lines, and their values one row after the other. It returns how many it took before the error.
+	// The values are valid only during the call.
+	rows(lines []int64, values []Value) (n int, err error)
 }
 
+// rowSink takes one row at a time.
 type rowSink func(line int64, v []Value) error
 
-func (rowSink) block(int64) error                 { return nil }
-func (f rowSink) row(line int64, v []Value) error { return f(line, v) }
+func (rowSink) block(int64) error { return nil }
+
+func (f rowSink) rows(lines []int64, values []Value) (n int, err error) {
+	fields := len(values) / len(lines)
+	for i, line := range lines {
+		if err := f(line, values[i*fields:(i+1)*fields]); err != nil {
+			return i, err
+		}
+	}
+	return len(lines), nil
+}
 
 func readCSV(ctx context.Context, r io.Reader, s *Schema, o CSVOptions, emit func(worker int) csvSink) (header []string, rows int64, err error) {
 	blocks := lineBlocks{r: r, line: 1}
@@ -298,6 +309,8 @@ func (p *csvParser) block(name string, b lineBlock, sink csvSink) (rows, line in
 	suspect := !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0
 	returns := bytes.IndexByte(data, '\r') >= 0
 	quotes := bytes.IndexByte(data, '"') >= 0
+	p.scratch = p.scratch[:0]
+	p.lines = p.lines[:0]
 	for ; len(data) > 0; line++ {
 		record := data
 		if n := bytes.IndexByte(data, '\n'); n >= 0 {
@@ -315,18 +328,38 @@ func (p *csvParser) block(name string, b lineBlock, sink csvSink) (rows, line in
 		}
 		var fault csvFault
 		var at int
+		p.values = p.batch[len(p.lines)*p.fields:][:p.fields]
 		if p.strict || quotes && bytes.IndexByte(record, '"') >= 0 {
 			at, fault = p.record(record)
 		} else {
 			at, fault = p.plainRecord(record)
 		}
 		if fault != noFault {
-			return rows, line, p.failure(name, line, record, at, fault)
+			if n, at, err := p.flush(sink); err != nil {
+				return rows + n, at, err
+			}
+			return rows + int64(len(p.lines)), line, p.failure(name, line, record, at, fault)
 		}
-		if err := sink.row(line, p.values); err != nil {
-			return rows, line, err
+		if p.lines = append(p.lines, line); len(p.lines) == cap(p.lines) {
+			n, at, err := p.flush(sink)
+			if rows += n; err != nil {
+				return rows, at, err
+			}
+			p.lines = p.lines[:0]
 		}
-		rows++
 	}
-	return rows, line, nil
+	n, at, err := p.flush(sink)
+	return rows + n, at, err
+}
+
+// flush hands over the rows of the batch. The line is that of the error.
+func (p *csvParser) flush(sink csvSink) (rows, line int64, err error) {
+	if len(p.lines) == 0 {
+		return 0, 0, nil
+	}
+	n, err := sink.rows(p.lines, p.batch[:len(p.lines)*p.fields])
+	if err != nil {
+		return int64(n), p.lines[n], err
+	}
+	return int64(n), 0, nil
 }

@@ -53,6 +53,7 @@ type importWorker struct {
 	key    int
 	cols   []importColumn
 	codes  []*textCodes
+	coded  [][batchRows]uint32 // by dictionary: what codes has said of the batch
 	budget int
 	fixed  int // weight of a row without its strings
 	chunks []workerChunk
@@ -69,6 +70,7 @@ func newImportWorker(in *importer, id, budget int) *importWorker {
 	for range in.dicts {
 		w.codes = append(w.codes, newTextCodes(&w.budget))
 	}
+	w.coded = make([][batchRows]uint32, in.dicts)
 	w.fixed = 3*8 + 9*len(in.layout.cols) // decoded columns, their order, and what the encoding of a row adds
 	return w
 }
@@ -89,10 +91,26 @@ func (w *importWorker) block(offset int64) error {
 	return err
 }
 
-func (w *importWorker) row(line int64, v []Value) error {
-	if line >= linesOf(w.object) {
-		return errors.New("object " + w.object.Name() + " is longer than its size")
+func (w *importWorker) rows(lines []int64, values []Value) (n int, err error) {
+	fields := len(w.in.schema.Fields)
+	for i := range w.cols {
+		if c := &w.cols[i]; c.codes >= 0 {
+			w.codes[c.codes].codes(values[c.field:], fields, w.coded[c.codes][:len(lines)])
+		}
 	}
+	for i, line := range lines {
+		if line >= linesOf(w.object) {
+			return i, errors.New("object " + w.object.Name() + " is longer than its size")
+		}
+		if err := w.row(i, line, values[i*fields:(i+1)*fields]); err != nil {
+			return i, err
+		}
+	}
+	return len(lines), nil
+}
+
+// row encodes row i of a batch.
+func (w *importWorker) row(i int, line int64, v []Value) error {
 	key := v[w.key].Str
 	bucket := w.in.layout.bucketOf(key)
 	c := &w.chunks[bucket]
@@ -104,25 +122,23 @@ func (w *importWorker) row(line int64, v []Value) error {
 	c.last = seq
 	weight := w.fixed + 2*len(key)
 	at := len(b)
-	for i := range w.cols {
-		if i&7 == 0 {
-			b = append(b, 0)
-		}
+	for n := len(w.cols); n > 0; n -= 8 {
+		b = append(b, 0)
 	}
-	for i := range w.cols {
-		col := &w.cols[i]
+	for bit := range w.cols {
+		col := &w.cols[bit]
 		x := &v[col.field]
 		if !x.Valid {
 			continue
 		}
-		b[at+i>>3] |= 1 << (i & 7)
+		b[at+bit>>3] |= 1 << (bit & 7)
 		switch col.kind {
 		case String:
 			weight += len(x.Str)
-			if code, ok := w.codes[col.codes].code(x.Str); ok {
-				b = binary.AppendUvarint(b, uint64(code)+1)
-			} else {
-				b = appendString(append(b, 0), x.Str)
+			code := w.coded[col.codes][i]
+			b = binary.AppendUvarint(b, uint64(code))
+			if code == 0 {
+				b = appendString(b, x.Str)
 			}
 		case Float, Double:
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x.Float))

@@ -12,6 +12,8 @@ type textTable struct {
 	slots []uint64 // open addressing: 0 is free, else hash<<32 | 1 + code
 	ends  []uint32 // where each string ends in text
 	text  []byte
+
+	touched byte // keeps the compiler from leaving out the loads of touch
 }
 
 const firstSlots = 64
@@ -20,26 +22,51 @@ func newTextTable() *textTable {
 	return &textTable{seed: maphash.MakeSeed(), slots: make([]uint64, firstSlots)}
 }
 
-// find returns the code of s, or the slot where it belongs and the hash to put there.
-func (t *textTable) find(s string) (code uint32, known bool, slot int, hash uint64) {
-	hash = maphash.String(t.seed, s) << 32
+func (t *textTable) hash(s string) uint64 { return maphash.String(t.seed, s) << 32 }
+
+// find returns the code of s, or the slot where it belongs.
+func (t *textTable) find(s string, hash uint64) (code uint32, known bool, slot int) {
 	mask := len(t.slots) - 1
 	for slot = int(hash>>32) & mask; ; slot = (slot + 1) & mask {
 		x := t.slots[slot]
 		if x == 0 {
-			return 0, false, slot, hash
+			return 0, false, slot
 		}
 		if (x^hash)>>32 == 0 {
 			if code := uint32(x) - 1; t.at(code) == s {
-				return code, true, slot, hash
+				return code, true, slot
 			}
 		}
 	}
 }
 
+// touch brings what find will look at into the cache. Loads that do not wait for one another are in flight together, where find alone would wait for three
+// in a row, string by string.
+func (t *textTable) touch(hashes []uint64) {
+	var slots [batchRows]uint64
+	mask := len(t.slots) - 1
+	for i, h := range hashes {
+		slots[i&(batchRows-1)] = t.slots[int(h>>32)&mask]
+	}
+	var starts [batchRows]uint32
+	for i := range hashes {
+		if code := uint32(slots[i&(batchRows-1)]); code > 1 {
+			starts[i&(batchRows-1)] = t.ends[code-2]
+		}
+	}
+	sum := byte(0)
+	for i := range hashes {
+		if at := int(starts[i&(batchRows-1)]); at < len(t.text) {
+			sum += t.text[at]
+		}
+	}
+	t.touched = sum
+}
+
 // code returns the code of s, a new one if need be.
 func (t *textTable) code(s string) uint32 {
-	code, known, slot, hash := t.find(s)
+	hash := t.hash(s)
+	code, known, slot := t.find(s, hash)
 	if !known {
 		code = t.add(s, slot, hash)
 	}
@@ -102,7 +129,7 @@ func (t *textTable) reset() {
 }
 
 // textCodes is the dictionary of one column that a worker of an import fills while it reads, so that the rows of the spill hold short codes for what is
-// repeated. It is bounded: a string that is long, or new when the budget is spent, or in a column of which most strings are new, has no code.
+// repeated. It is bounded: a string that is long, or new when the budget is spent, or in a column of which nearly all strings are new, has no code.
 type textCodes struct {
 	table  *textTable
 	budget *int // bytes that all dictionaries of the worker may still take
@@ -120,34 +147,55 @@ const (
 
 const (
 	maxCoded    = 128     // bytes of a string that gets a code
-	judgedAfter = 1 << 16 // distinct strings after which a column must have shown that they repeat
+	judgedAfter = 1 << 16 // distinct strings after which one in ten must have been seen before
 )
 
 func newTextCodes(budget *int) *textCodes { return &textCodes{table: newTextTable(), budget: budget} }
 
-func (c *textCodes) code(s string) (code uint32, ok bool) {
-	if c.state == codesClosed || len(s) > maxCoded {
-		return 0, false
+// codes fills out with 1 + code of each string of a column of a batch of rows, 0 for null and for what has no code. The column's values stand in values, one
+// in each of so many fields.
+func (c *textCodes) codes(values []Value, fields int, out []uint32) {
+	var hashes [batchRows]uint64
+	out = out[:min(len(out), batchRows)]
+	if c.state == codesClosed {
+		clear(out)
+		return
 	}
+	for i := range out {
+		hashes[i] = c.table.hash(values[i*fields].Str)
+	}
+	if len(c.table.slots) > nearSlots {
+		c.table.touch(hashes[:len(out)])
+	}
+	for i := range out {
+		out[i] = 0
+		if v := &values[i*fields]; v.Valid && len(v.Str) <= maxCoded {
+			out[i] = c.code(v.Str, hashes[i])
+		}
+	}
+}
+
+// nearSlots is up to how many slots a table is in a near cache anyway.
+const nearSlots = 2048
+
+func (c *textCodes) code(s string, hash uint64) uint32 {
 	c.asked++
-	code, known, slot, hash := c.table.find(s)
-	if known {
-		return code, true
-	}
-	if c.state == codesFull {
-		return 0, false
-	}
-	cost := len(s) + 4 + 16 // two slots on the average, and as much while they are moved
-	if *c.budget < cost {
+	code, known, slot := c.table.find(s, hash)
+	switch n, cost := c.table.len(), len(s)+4+16; { // two slots on the average, and as much while they are moved
+	case known:
+		return code + 1
+	case c.state != codesOpen:
+		return 0
+	case *c.budget < cost:
 		c.state = codesFull
-		return 0, false
-	}
-	if n := c.table.len(); n >= judgedAfter && c.asked < 2*n {
+		return 0
+	case n >= judgedAfter && 10*c.asked < 11*n:
 		c.state = codesClosed
-		return 0, false
+		return 0
+	default:
+		*c.budget -= cost
+		return c.table.add(s, slot, hash) + 1
 	}
-	*c.budget -= cost
-	return c.table.add(s, slot, hash), true
 }
 
 // mergeCodes turns the codes of all workers for one column into ranks in one sorted dictionary: ranks[w][code].

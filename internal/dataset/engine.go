@@ -28,6 +28,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/palate-dev/palate/internal/blob"
@@ -51,6 +52,7 @@ type Table struct {
 //	groups/G/log/                    segments of the event log
 //	groups/G/tables/T/data/          Parquet files
 //	groups/G/tables/T/metadata/      Iceberg metadata and manifests
+//	groups/G/tables/T/incoming/      what other engines write, until it is taken over
 //	groups/G/staging/                files of imports and rewrites that have not committed; destroyed at Open
 //	groups/G/erasing/J/              the pinned user list of a running erasure, and the sessions it found
 //	groups/G/late/J                  keyed hashes of the users of an erasure, for a day: what keeps late events out
@@ -120,6 +122,7 @@ func open(dir string, db *sql.DB, log *slog.Logger, lim limits) (*Engine, error)
 		return nil, errors.Join(fmt.Errorf("open dataset store: %w", err), e.Close())
 	}
 	e.work.Go(e.foldLoop)
+	e.work.Go(e.adoptLoop)
 	return e, nil
 }
 
@@ -192,7 +195,7 @@ func (e *Engine) CreateTable(ctx context.Context, t Table) error {
 		return fmt.Errorf("create table: %w", err)
 	}
 	dir := filepath.Join(g.dir, "tables", t.ID)
-	for _, sub := range []string{"data", "metadata"} {
+	for _, sub := range []string{"data", "metadata", "incoming"} {
 		if err := blob.MkdirAll(filepath.Join(dir, sub)); err != nil {
 			return fmt.Errorf("create table: %w", err)
 		}
@@ -221,6 +224,9 @@ func (e *Engine) AlterTable(ctx context.Context, t Table) error {
 	if state.gone() {
 		return ErrNoTable
 	}
+	if err := state.adopt(ctx); err != nil {
+		return fmt.Errorf("alter table: %w", err)
+	}
 	tx := state.ice.NewTransaction()
 	update := tx.UpdateSchema(true, false)
 	changed := false
@@ -233,11 +239,19 @@ func (e *Engine) AlterTable(ctx context.Context, t Table) error {
 			changed = true
 		}
 	}
+	if changed {
+		if err := update.Commit(); err != nil {
+			return fmt.Errorf("alter table: %w", err)
+		}
+	}
+	if text := schemaText(t.Schema); state.props[schemaProperty] != text {
+		if err := tx.SetProperties(iceberg.Properties{schemaProperty: text}); err != nil {
+			return fmt.Errorf("alter table: %w", err)
+		}
+		changed = true
+	}
 	if !changed {
 		return nil
-	}
-	if err := update.Commit(); err != nil {
-		return fmt.Errorf("alter table: %w", err)
 	}
 	ctx = context.WithoutCancel(ctx) // as in commit
 	ice, err := tx.Commit(ctx)
@@ -440,6 +454,9 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 		return nil, err
 	}
 	g.published = g.next - 1
+	if err := g.adopt(e.ctx); err != nil { // it stays where it is and is tried again
+		e.log.Error("take over the commit of another engine", "group", id, "error", err)
+	}
 	if err := g.rebuildLive(); err != nil {
 		return nil, errors.Join(err, g.log.close())
 	}

@@ -159,6 +159,9 @@ func (t *tableState) erase(ctx context.Context, m *mask, progress *meter) (remov
 	defer t.reapLogged() // after the unlock
 	t.write.Lock()
 	defer t.write.Unlock()
+	if err := t.adopt(ctx); err != nil {
+		return 0, err
+	}
 	property := erasedPrefix + m.job
 	if n, done := t.props[property]; done {
 		return strconv.ParseInt(n, 10, 64)
@@ -342,7 +345,7 @@ func (e *Engine) Sweep(ctx context.Context, group, job string) error {
 	ctx, stop := context.WithTimeout(ctx, e.limits.sweepWait)
 	defer stop()
 	for _, t := range g.allTables() {
-		if err := t.sweep(ctx); err != nil {
+		if err := errors.Join(t.sweep(ctx), t.sweepIncoming(ctx, g.mask(job))); err != nil {
 			return fmt.Errorf("sweep: table %s: %w", t.id, err)
 		}
 	}

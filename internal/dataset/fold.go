@@ -61,6 +61,9 @@ func (e *Engine) Fence(ctx context.Context, group string) (cut int64, err error)
 	if err != nil {
 		return 0, fmt.Errorf("fence: %w", err)
 	}
+	if err := g.adopt(ctx); err != nil { // what other engines committed before the call comes before the cut
+		return 0, fmt.Errorf("fence: %w", err)
+	}
 	r := &logRequest{kind: fenceRecord}
 	if err := g.log.submit(ctx, r, false); err != nil {
 		return 0, fmt.Errorf("fence: %w", err)

@@ -268,6 +268,9 @@ func (t *tableState) commitImport(ctx context.Context, in *importer, files []*da
 	if rows, ok := t.imported(in.imp.Job); ok {
 		return rows, nil
 	}
+	if err := t.adopt(ctx); err != nil {
+		return 0, fmt.Errorf("import: %w", err)
+	}
 	files, kept, err := t.dropHidden(ctx, in, files)
 	if err != nil {
 		return 0, fmt.Errorf("import: %w", err)

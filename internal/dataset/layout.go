@@ -151,8 +151,8 @@ func icebergSchema(s *Schema) (*iceberg.Schema, error) {
 		}
 		add(f.Name, icebergType(f.Kind), f.Name == keyName(s.Type) || f.Name == "TIMESTAMP" && s.Type.isLog())
 	}
-	add(sourceColumn, iceberg.PrimitiveTypes.String, true)
-	add(seqColumn, iceberg.PrimitiveTypes.Int64, true)
+	add(sourceColumn, iceberg.PrimitiveTypes.String, false) // our files always have them; what other engines add may leave them to us
+	add(seqColumn, iceberg.PrimitiveTypes.Int64, false)
 	add(sessionColumn, iceberg.PrimitiveTypes.String, false)
 	add(eventColumn, iceberg.PrimitiveTypes.String, false)
 	return iceberg.NewSchema(0, fields...), nil

@@ -26,6 +26,7 @@ const (
 	importsProperty = "palate.imports"  // "job:rows;job:rows": the last imports that committed, newest last
 	foldedProperty  = "palate.folded"   // log records up to this sequence number are in data files
 	seqProperty     = "palate.seq"      // the highest sequence number that a row in a data file has or had
+	schemaProperty  = "palate.schema"   // JSON of the Schema in force: what rows of other engines must be
 	erasedPrefix    = "palate.erased."  // + job: how many rows that job removed
 	keptOutPrefix   = "palate.keptout." // + job: how many rows of imports older than its cut were left out for it
 )
@@ -76,6 +77,9 @@ func (t *tableState) dir() string { return filepath.Join(t.g.dir, "tables", t.id
 
 func (t *tableState) dataDir() string     { return filepath.Join(t.dir(), "data") }
 func (t *tableState) metadataDir() string { return filepath.Join(t.dir(), "metadata") }
+func (t *tableState) incomingDir() string { return filepath.Join(t.dir(), "incoming") }
+
+func (t *tableState) ident() table.Identifier { return table.Identifier{t.g.id, t.id} }
 
 // loadTable opens a table from the catalog and destroys what a crash has left beside its files.
 func (e *Engine) loadTable(ctx context.Context, g *group, id string) (*tableState, error) {
@@ -91,7 +95,7 @@ func (e *Engine) loadTable(ctx context.Context, g *group, id string) (*tableStat
 	if t.files, err = e.listFiles(ice); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{t.dataDir(), t.metadataDir()} {
+	for _, dir := range []string{t.dataDir(), t.metadataDir(), t.incomingDir()} {
 		if err := blob.MkdirAll(dir); err != nil {
 			return nil, err
 		}
@@ -181,6 +185,8 @@ type change struct {
 	unset  []string
 	// swap runs under the table's mutex together with the switch to the new files.
 	swap func()
+	// takes is the commit of another engine that this one replaces.
+	takes *foreignCommit
 }
 
 // commit makes a change durable and visible, at once and as a whole. The caller holds t.write.
@@ -196,6 +202,11 @@ func (t *tableState) commit(ctx context.Context, c change) error {
 	var ice *table.Table
 	if err == nil {
 		ice, err = t.commitIceberg(ctx, c)
+	}
+	for errors.Is(err, errMoved) && c.takes == nil {
+		if err = t.rebase(ctx, &c); err == nil {
+			ice, err = t.commitIceberg(ctx, c)
+		}
 	}
 	if err != nil {
 		if ice, err = t.outcome(ctx, err); err != nil {
@@ -263,7 +274,11 @@ func (t *tableState) publish(add []*dataFile) error {
 }
 
 func (t *tableState) commitIceberg(ctx context.Context, c change) (*table.Table, error) {
-	tx := t.ice.NewTransaction()
+	ice, catalog := t.ice, t.g.e.catalog
+	if c.takes != nil {
+		ice = catalog.bind(t.ident(), ice.Metadata(), ice.MetadataLocation(), adoption{catalog, c.takes.pointer, c.takes.outcome()})
+	}
+	tx := ice.NewTransaction()
 	if len(c.unset) > 0 {
 		if err := tx.RemoveProperties(c.unset); err != nil {
 			return nil, err
@@ -285,7 +300,11 @@ func (t *tableState) commitIceberg(ctx context.Context, c change) (*table.Table,
 	if err := tx.ReplaceDataFilesWithDataFiles(ctx, remove, add, nil, table.WithoutAutoNameMapping()); err != nil {
 		return nil, err
 	}
-	return tx.Commit(ctx)
+	ice, err = tx.Commit(ctx)
+	if err == nil && c.takes != nil {
+		ice = catalog.bind(t.ident(), ice.Metadata(), ice.MetadataLocation(), catalog)
+	}
+	return ice, err
 }
 
 func (t *tableState) icebergFiles(files []*dataFile) (out []iceberg.DataFile, err error) {

@@ -30,6 +30,7 @@ var places = []Place{
 	{"table file", "store/groups/*/tables/*/data/*.parquet", "rewritten without the rows, then destroyed", "every dictionary and row group decoded, the rest searched as bytes", nil},
 	{"table metadata", "store/groups/*/tables/*/metadata/*.metadata.json", "holds counts, never values; only the current one is kept", "every text searched; the only one", (*search).json},
 	{"manifest", "store/groups/*/tables/*/metadata/*.avro", "holds counts, never values; only current ones are kept", "every text searched; no bounds; a current one", nil},
+	{otherEngines, "store/groups/*/tables/*/incoming/**", "taken over and destroyed, or destroyed by the deletion's sweep", "every whole data file decoded, the rest searched as bytes", nil},
 	{"staging", "store/groups/*/staging/*/**", "destroyed when its work ends, and at start; a deletion waits for imports older than its cut", "must belong to work in progress", nil},
 	{"ended list", "store/groups/*/erasing/.ended-*/**", "the job that ends it, or the next start", "must go away while verification waits", nil},
 	{"list of users", "store/groups/*/erasing/*/users", "destroyed as the deletion's last step", "must belong to a running deletion", nil},

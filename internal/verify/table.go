@@ -84,6 +84,11 @@ func (s *search) table(id string, superseded []string) error {
 		switch {
 		case p == nil: // nothing is written here but under the lock that we hold
 			return errUnclaimed
+		case p.Name == otherEngines:
+			if err := s.incoming(filepath.Join(dir, filepath.FromSlash(name)), keyColumn[meta.Properties["palate.type"]]); err != nil {
+				return err
+			}
+			continue
 		case p.Name == "table metadata" || p.Name == "manifest" && current:
 			continue
 		case p.Name != "table file" && !current, p.Name == "table file" && !current && !slices.Contains(superseded, base):

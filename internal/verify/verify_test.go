@@ -172,6 +172,7 @@ var leaks = map[string]func(f *fixture){
 			return append(append([]byte("Obj\x01"), entry...), text[4:]...)
 		})
 	},
+	otherEngines:       func(f *fixture) { f.incoming("a.parquet", gone, 1) },
 	"staging":          func(f *fixture) { f.write("store/groups/g1/staging/x/7.spill", gone) },
 	"ended list":       func(f *fixture) { f.write("store/groups/g1/erasing/.ended-job/users", gone) },
 	"list of users":    func(f *fixture) { f.write("store/groups/g1/erasing/job/users", gone) },

@@ -230,10 +230,10 @@ func (r *foreignRules) row(ids []int, values parquet.Row, row *foreignRow) error
 			}
 			continue
 		case r.layout.system[sessionColumn]:
-			row.session = textOf(v)
+			row.session = foreignText(v)
 			continue
 		case r.layout.system[eventColumn]:
-			row.eventID = textOf(v)
+			row.eventID = foreignText(v)
 			continue
 		}
 		for c := range r.layout.cols {
@@ -256,7 +256,7 @@ func (r *foreignRules) row(ids []int, values parquet.Row, row *foreignRow) error
 	return nil
 }
 
-func textOf(v parquet.Value) string {
+func foreignText(v parquet.Value) string {
 	b := v.ByteArray()
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
@@ -264,7 +264,7 @@ func textOf(v parquet.Value) string {
 func foreignValue(k Kind, v parquet.Value) Value {
 	switch k {
 	case String:
-		text := textOf(v)
+		text := foreignText(v)
 		return Value{Valid: text != "", Str: text} // an import cannot tell an empty text from null either
 	case Int:
 		return Value{Valid: true, Int: int64(v.Int32())}

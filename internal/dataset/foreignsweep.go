@@ -148,9 +148,9 @@ func (t *tableState) holdsCovered(ctx context.Context, path string, m *mask) (fo
 				switch id := ids[v.Column()]; {
 				case v.IsNull():
 				case id == t.layout.cols[t.layout.key].id:
-					key = textOf(v)
+					key = foreignText(v)
 				case id == t.layout.system[sessionColumn]:
-					session = textOf(v)
+					session = foreignText(v)
 				case id == t.layout.system[seqColumn]:
 					seq = v.Int64()
 				}

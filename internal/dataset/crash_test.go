@@ -33,8 +33,9 @@ var crashWork = map[string]func(t *testing.T, s *testStore){
 			fmt.Println("ack", n)
 		}
 	},
-	"import": func(t *testing.T, s *testStore) { crashImport(t, s) },
-	"erase":  func(t *testing.T, s *testStore) { crashErase(t, s) },
+	"import":  func(t *testing.T, s *testStore) { crashImport(t, s) },
+	"erase":   func(t *testing.T, s *testStore) { crashErase(t, s) },
+	"compact": func(t *testing.T, s *testStore) { s.compactNow("g1") },
 }
 
 func TestCrashChild(t *testing.T) {

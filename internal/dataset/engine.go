@@ -70,6 +70,8 @@ type Engine struct {
 	work    sync.WaitGroup
 	folds   chan *group // groups whose log has grown enough
 
+	compactions chan struct{} // somebody has added files
+
 	mu     sync.Mutex
 	groups map[string]*group
 }
@@ -83,6 +85,7 @@ type limits struct {
 	spanBytes  int64         // what is sorted at once are the rows of one or more such spans of the input
 	runBytes   int           // and takes this much memory
 	mergeFiles int           // a bucket with this many files of like size is compacted
+	noCompact  bool          // not in the background: tests say when
 	sweepWait  time.Duration // how long Sweep waits for readers
 	buckets    int           // the most that a new table gets
 	now        func() time.Time
@@ -105,7 +108,7 @@ func open(dir string, db *sql.DB, log *slog.Logger, lim limits) (*Engine, error)
 	if err != nil {
 		return nil, fmt.Errorf("open dataset store: %w", err)
 	}
-	e := &Engine{dir: root, log: log, limits: lim, groups: make(map[string]*group), folds: make(chan *group, 64)}
+	e := &Engine{dir: root, log: log, limits: lim, groups: make(map[string]*group), folds: make(chan *group, 64), compactions: make(chan struct{}, 1)}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.fatal = func(err error) {
 		log.Error("storage failed; the process ends because nothing later could be trusted", "error", err)
@@ -123,6 +126,10 @@ func open(dir string, db *sql.DB, log *slog.Logger, lim limits) (*Engine, error)
 	}
 	e.work.Go(e.foldLoop)
 	e.work.Go(e.adoptLoop)
+	if !lim.noCompact {
+		e.work.Go(e.compactLoop)
+		e.wantCompaction() // what a crash or a stop has cut off
+	}
 	return e, nil
 }
 
@@ -279,6 +286,7 @@ func (e *Engine) DropTable(ctx context.Context, t Table) error {
 		return nil
 	}
 	if state, ok := g.table(t.ID); ok {
+		state.pauseCompaction() // for ever
 		state.write.Lock()
 		state.mu.Lock()
 		state.dropped, state.mem, state.index = true, nil, nil
@@ -322,6 +330,7 @@ func (e *Engine) DropGroup(ctx context.Context, id string) error {
 		g.folding.Lock()
 		defer g.folding.Unlock()
 		for _, t := range g.allTables() {
+			t.pauseCompaction() // for ever
 			t.write.Lock()
 			defer t.write.Unlock()
 			t.mu.Lock()

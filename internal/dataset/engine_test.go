@@ -22,7 +22,7 @@ import (
 func testLimits() limits {
 	return limits{
 		foldBytes: 1 << 20, foldAge: time.Hour, logBytes: 64 << 20, spillBytes: 1 << 10, spanBytes: 1, runBytes: 4 << 10, mergeFiles: 3, sweepWait: 10 * time.Second, buckets: 4,
-		now: time.Now,
+		now: time.Now, noCompact: true,
 	}
 }
 
@@ -85,6 +85,20 @@ func (s *testStore) foldNow(group string) {
 	}
 	if err := g.fold(s.t.Context()); err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// compactNow does what is due in the background.
+func (s *testStore) compactNow(group string) {
+	s.t.Helper()
+	g, ok := s.group(group)
+	if !ok {
+		s.t.Fatal("no such group")
+	}
+	for _, t := range g.allTables() {
+		if err := t.compactAll(s.t.Context()); err != nil {
+			s.t.Fatal(err)
+		}
 	}
 }
 

@@ -156,7 +156,8 @@ func (t *tableState) erase(ctx context.Context, m *mask, progress *meter) (remov
 	if !t.kind.holdsUsers() {
 		return 0, nil
 	}
-	defer t.reapLogged() // after the unlock
+	defer t.pauseCompaction()() // what it has read and written must not outlive the rows
+	defer t.reapLogged()        // after the unlock
 	t.write.Lock()
 	defer t.write.Unlock()
 	if err := t.adopt(ctx); err != nil {

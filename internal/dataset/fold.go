@@ -183,10 +183,8 @@ func (t *tableState) fold(ctx context.Context, upto int64) error {
 		props[foldedProperty] = strconv.FormatInt(upto, 10)
 		err = t.commit(ctx, change{add: add, props: props, swap: func() { t.mem = slices.Clone(t.mem[n:]) }})
 	}
-	if err = errors.Join(err, t.g.unstage(dir)); err != nil {
-		return err
-	}
-	return t.compact(ctx)
+	t.g.e.wantCompaction()
+	return errors.Join(err, t.g.unstage(dir))
 }
 
 // writeMemRows writes rows into one file for each bucket that has any.
@@ -251,86 +249,4 @@ func (f *stagedFile) finish() (*dataFile, error) {
 		return nil, err
 	}
 	return &dataFile{path: f.path, source: f.w.source, bucket: f.bucket, rows: f.w.rows, size: size}, nil
-}
-
-// compact merges files of a bucket when there are many of like size, so that small imports and folds do not add up. The caller holds t.write.
-func (t *tableState) compact(ctx context.Context) error {
-	type class struct {
-		source       Source
-		bucket, tier int
-	}
-	classes := make(map[class][]*dataFile)
-	var due []class
-	for _, f := range t.files {
-		c := class{f.source, f.bucket, tierOf(f.rows)}
-		classes[c] = append(classes[c], f)
-		if len(classes[c]) == t.g.e.limits.mergeFiles {
-			due = append(due, c)
-		}
-	}
-	if len(due) == 0 {
-		return nil
-	}
-	dir, err := t.g.stage()
-	if err != nil {
-		return err
-	}
-	var c change
-	for _, d := range due {
-		f, err := t.merge(ctx, dir, classes[d])
-		if err != nil {
-			return errors.Join(fmt.Errorf("compact: %w", err), t.g.unstage(dir))
-		}
-		c.add = append(c.add, f)
-		c.remove = append(c.remove, classes[d]...)
-	}
-	if err := errors.Join(t.commit(ctx, c), t.g.unstage(dir)); err != nil {
-		return err
-	}
-	t.reapLogged()
-	return nil
-}
-
-// tierOf puts a file into a class with files at most four times its size.
-func tierOf(rows int64) (tier int) {
-	for ; rows > 1; rows /= 4 {
-		tier++
-	}
-	return tier
-}
-
-// merge writes the rows of some files of one bucket and source into one.
-func (t *tableState) merge(ctx context.Context, dir string, files []*dataFile) (*dataFile, error) {
-	l := t.layout
-	out, err := stageFile(dir, l, files[0].source, files[0].bucket)
-	if err != nil {
-		return nil, err
-	}
-	w := newBuilder(l, files[0].source)
-	flush := func() error {
-		order := make([]int32, w.b.n)
-		for i := range order {
-			order[i] = int32(i)
-		}
-		err := out.w.writeBlock(w.b, order)
-		w = newBuilder(l, files[0].source)
-		return err
-	}
-	err = mergeRows(ctx, l, files, nil, func(b *block, i int) error {
-		w.addFrom(b, i)
-		if w.b.n >= groupRows || w.bytes >= groupBytes {
-			return flush()
-		}
-		return nil
-	}, func() error {
-		if w.b.n == 0 {
-			return nil
-		}
-		return flush()
-	})
-	if err != nil {
-		out.w.abort()
-		return nil, err
-	}
-	return out.finish()
 }

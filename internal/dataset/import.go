@@ -295,9 +295,7 @@ func (t *tableState) commitImport(ctx context.Context, in *importer, files []*da
 		return 0, err
 	}
 	if in.imp.Incremental {
-		if err := t.compact(ctx); err != nil {
-			t.g.e.log.Warn("compact after import", "table", t.id, "error", err)
-		}
+		t.g.e.wantCompaction()
 	}
 	return in.rows, nil
 }

@@ -193,7 +193,7 @@ func TestHistoriesMatchTheModel(t *testing.T) {
 			h.models = append(h.models, &model{schema: schema})
 		}
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
-			rapid.SampledFrom([]func(){h.put, h.put, h.imp, h.imp, h.fold, h.reopen, h.erase}).Draw(rt, "step")()
+			rapid.SampledFrom([]func(){h.put, h.put, h.imp, h.imp, h.fold, h.compact, h.reopen, h.erase}).Draw(rt, "step")()
 			h.check()
 		}
 	})
@@ -255,8 +255,9 @@ func (h *history) imp() {
 	m.bulk(incremental, rows)
 }
 
-func (h *history) fold()   { h.s.foldNow("g1") }
-func (h *history) reopen() { h.s.reopen() }
+func (h *history) fold()    { h.s.foldNow("g1") }
+func (h *history) compact() { h.s.compactNow("g1") }
+func (h *history) reopen()  { h.s.reopen() }
 
 func (h *history) erase() {
 	users := make(map[string]bool)

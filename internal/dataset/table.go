@@ -70,6 +70,8 @@ type tableState struct {
 	index    *index
 	dropped  bool
 
+	compaction compaction
+
 	reaping sync.Mutex // held while garbage is destroyed, so that whoever finds none left knows that it is gone
 }
 
@@ -388,10 +390,12 @@ func (t *tableState) snapshot() *snapshot {
 	return s
 }
 
-func (s *snapshot) release() {
-	t := s.t
+func (s *snapshot) release() { s.t.unpin(s.files) }
+
+// unpin lets go of files; those that have left the table meanwhile are destroyed.
+func (t *tableState) unpin(files []*dataFile) {
 	t.mu.Lock()
-	for _, f := range s.files {
+	for _, f := range files {
 		if t.pins[f]--; t.pins[f] == 0 {
 			delete(t.pins, f)
 		}

@@ -1,0 +1,278 @@
+package dataset
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Compaction merges the small files of a bucket, so that imports of few rows and folds of the log do not add up for those who read. It runs in the background,
+// by size: a file is rewritten only together with files that make the result several times as large, so each row is written a few times in its life.
+//
+// It changes no row and holds no lock while it reads and writes. What it read may leave the table meanwhile: a FULL import, an erasure, a drop. Its result is
+// then thrown away, because the commit, under the table's lock, replaces exactly the files that were read or does nothing. An erasure does more: it stops the
+// compaction of its table first, so that when it begins no copy of an older state is left, or can still be written, in staging.
+
+// compaction is one table's right to compact.
+type compaction struct {
+	mu     sync.Mutex
+	paused int           // by how many
+	stop   func()        // ends the run, nil if there is none
+	ended  chan struct{} // closed when the run has ended and its staging is destroyed
+}
+
+// begin returns the context of a run, or false while compaction is paused. One run at a time.
+func (c *compaction) begin(ctx context.Context) (context.Context, func(), bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paused > 0 || c.stop != nil {
+		return nil, nil, false
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	c.stop, c.ended = stop, ended
+	return ctx, func() {
+		stop()
+		c.mu.Lock()
+		c.stop = nil
+		c.mu.Unlock()
+		close(ended)
+	}, true
+}
+
+// pause stops a run, waits until nothing is left of it and keeps others from beginning until resume is called. The caller does not hold t.write.
+func (t *tableState) pauseCompaction() (resume func()) {
+	c := &t.compaction
+	c.mu.Lock()
+	c.paused++
+	stop, ended := c.stop, c.ended
+	c.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-ended
+	}
+	return func() {
+		c.mu.Lock()
+		c.paused--
+		c.mu.Unlock()
+		t.g.e.wantCompaction()
+	}
+}
+
+// wantCompaction asks for a look at all tables soon.
+func (e *Engine) wantCompaction() {
+	select {
+	case e.compactions <- struct{}{}:
+	default: // asked for already
+	}
+}
+
+// compactLoop compacts tables in the background, one at a time.
+func (e *Engine) compactLoop() {
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-e.compactions:
+		}
+		for _, g := range e.allGroups() {
+			for _, t := range g.allTables() {
+				if err := t.compactAll(e.ctx); err != nil && e.ctx.Err() == nil {
+					e.log.Warn("compact table", "group", g.id, "table", t.id, "error", err)
+				}
+			}
+		}
+	}
+}
+
+func (e *Engine) allGroups() (all []*group) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, g := range e.groups {
+		all = append(all, g)
+	}
+	return all
+}
+
+// compactAll compacts a table until nothing is due, or somebody pauses it.
+func (t *tableState) compactAll(ctx context.Context) error {
+	for {
+		ctx, end, ok := t.compaction.begin(ctx)
+		if !ok {
+			return nil
+		}
+		more, err := t.compact(ctx)
+		stopped := ctx.Err() != nil
+		end()
+		if stopped || t.gone() {
+			return nil
+		}
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// merger is some files of one bucket and source that become one.
+type merger struct {
+	in  []*dataFile
+	out *dataFile
+}
+
+// compact merges what is due, as far as one commit should reach, and tells whether there was anything.
+func (t *tableState) compact(ctx context.Context) (more bool, err error) {
+	due, l, release := t.dueMergers()
+	defer release()
+	if len(due) == 0 {
+		return false, nil
+	}
+	dir, err := t.g.stage()
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, t.g.unstage(dir)) }()
+	for i := range due {
+		if due[i].out, err = mergeFiles(ctx, dir, l, due[i].in); err != nil {
+			return false, fmt.Errorf("merge files: %w", err)
+		}
+	}
+	return true, t.commitMergers(ctx, due)
+}
+
+// commitMergers replaces the files of all mergers whose files are still there.
+func (t *tableState) commitMergers(ctx context.Context, done []merger) error {
+	defer t.reapLogged() // after the unlock
+	t.write.Lock()
+	defer t.write.Unlock()
+	var c change
+	for _, m := range done {
+		if t.holds(m.in) {
+			c.remove = append(c.remove, m.in...)
+			c.add = append(c.add, m.out)
+		}
+	}
+	if len(c.add) == 0 {
+		return nil
+	}
+	return t.commit(ctx, c)
+}
+
+// holds tells whether all the files belong to the table. The caller holds t.write.
+func (t *tableState) holds(files []*dataFile) bool {
+	for _, f := range files {
+		if !slices.Contains(t.files, f) {
+			return false
+		}
+	}
+	return true
+}
+
+// compactBytes is how much one commit of a compaction replaces: it bounds what is lost when a run is stopped.
+const compactBytes = 256 << 20
+
+// dueMergers finds the buckets that have many files of like size, and pins these files until release. With them go all smaller ones.
+func (t *tableState) dueMergers() (due []merger, l *layout, release func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var pinned []*dataFile
+	size := int64(0)
+	for files := t.files; len(files) > 0 && size < compactBytes; { // sorted by bucket
+		n := 1
+		for n < len(files) && files[n].bucket == files[0].bucket {
+			n++
+		}
+		for _, source := range []Source{Bulk, Put} {
+			in := dueFiles(files[:n], source, t.g.e.limits.mergeFiles)
+			if in == nil {
+				continue
+			}
+			due = append(due, merger{in: in})
+			for _, f := range in {
+				pinned = append(pinned, f)
+				size += f.size
+				t.pins[f]++
+			}
+		}
+		files = files[n:]
+	}
+	return due, t.layout, func() { t.unpin(pinned) }
+}
+
+// dueFiles returns the files of one bucket and source that should be merged: nil if there are not enough of like size.
+func dueFiles(bucket []*dataFile, source Source, enough int) (in []*dataFile) {
+	var tiers []int // how many files in each
+	for _, f := range bucket {
+		if f.source == source {
+			tier := tierOf(f.size)
+			for len(tiers) <= tier {
+				tiers = append(tiers, 0)
+			}
+			tiers[tier]++
+		}
+	}
+	top := -1
+	for tier, n := range tiers {
+		if n >= enough {
+			top = tier
+		}
+	}
+	for _, f := range bucket {
+		if f.source == source && tierOf(f.size) <= top {
+			in = append(in, f)
+		}
+	}
+	slices.SortFunc(in, func(a, b *dataFile) int { return cmp.Compare(a.size, b.size) })
+	return in[:min(len(in), mergeAtOnce)]
+}
+
+// mergeAtOnce is how many files one merge opens.
+const mergeAtOnce = 64
+
+// tierBytes is the size below which files are all alike: opening one costs more than its rows.
+const tierBytes = 32 << 10
+
+// tierOf puts a file into a class with files at most four times its size.
+func tierOf(size int64) (tier int) {
+	for ; size > tierBytes; size /= 4 {
+		tier++
+	}
+	return tier
+}
+
+// mergeFiles writes the rows of some files of one bucket and source into one.
+func mergeFiles(ctx context.Context, dir string, l *layout, files []*dataFile) (*dataFile, error) {
+	out, err := stageFile(dir, l, files[0].source, files[0].bucket)
+	if err != nil {
+		return nil, err
+	}
+	w := newBuilder(l, files[0].source)
+	flush := func() error {
+		order := make([]int32, w.b.n)
+		for i := range order {
+			order[i] = int32(i)
+		}
+		err := out.w.writeBlock(w.b, order)
+		w = newBuilder(l, files[0].source)
+		return err
+	}
+	err = mergeRows(ctx, l, files, nil, func(b *block, i int) error {
+		w.addFrom(b, i)
+		if w.b.n >= groupRows || w.bytes >= groupBytes {
+			return flush()
+		}
+		return nil
+	}, func() error {
+		if w.b.n == 0 {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		out.w.abort()
+		return nil, err
+	}
+	return out.finish()
+}

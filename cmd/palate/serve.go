@@ -19,6 +19,8 @@ import (
 type config struct {
 	Listen       string            // HOST:PORT to listen on; port 0 picks a free one
 	Data         string            // directory for everything palate stores; made if absent
+	Ledger       string            // directory that remembers deletions for restored backups; "" = none
+	Strict       bool              // while a group forgets users, nobody in it is answered personally
 	Limits       string            // "local" or "aws": which minimums and quotas apply
 	Account      string            // the 12-digit account in ARNs and in sts get-caller-identity
 	Region       string            // region of requests that do not name one
@@ -35,6 +37,8 @@ type config struct {
 func (c *config) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4725", "`HOST:PORT` to listen on")
 	fs.StringVar(&c.Data, "data", "palate-data", "`DIR` that holds everything palate stores")
+	fs.StringVar(&c.Ledger, "ledger", "", "`DIR` outside of --data that remembers data deletions, so that a restored backup forgets again before it serves")
+	fs.BoolVar(&c.Strict, "strict-erasure", false, "while a data deletion runs, answer everybody of its dataset group without personalization")
 	fs.StringVar(&c.Limits, "limits", "local", "`local` drops the service's minimums and quotas, `aws` enforces them all")
 	fs.StringVar(&c.Account, "account-id", "000000000000", "12-digit `ACCOUNT` in ARNs")
 	fs.StringVar(&c.Region, "region", "us-east-1", "`REGION` of requests that name none")

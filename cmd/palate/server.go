@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/gateway"
 	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/ledger"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/serve"
@@ -38,6 +40,7 @@ type server struct {
 	group   *errgroup.Group
 	stop    context.CancelFunc // ends the job queue and the scheduler
 	ready   atomic.Bool
+	refusal atomic.Value // why requests are refused: a string, "" or absent if they are not
 }
 
 // start opens everything under c.Data and serves on c.Listen. When it fails, nothing stays open.
@@ -88,13 +91,23 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	models := filepath.Join(c.Data, "store", "models")
 	queue := job.New(db, c.Log, job.Options{Hold: c.Hold})
 	ctl := control.New(control.Options{Meta: db, Engine: engine, Wake: queue.Wake, Limits: limits})
-	srv := serve.New(serve.Options{Meta: db, Engine: engine, ModelDir: models, Log: c.Log})
+	srv := serve.New(serve.Options{Meta: db, Engine: engine, ModelDir: models, Log: c.Log, Strict: c.Strict})
 	s.closers = append(s.closers, srv.Close)
 	if err := work.SweepModels(ctx, db, models); err != nil {
 		return s, err
 	}
+	deletions, err := openLedger(c)
+	if err != nil {
+		return s, err
+	}
+	var again []string
+	if deletions != nil {
+		if again, err = work.Reapply(ctx, db, engine, deletions); err != nil {
+			return s, err
+		}
+	}
 	work.Register(queue, work.Options{
-		Meta: db, Engine: engine, Data: c.Data, Models: models, Limits: limits, Log: c.Log,
+		Meta: db, Engine: engine, Data: c.Data, Models: models, Ledger: deletions, Limits: limits, Log: c.Log,
 		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire,
 	})
 
@@ -106,6 +119,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		Credentials: c.Credentials,
 		Log:         c.Log,
 		Ready:       s.ready.Load,
+		Refuse:      s.refused,
 	})
 	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 
@@ -123,8 +137,70 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		}
 		return nil
 	})
-	s.ready.Store(true)
+	if deletions != nil {
+		s.group.Go(func() error { return expireLedger(running, deletions, c) })
+	}
+	if len(again) == 0 {
+		s.ready.Store(true)
+		return s, nil
+	}
+	c.Log.Warn("the data directory is older than some data deletions: requests are refused until they are applied again", "deletions", len(again))
+	s.refusal.Store("The data of this server was restored from a backup, and data deletions that are younger are being applied again. Try again later.")
+	s.group.Go(func() error { return s.forgetFirst(running, db, again) })
 	return s, nil
+}
+
+// openLedger opens the ledger if there is to be one. It must not be part of what a backup of the data directory brings back.
+func openLedger(c config) (*ledger.Ledger, error) {
+	if c.Ledger == "" {
+		return nil, nil
+	}
+	dir, err := filepath.Abs(c.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	if rel, err := filepath.Rel(c.Data, dir); err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		return nil, errors.New("--ledger must not be inside of the data directory: it would be restored together with it")
+	}
+	return ledger.Open(dir)
+}
+
+// expireLedger destroys lists when their time is over.
+func expireLedger(ctx context.Context, l *ledger.Ledger, c config) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := l.Expire(); err != nil {
+				c.Log.Error("expire the ledger", "error", err)
+			}
+		}
+	}
+}
+
+// refused says why no operation may be answered.
+func (s *server) refused() string {
+	why, _ := s.refusal.Load().(string)
+	return why
+}
+
+// forgetFirst begins to serve once the deletions that a restored backup does not know have been applied again.
+func (s *server) forgetFirst(ctx context.Context, db *meta.DB, jobs []string) error {
+	err := work.Reapplied(ctx, db, jobs)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		s.config.Log.Error("a data deletion could not be applied again: requests stay refused; restart to try once more", "error", err)
+		return nil
+	}
+	s.config.Log.Info("all younger data deletions are applied again: serving")
+	s.refusal.Store("")
+	s.ready.Store(true)
+	return nil
 }
 
 // schedule starts the automatic trainings that are due, and moves campaigns that follow the latest version.

@@ -36,6 +36,8 @@ type DeletionPrivate struct {
 	ID string `json:"id"` // the engine's name of the erasure
 	// Imports of the group whose Seq is smaller were accepted before the cut: they must not bring the users back, whenever they run. 0: no cut yet.
 	Covers int64 `json:"covers,omitempty"`
+	// Reapplied tells that the deletion comes from the ledger: the data directory was restored from a backup that is older than it.
+	Reapplied bool `json:"reapplied,omitempty"`
 }
 
 // ModelPrivate belongs to what has a model: a solution version or a recommender.

@@ -172,6 +172,9 @@ func (s *Service) filterExists(ctx context.Context, arn string) error {
 // snapshot of a training that began just before the mask may hold the erased rows until the erasure has rebuilt it.
 func (s *Service) query(t *target, m *model, user string, n int) recipe.Query {
 	q := recipe.Query{User: user, Known: true, N: n}
+	if s.strict && s.engine.Forgetting(t.events) {
+		q.User, q.Known, user = "", false, ""
+	}
 	if user != "" {
 		cut, hidden := s.engine.Hidden(t.events, user)
 		q.Known = !hidden

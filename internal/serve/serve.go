@@ -9,7 +9,7 @@
 //   - An answer is computed from the resource rows as they were committed when the request came in, or later: a new deployment, a rebuilt model
 //     and a deleted campaign show in the next answer.
 //   - A model is opened once, however many requests ask for it, and stays mapped until its last reader has left. Retire waits for that.
-//   - A user whom a running erasure hides is answered exactly like one never seen.
+//   - A user whom a running erasure hides is answered exactly like one never seen; with Options.Strict so is everybody in the erasure's group.
 //   - The Put operations answer after their records are on disk. All records of a call are stored or none.
 //   - No user id gets into a log or an error.
 //
@@ -40,12 +40,14 @@ type Options struct {
 	Engine   *dataset.Engine
 	ModelDir string // holds the model directories; only read
 	Log      *slog.Logger
+	Strict   bool             // while a deletion runs in a group, nobody there is answered personally
 	Clock    func() time.Time // nil means time.Now
 }
 
 // Service implements the runtime and events operations. It is safe for concurrent use.
 type Service struct {
 	engine  *dataset.Engine
+	strict  bool
 	catalog *catalog
 	models  *models
 }
@@ -57,6 +59,7 @@ func New(o Options) *Service {
 	}
 	return &Service{
 		engine:  o.Engine,
+		strict:  o.Strict,
 		catalog: &catalog{db: o.Meta},
 		models:  newModels(o.ModelDir, o.Log, o.Clock),
 	}

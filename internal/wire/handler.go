@@ -45,6 +45,7 @@ type Options struct {
 	Credentials map[string]string       // access key -> secret; nil accepts any signature and none
 	Log         *slog.Logger            // nil discards
 	Ready       func() bool             // what /readyz says; nil is always ready
+	Refuse      func() string           // why no operation may be answered now, "" if they may; nil is "". S3 is served all the same
 	Extra       map[string]http.Handler // unsigned pages by path, such as /metrics
 }
 
@@ -173,6 +174,12 @@ func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope s
 	if err != nil {
 		x.fail(err)
 		return
+	}
+	if h.Refuse != nil {
+		if why := h.Refuse(); why != "" {
+			x.fail(api.Errorf(api.ServiceUnavailable, "%s", why))
+			return
+		}
 	}
 	caller := api.Caller{Partition: "aws", Region: scope.region, Account: h.Account, RequestID: x.id}
 	out, callErr := op.Call(api.WithCaller(r.Context(), caller), body)

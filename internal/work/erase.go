@@ -126,6 +126,10 @@ func (e *erasureRun) pin(ctx context.Context, location string) error {
 	var salt [16]byte
 	rand.Read(salt[:])
 	e.state.Salt = hex.EncodeToString(salt[:])
+	if users, sealed, err := e.sealedList(); err != nil || sealed {
+		e.users, e.state.Users = users, users.Len()
+		return errors.Join(err, e.task.Save(ctx, e.state))
+	}
 	digest, err := e.readList(ctx, location)
 	if err != nil {
 		return err
@@ -211,15 +215,14 @@ func (e *erasureRun) hide(ctx context.Context, location string) error {
 // mask fixes the cut and writes down the list that pin read.
 func (e *erasureRun) mask(ctx context.Context, location string) error {
 	if e.users == nil { // restarted after pin
-		digest, err := e.readList(ctx, location)
-		if err != nil {
+		if err := e.pinnedAgain(ctx, location); err != nil {
 			return err
-		}
-		if digest != e.state.Digest {
-			return job.Fail("The data deletion input changed while the job was running. Start another job.")
 		}
 	}
 	if err := e.coverImports(ctx); err != nil {
+		return err
+	}
+	if err := e.seal(); err != nil {
 		return err
 	}
 	if err := e.Engine.KeepLateOut(ctx, e.id, e.state.ID, e.users); err != nil {
@@ -230,6 +233,26 @@ func (e *erasureRun) mask(ctx context.Context, location string) error {
 		return err
 	}
 	return e.Engine.Hide(ctx, e.id, e.state.ID, e.users, cut)
+}
+
+// pinnedAgain reads the list once more, which must be the one that pin read.
+func (e *erasureRun) pinnedAgain(ctx context.Context, location string) error {
+	users, sealed, err := e.sealedList()
+	if err != nil {
+		return err
+	}
+	if sealed {
+		e.users = users
+		return nil
+	}
+	digest, err := e.readList(ctx, location)
+	if err != nil {
+		return err
+	}
+	if digest != e.state.Digest {
+		return job.Fail("The data deletion input changed while the job was running. Start another job.")
+	}
+	return nil
 }
 
 // pinned loads the list and the cut as mask wrote them down, and fails if it did not.

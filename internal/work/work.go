@@ -16,6 +16,7 @@ import (
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/ledger"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/quota"
 )
@@ -24,8 +25,9 @@ import (
 type Options struct {
 	Meta   *meta.DB
 	Engine *dataset.Engine
-	Data   string // the data directory: verification walks all of it
-	Models string // directory of all model directories
+	Data   string         // the data directory: verification walks all of it
+	Models string         // directory of all model directories
+	Ledger *ledger.Ledger // remembers deletions outside of the data directory; nil: nothing does
 	Limits quota.Limits
 	Log    *slog.Logger
 

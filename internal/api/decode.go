@@ -11,17 +11,21 @@ func (r *rule) decode(body []byte, in any) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		body = []byte("{}") // some clients send nothing where there are no parameters
 	}
-	v, err := parse(body)
+	text := readers.Get().(*reader)
+	defer text.release()
+	v, err := text.parse(body)
 	if err != nil {
 		return Errorf(Serialization, "The request body is not valid: %v.", err)
 	}
 	if v.kind != objectValue {
 		return Errorf(Serialization, "The request body is not a JSON object.")
 	}
-	var b breaches
-	r.check(&v, "", false, &b)
-	if err := b.err(); err != nil {
-		return err
+	if !r.sound(&v) {
+		var b breaches
+		r.check(&v, "", false, &b)
+		if err := b.err(); err != nil {
+			return err
+		}
 	}
 	r.assign(&v, reflect.ValueOf(in).Elem())
 	return nil

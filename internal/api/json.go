@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -35,15 +36,55 @@ type value struct {
 // maxDepth bounds recursion; the deepest request of the models has eight levels.
 const maxDepth = 32
 
+// reader parses one text after the other. The values of a text stand in slabs that the next text uses again, and their strings share one copy of the text,
+// so that parsing allocates nothing but that copy and the strings that have escapes.
 type reader struct {
 	in    []byte
+	text  string // the same bytes
 	at    int
 	depth int
+
+	names, nameSlab []string // of the objects that are open, innermost last; of those that ended
+	items, itemSlab []value  // the same for items
+}
+
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
+// release makes the reader ready for another text. The values of this one must not be used any more; their strings may.
+func (r *reader) release() {
+	const most = 4096
+	if cap(r.items) > most || cap(r.itemSlab) > most {
+		return // what one huge request needed is not kept for ever
+	}
+	for _, s := range [...]*[]string{&r.names, &r.nameSlab} {
+		clear((*s)[:cap(*s)])
+		*s = (*s)[:0]
+	}
+	for _, s := range [...]*[]value{&r.items, &r.itemSlab} {
+		clear((*s)[:cap(*s)])
+		*s = (*s)[:0]
+	}
+	*r = reader{names: r.names, nameSlab: r.nameSlab, items: r.items, itemSlab: r.itemSlab}
+	readers.Put(r)
+}
+
+// keep moves what stands in stack from an index on to a slab and returns it there.
+func keep[T any](stack, slab *[]T, from int) []T {
+	part := (*stack)[from:]
+	if cap(*slab)-len(*slab) < len(part) {
+		*slab = make([]T, 0, max(2*cap(*slab), len(part), 64)) // what ended before keeps the old one
+	}
+	at := len(*slab)
+	*slab = append(*slab, part...)
+	*stack = (*stack)[:from]
+	return (*slab)[at:len(*slab):len(*slab)]
 }
 
 // parse reads one JSON text. An error says where, never what: the text can hold user ids.
-func parse(in []byte) (value, error) {
-	r := &reader{in: in}
+func parse(in []byte) (value, error) { return new(reader).parse(in) }
+
+func (r *reader) parse(in []byte) (value, error) {
+	r.in, r.text = in, string(in)
 	r.space()
 	v, err := r.value()
 	if err == nil {
@@ -105,7 +146,7 @@ func (r *reader) word() (value, error) {
 	for _, w := range words {
 		if bytes.HasPrefix(r.in[r.at:], w.text) {
 			r.at += len(w.text)
-			return value{kind: w.kind, text: string(w.text)}, nil
+			return value{kind: w.kind, text: r.text[r.at-len(w.text) : r.at]}, nil
 		}
 	}
 	return value{}, errors.New("expected a JSON value")
@@ -119,8 +160,9 @@ func (r *reader) nested(end byte, kind valueKind) (value, error) {
 	}
 	r.at++
 	r.space()
+	names, items := len(r.names), len(r.items)
 	for r.peek() != end {
-		if len(v.items) > 0 {
+		if len(r.items) > items {
 			if r.peek() != ',' {
 				return v, fmt.Errorf("expected ',' or '%c'", end)
 			}
@@ -132,17 +174,18 @@ func (r *reader) nested(end byte, kind valueKind) (value, error) {
 			if err != nil {
 				return v, err
 			}
-			v.names = append(v.names, name)
+			r.names = append(r.names, name)
 		}
 		item, err := r.value()
 		if err != nil {
 			return v, err
 		}
-		v.items = append(v.items, item)
+		r.items = append(r.items, item)
 		r.space()
 	}
 	r.at++
 	r.depth--
+	v.names, v.items = keep(&r.names, &r.nameSlab, names), keep(&r.items, &r.itemSlab, items)
 	if twice(v.names) {
 		return v, errors.New("a name stood twice in the object that ends")
 	}
@@ -213,7 +256,7 @@ func (r *reader) number() (value, error) {
 			return value{}, errors.New("expected a digit")
 		}
 	}
-	return value{kind: numberValue, text: string(r.in[start:r.at])}, nil
+	return value{kind: numberValue, text: r.text[start:r.at]}, nil
 }
 
 func (r *reader) digits() int {
@@ -224,19 +267,19 @@ func (r *reader) digits() int {
 	return r.at - start
 }
 
-// string reads a quoted string; the common one without escapes is copied once.
+// string reads a quoted string; the common one without escapes is a part of the text.
 func (r *reader) string() (string, error) {
 	r.at++
 	start := r.at
 	for r.at < len(r.in) {
 		switch c := r.in[r.at]; {
 		case c == '"':
-			s := r.in[start:r.at]
-			if !utf8.Valid(s) {
+			s := r.text[start:r.at]
+			if !utf8.ValidString(s) {
 				return "", errors.New("a string that is not UTF-8 ends")
 			}
 			r.at++
-			return string(s), nil
+			return s, nil
 		case c == '\\':
 			return r.escaped(start)
 		case c < ' ':

@@ -1,42 +1,45 @@
 package dataset
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
-// FromProperties makes a row of a record that came in by the events API. properties is the record's flat JSON object, or "" for none, whose keys match field
-// names with underscores dropped and case ignored; given holds the values of the request's top-level members by field name, and wins. Keys and given names
-// without a field are ignored, what is missing is null. The error is a text for the API's client that names the field and repeats no value.
-func (s *Schema) FromProperties(given map[string]Value, properties string) ([]Value, error) {
-	values := make([]Value, len(s.Fields))
+// Complete makes a row of a record that came in by the events API. values has an element for each field and holds what the request's top-level members gave;
+// properties is the record's flat JSON object, or "" for none, whose keys match field names with underscores dropped and case ignored. A given value wins over
+// a property, keys without a field are ignored, what is missing is null. The strings of values may share the memory of properties. The error is a text for the
+// API's client that names the field and repeats no value.
+func (s *Schema) Complete(values []Value, properties string) error {
+	given := make([]bool, len(values))
+	for i, v := range values {
+		given[i] = v.Valid
+	}
 	if properties != "" {
-		if limit := s.maxProperties(); utf8.RuneCountInString(properties) > limit {
-			return nil, fmt.Errorf("Properties cannot be longer than %d characters.", limit)
+		if limit := s.maxProperties(); len(properties) > limit && utf8.RuneCountInString(properties) > limit {
+			return fmt.Errorf("Properties cannot be longer than %d characters.", limit)
 		}
-		if err := s.readProperties(values, properties); err != nil {
-			return nil, err
+		if err := s.readProperties(values, given, properties); err != nil {
+			return err
 		}
 	}
-	for i, f := range s.Fields {
-		if v, ok := given[f.Name]; ok {
+	for i := range values {
+		if given[i] {
 			var err error
-			if values[i], err = s.conform(i, v); err != nil {
-				return nil, err
+			if values[i], err = s.conform(i, values[i]); err != nil {
+				return err
 			}
 		}
-		if !values[i].Valid && !f.Nullable {
-			return nil, fmt.Errorf("Field %s has no value and its schema does not admit null.", f.Name)
+		if !values[i].Valid && !s.Fields[i].Nullable {
+			return fmt.Errorf("Field %s has no value and its schema does not admit null.", s.Fields[i].Name)
 		}
 	}
-	return values, nil
+	return nil
 }
 
 // maxProperties is the limit on the characters of a properties object.
@@ -50,41 +53,36 @@ func (s *Schema) maxProperties() int {
 	return 1024
 }
 
-// readProperties fills values from the object's members, in their order: of two keys for one field the later wins.
-func (s *Schema) readProperties(values []Value, properties string) error {
-	d := json.NewDecoder(strings.NewReader(properties))
-	d.UseNumber()
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+// readProperties fills the values that are not given from the object's members, in their order: of two keys for one field the later wins.
+func (s *Schema) readProperties(values []Value, given []bool, properties string) error {
+	r := flatReader{s: properties}
+	if !r.open() {
 		return errNotFlat
 	}
-	for d.More() {
-		t, err := d.Token()
-		key, ok := t.(string)
+	for first := true; ; first = false {
+		key, ok, err := r.more(first)
 		if err != nil || !ok {
-			return errNotFlat
+			return err
 		}
-		if t, err = d.Token(); err != nil {
-			return errNotFlat
-		}
-		if _, nested := t.(json.Delim); nested {
-			return errNotFlat
+		v, err := r.value()
+		if err != nil {
+			return err
 		}
 		if s.forbidsProperty(key) {
 			return fmt.Errorf("Properties cannot hold the key %s: it is a member of the request.", key)
 		}
-		if i := s.Match(key); i >= 0 {
-			if values[i], err = s.property(i, t); err != nil {
-				return err
-			}
+		i := s.Match(key)
+		if i < 0 {
+			continue
+		}
+		read, err := s.property(i, v)
+		if err != nil {
+			return err
+		}
+		if !given[i] {
+			values[i] = read
 		}
 	}
-	if _, err := d.Token(); err != nil { // the closing brace
-		return errNotFlat
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errNotFlat
-	}
-	return nil
 }
 
 var errNotFlat = errors.New("Properties must be one flat JSON object: keys with strings, numbers, booleans or null.")
@@ -95,41 +93,32 @@ func (s *Schema) forbidsProperty(key string) bool {
 	if s.Type != Interactions && s.Type != ActionInteractions {
 		return false
 	}
-	for _, name := range []string{"userId", "sessionId", "eventType", "timestamp", "recommendationId", "impression"} {
-		if sameName(name, key) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(forbiddenProperties[:], func(name string) bool { return sameName(name, key) })
 }
 
+var forbiddenProperties = [...]string{"userId", "sessionId", "eventType", "timestamp", "recommendationId", "impression"}
+
 // property converts a JSON scalar to a field's type: strings hold numbers and booleans where the field wants them, and the other way round.
-func (s *Schema) property(field int, token json.Token) (Value, error) {
+func (s *Schema) property(field int, v scalar) (Value, error) {
+	if v.null {
+		return Value{}, nil
+	}
 	c := newCSVColumn(s, field)
 	c.nullable = true // whether null will do is decided once all values are in
-	var text string
-	switch t := token.(type) {
-	case nil:
-		return Value{}, nil
-	case bool:
-		text = strconv.FormatBool(t)
-	case json.Number:
-		text = t.String()
-		if n, ok := wholeNumber(text); ok && (c.kind == Int || c.kind == Long) {
-			text = strconv.FormatInt(n, 10)
+	if v.number && (c.kind == Int || c.kind == Long) {
+		if n, ok := wholeNumber(v.text); ok {
+			v.text = strconv.FormatInt(n, 10)
 		}
-	case string:
-		text = t
 	}
-	return c.property(text)
+	return c.property(v.text)
 }
 
 func (c *csvColumn) property(text string) (v Value, err error) {
-	cell := []byte(text)
+	cell := unsafe.Slice(unsafe.StringData(text), len(text)) // parse only reads it
 	fault := noFault
-	if bytes.IndexByte(cell, 0) >= 0 {
+	if strings.IndexByte(text, 0) >= 0 {
 		fault = nulFault
-	} else if !utf8.Valid(cell) {
+	} else if !utf8.ValidString(text) {
 		fault = encodingFault
 	} else {
 		fault = c.parse(cell, &v)

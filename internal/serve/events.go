@@ -34,7 +34,11 @@ func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api
 // interaction makes the row of one event. An event without a user belongs to its session, until a training joins the two. itemId and eventValue may stand
 // in the properties, as older clients have them; the schema then asks for the itemId.
 func interaction(schema *dataset.Schema, user, session string, e *api.Event) (dataset.Row, error) {
-	if err := checkEvent(e); err != nil {
+	source := ""
+	if e.MetricAttribution != nil {
+		source = e.MetricAttribution.EventAttributionSource
+	}
+	if err := checkEvent(e, e.Impression, e.EventID, e.EventType, e.ItemID, e.Properties, e.RecommendationID, source); err != nil {
 		return dataset.Row{}, err
 	}
 	r := newRecord(schema)
@@ -44,9 +48,7 @@ func interaction(schema *dataset.Schema, user, session string, e *api.Event) (da
 	r.int("TIMESTAMP", e.SentAt.Unix())
 	r.float("EVENT_VALUE", e.EventValue)
 	r.str("RECOMMENDATION_ID", e.RecommendationID)
-	if e.MetricAttribution != nil {
-		r.str("EVENT_ATTRIBUTION_SOURCE", e.MetricAttribution.EventAttributionSource)
-	}
+	r.str("EVENT_ATTRIBUTION_SOURCE", source)
 	if err := r.impression(e.Impression); err != nil {
 		return dataset.Row{}, err
 	}
@@ -74,7 +76,7 @@ func (s *Service) PutActionInteractions(ctx context.Context, in *api.PutActionIn
 }
 
 func actionInteraction(schema *dataset.Schema, e *api.ActionInteraction) (dataset.Row, error) {
-	if err := checkEvent(e); err != nil {
+	if err := checkEvent(e, e.Impression, e.ActionID, e.UserID, e.SessionID, e.EventType, e.EventID, e.RecommendationID, e.Properties); err != nil {
 		return dataset.Row{}, err
 	}
 	if !actionEvent(e.EventType) {

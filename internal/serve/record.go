@@ -18,36 +18,36 @@ const (
 // record gathers the members of a request that have a field in the schema. Members without one are dropped.
 type record struct {
 	schema *dataset.Schema
-	given  map[string]dataset.Value
+	given  []dataset.Value // by field
 }
 
 func newRecord(s *dataset.Schema) record {
-	return record{s, make(map[string]dataset.Value, len(s.Fields))}
+	return record{s, make([]dataset.Value, len(s.Fields))}
 }
-
-func (r record) has(field string) bool { return r.schema.Index(field) >= 0 }
 
 func (r record) str(field, s string) {
-	if s != "" && r.has(field) {
-		r.given[field] = dataset.Value{Valid: true, Str: s}
+	if s != "" {
+		r.set(field, dataset.Value{Valid: true, Str: s})
 	}
 }
 
-func (r record) int(field string, n int64) {
-	if r.has(field) {
-		r.given[field] = dataset.Value{Valid: true, Int: n}
-	}
-}
+func (r record) int(field string, n int64) { r.set(field, dataset.Value{Valid: true, Int: n}) }
 
 func (r record) float(field string, f *float64) {
-	if f != nil && r.has(field) {
-		r.given[field] = dataset.Value{Valid: true, Float: *f}
+	if f != nil {
+		r.set(field, dataset.Value{Valid: true, Float: *f})
+	}
+}
+
+func (r record) set(field string, v dataset.Value) {
+	if i := r.schema.Index(field); i >= 0 {
+		r.given[i] = v
 	}
 }
 
 // impression joins the shown items as the IMPRESSION column has them, where there is one.
 func (r record) impression(ids []string) error {
-	if !r.has("IMPRESSION") {
+	if len(ids) == 0 || r.schema.Index("IMPRESSION") < 0 {
 		return nil
 	}
 	joined := strings.Join(ids, "|")
@@ -60,15 +60,24 @@ func (r record) impression(ids []string) error {
 
 // values completes the record with its properties.
 func (r record) values(properties string) ([]dataset.Value, error) {
-	v, err := r.schema.FromProperties(r.given, properties)
-	if err != nil {
+	if err := r.schema.Complete(r.given, properties); err != nil {
 		return nil, api.Errorf(api.InvalidInput, "%s", err.Error())
 	}
-	return v, nil
+	return r.given, nil
 }
 
-// checkEvent refuses events that are too large.
-func checkEvent(event any) error {
+// checkEvent refuses events that are too large. strings are all that the event holds beside numbers; only if the bytes that they can have at most, each written
+// as an escape, do not settle it is the event written out and measured.
+func checkEvent(event any, impression []string, strings ...string) error {
+	most := 512 // the names of the members, the numbers
+	for _, list := range [...][]string{impression, strings} {
+		for _, s := range list {
+			most += 6*len(s) + len(`"",`)
+		}
+	}
+	if most <= maxEventBytes {
+		return nil
+	}
 	b, err := api.Marshal(event)
 	if err != nil {
 		return fmt.Errorf("measure an event: %w", err)

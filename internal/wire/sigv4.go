@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
@@ -22,7 +24,13 @@ import (
 type verifier struct {
 	keys map[string]string // access key -> secret
 	now  func() time.Time
+
+	signing sync.Map // scope -> its signing key, for scopes of requests that were signed right
+	derived atomic.Int64
 }
+
+// maxDerived bounds the signing keys that are remembered. A client needs one for each day and region; the oldest go with all others when there are more.
+const maxDerived = 1024
 
 // maxSkew is how far the clocks of client and server may be apart.
 const maxSkew = 15 * time.Minute
@@ -55,10 +63,21 @@ func (v *verifier) verify(r *http.Request, body []byte, service string) *api.Err
 	bodyHash := hexHash(body)
 	claimed := r.Header.Get("X-Amz-Content-Sha256")
 	request := canonicalRequest(r, auth.headers, bodyHash)
-	want := signature(secret, auth.scope, signedAt, request)
+	key, known := v.signing.Load(auth.scope)
+	if !known {
+		key = signingKey(secret, auth.scope)
+	}
+	want := signature(key.([]byte), auth.scope, signedAt, request)
 	if claimed != "" && claimed != bodyHash || !hmac.Equal([]byte(want), []byte(auth.signature)) {
 		return api.Errorf(api.InvalidSignature, "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+	}
+	if !known {
+		if v.derived.Add(1) > maxDerived {
+			v.signing.Clear()
+			v.derived.Store(1)
+		}
+		v.signing.Store(auth.scope, key)
 	}
 	return nil
 }
@@ -183,11 +202,16 @@ func headerValue(r *http.Request, name string) string {
 	return strings.Join(values, ",")
 }
 
-func signature(secret string, s scope, signedAt, request string) string {
+// signingKey is what a secret comes to in a scope: four hashes of hashes that are the same all day.
+func signingKey(secret string, s scope) []byte {
 	key := []byte("AWS4" + secret)
 	for _, part := range []string{s.date, s.region, s.service, "aws4_request"} {
 		key = mac(key, part)
 	}
+	return key
+}
+
+func signature(key []byte, s scope, signedAt, request string) string {
 	return hex.EncodeToString(mac(key, algorithm+"\n"+signedAt+"\n"+s.String()+"\n"+hexHash([]byte(request))))
 }
 

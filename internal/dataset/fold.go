@@ -32,11 +32,12 @@ func (e *Engine) Put(ctx context.Context, t Table, rows []Row) error {
 // memRows turns rows of a schema into rows of a layout, whose slices are the table's own.
 func memRows(l *layout, fields []int, rows []Row) ([]memRow, error) {
 	mem := make([]memRow, len(rows))
+	all := make([]Value, len(rows)*len(l.cols))
 	for i, r := range rows {
 		if len(r.Values) != len(fields) {
 			return nil, errors.New("a row does not have the fields of the schema")
 		}
-		vals := make([]Value, len(l.cols))
+		vals := all[i*len(l.cols) : (i+1)*len(l.cols) : (i+1)*len(l.cols)]
 		for f, c := range fields {
 			if c < 0 {
 				return nil, errors.New("the table does not have all columns of the schema yet")

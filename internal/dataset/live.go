@@ -52,7 +52,11 @@ func (e *Engine) Live(group, user string) []LiveEvent {
 // liveIndex holds the newest streamed interactions of each user of a group. The group's mutex guards it.
 type liveIndex struct {
 	tables map[string]map[string][]LiveEvent // by table, by user
+	names  map[string]string                 // items and types, so that equal ones are one string
 }
+
+// maxLiveNames bounds the names that are shared; with more, sharing begins anew.
+const maxLiveNames = 1 << 20
 
 // rebuildLive reads the streamed rows of all interactions tables.
 func (g *group) rebuildLive() error {
@@ -62,10 +66,9 @@ func (g *group) rebuildLive() error {
 			continue
 		}
 		s := t.snapshot()
+		at := liveColumnsOf(s.layout)
 		err := s.eachPut(context.Background(), func(b *block, i int) {
-			ev := liveEvent(s.layout, func(c int) Value { return b.col(c).value(i) }, b.seq(i))
-			ev.Item, ev.Type = strings.Clone(ev.Item), strings.Clone(ev.Type)
-			g.live.insert(t.id, b.key(i), ev)
+			g.live.insert(t.id, b.key(i), at.event(func(c int) Value { return b.col(c).value(i) }, b.seq(i)))
 		})
 		s.release()
 		if err != nil {
@@ -77,8 +80,10 @@ func (g *group) rebuildLive() error {
 
 // add takes new rows of the log.
 func (x *liveIndex) add(table string, l *layout, rows []memRow) {
-	for _, r := range rows {
-		ev := liveEvent(l, func(c int) Value {
+	at := liveColumnsOf(l)
+	for i := range rows {
+		r := &rows[i]
+		ev := at.event(func(c int) Value {
 			if c < len(r.vals) {
 				return r.vals[c]
 			}
@@ -88,18 +93,41 @@ func (x *liveIndex) add(table string, l *layout, rows []memRow) {
 	}
 }
 
-func liveEvent(l *layout, value func(c int) Value, seq int64) LiveEvent {
-	ev := LiveEvent{Seq: seq, Time: value(l.time).Int, Value: math.NaN()}
-	if c := l.column("ITEM_ID"); c >= 0 {
-		ev.Item = value(c).Str
+// liveColumns are the columns that serving looks at; -1 where a table has none.
+type liveColumns struct{ time, item, kind, value int }
+
+func liveColumnsOf(l *layout) liveColumns {
+	return liveColumns{time: l.time, item: l.column("ITEM_ID"), kind: l.column("EVENT_TYPE"), value: l.column("EVENT_VALUE")}
+}
+
+// event reads a row, whose memory it may share.
+func (at liveColumns) event(value func(c int) Value, seq int64) LiveEvent {
+	ev := LiveEvent{Seq: seq, Time: value(at.time).Int, Value: math.NaN()}
+	if at.item >= 0 {
+		ev.Item = value(at.item).Str
 	}
-	if c := l.column("EVENT_TYPE"); c >= 0 {
-		ev.Type = value(c).Str
+	if at.kind >= 0 {
+		ev.Type = value(at.kind).Str
 	}
-	if c := l.column("EVENT_VALUE"); c >= 0 && value(c).Valid {
-		ev.Value = value(c).Float
+	if at.value >= 0 {
+		if v := value(at.value); v.Valid {
+			ev.Value = v.Float
+		}
 	}
 	return ev
+}
+
+// name returns a copy of an item or a type that all events share: the row that it came with is in the memory of a whole request.
+func (x *liveIndex) name(s string) string {
+	if kept, ok := x.names[s]; ok {
+		return kept
+	}
+	if x.names == nil || len(x.names) >= maxLiveNames {
+		x.names = make(map[string]string)
+	}
+	s = strings.Clone(s)
+	x.names[s] = s
+	return s
 }
 
 // insert keeps the newest events of a user. It lets the list grow to twice its size, so that trimming costs little.
@@ -113,6 +141,7 @@ func (x *liveIndex) insert(table, user string, ev LiveEvent) {
 	if !known {
 		user = strings.Clone(user)
 	}
+	ev.Item, ev.Type = x.name(ev.Item), x.name(ev.Type)
 	list = append(list, ev)
 	if len(list) >= 2*liveKept {
 		slices.SortFunc(list, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })

@@ -310,10 +310,25 @@ func (rec *record) rows(l *layout) ([]memRow, error) {
 	return rows, nil
 }
 
+// encodedSize is at least what encodePut needs, so that it does not copy what it has.
+func encodedSize(t string, l *layout, rows []memRow) int {
+	size := len(t) + 4*len(l.cols) + 32
+	for i := range rows {
+		r := &rows[i]
+		size += len(r.session) + len(r.eventID) + 20 + len(l.cols)/8
+		for j := range r.vals {
+			if v := &r.vals[j]; v.Valid {
+				size += len(v.Str) + 10
+			}
+		}
+	}
+	return size
+}
+
 // encodePut encodes rows for the log, all but the sequence number that stands before them.
 func encodePut(t string, l *layout, rows []memRow) []byte {
 	kinds := l.kinds()
-	b := appendString(nil, t)
+	b := appendString(make([]byte, 0, encodedSize(t, l, rows)), t)
 	b = binary.AppendUvarint(b, uint64(len(l.cols)))
 	for _, c := range l.cols {
 		b = binary.AppendUvarint(b, uint64(c.id))

@@ -20,6 +20,7 @@ type vector struct {
 	absent bool   // the file has no such column: every value is null
 	ranked bool   // dict is sorted: codes compare as their strings do
 
+	longest  int  // no string of dict is longer, if not 0
 	constant bool // every value is dict[0]; for the writer only
 }
 

@@ -311,7 +311,18 @@ func (p *csvParser) block(name string, b lineBlock, sink csvSink) (rows, line in
 	quotes := bytes.IndexByte(data, '"') >= 0
 	p.scratch = p.scratch[:0]
 	p.lines = p.lines[:0]
+	plain := !suspect && !returns && !quotes
 	for ; len(data) > 0; line++ {
+		p.values = p.batch[len(p.lines)*p.fields:][:p.fields]
+		if plain && data[0] != '\n' {
+			if rest := p.plainLine(data); rest != nil {
+				data = rest
+				if err := p.took(line, sink, &rows); err != nil {
+					return rows, p.failed, err
+				}
+				continue
+			}
+		}
 		record := data
 		if n := bytes.IndexByte(data, '\n'); n >= 0 {
 			record, data = data[:n], data[n+1:]
@@ -328,38 +339,43 @@ func (p *csvParser) block(name string, b lineBlock, sink csvSink) (rows, line in
 		}
 		var fault csvFault
 		var at int
-		p.values = p.batch[len(p.lines)*p.fields:][:p.fields]
-		if p.strict || quotes && bytes.IndexByte(record, '"') >= 0 {
+		if p.strict || quotes && bytes.IndexByte(record, '"') >= 0 || p.plainLine(record) == nil {
 			at, fault = p.record(record)
-		} else {
-			at, fault = p.plainRecord(record)
 		}
 		if fault != noFault {
-			if n, at, err := p.flush(sink); err != nil {
-				return rows + n, at, err
+			if err := p.flush(sink, &rows); err != nil {
+				return rows, p.failed, err
 			}
-			return rows + int64(len(p.lines)), line, p.failure(name, line, record, at, fault)
+			return rows, line, p.failure(name, line, record, at, fault)
 		}
-		if p.lines = append(p.lines, line); len(p.lines) == cap(p.lines) {
-			n, at, err := p.flush(sink)
-			if rows += n; err != nil {
-				return rows, at, err
-			}
-			p.lines = p.lines[:0]
+		if err := p.took(line, sink, &rows); err != nil {
+			return rows, p.failed, err
 		}
 	}
-	n, at, err := p.flush(sink)
-	return rows + n, at, err
+	err = p.flush(sink, &rows)
+	return rows, p.failed, err
 }
 
-// flush hands over the rows of the batch. The line is that of the error.
-func (p *csvParser) flush(sink csvSink) (rows, line int64, err error) {
+// took adds the row that has been parsed to the batch.
+func (p *csvParser) took(line int64, sink csvSink, rows *int64) error {
+	p.lines = append(p.lines, line)
+	if len(p.lines) < cap(p.lines) {
+		return nil
+	}
+	return p.flush(sink, rows)
+}
+
+// flush hands over the rows of the batch and adds their number to rows. After an error failed is the line of the row that the sink did not take.
+func (p *csvParser) flush(sink csvSink, rows *int64) error {
 	if len(p.lines) == 0 {
-		return 0, 0, nil
+		return nil
 	}
 	n, err := sink.rows(p.lines, p.batch[:len(p.lines)*p.fields])
+	*rows += int64(n)
 	if err != nil {
-		return int64(n), p.lines[n], err
+		p.failed = p.lines[n]
+		return err
 	}
-	return int64(n), 0, nil
+	p.lines = p.lines[:0]
+	return nil
 }

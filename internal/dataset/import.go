@@ -129,6 +129,7 @@ type importer struct {
 	older  []*mask // erasures whose cut covers the import although it began later
 	last   int64   // the greatest sequence number that it may have given
 
+	longest    []int        // by dictionary: the longest of its strings
 	dictionary [][]string   // by dictionary: the strings that have a code, sorted
 	ranks      [][][]uint32 // by dictionary, worker and the worker's code
 }
@@ -215,6 +216,7 @@ func (in *importer) mergeCodes(workers []*importWorker) {
 			codes = append(codes, w.codes[i])
 		}
 		in.dictionary[i], in.ranks[i] = mergeCodes(codes)
+		in.longest = append(in.longest, longestOf(in.dictionary[i]))
 	}
 }
 

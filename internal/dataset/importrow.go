@@ -12,7 +12,9 @@ import (
 //	uvarint  how far its sequence number is from that of the row before it in its chunk, or from the import's first
 //	text     the key
 //	bitmap   of the other columns that the schema has: which are not null
-//	those    String: uvarint 1 + code in the worker's dictionary of the column, or 0 and the text; Int and Long: varint; Float and Double: 8 bytes; Boolean: 1
+//	those    String: 4 bytes, 1 + code in the worker's dictionary of the column, or 0 and then the text; Int, Long, Float, Double: 8 bytes; Boolean: 1
+//
+// Numbers are of fixed width because decoding them is what the sort begins with; a text is a uvarint length and the bytes.
 
 // importColumn is a column of the table, but for the key, that the schema of the import has.
 type importColumn struct {
@@ -118,7 +120,7 @@ func (w *importWorker) row(i int, line int64, v []Value) error {
 		c.data, c.last = w.in.spill.buffer(), w.in.run.base
 	}
 	seq := w.first + line
-	b := appendString(binary.AppendUvarint(c.data, uint64(seq-c.last)), key)
+	b := appendString(appendUvarint(c.data, uint64(seq-c.last)), key)
 	c.last = seq
 	weight := w.fixed + 2*len(key)
 	at := len(b)
@@ -135,8 +137,8 @@ func (w *importWorker) row(i int, line int64, v []Value) error {
 		switch col.kind {
 		case String:
 			weight += len(x.Str)
-			code := w.coded[col.codes][i]
-			b = binary.AppendUvarint(b, uint64(code))
+			code := w.coded[col.codes][i&(batchRows-1)]
+			b = binary.LittleEndian.AppendUint32(b, code)
 			if code == 0 {
 				b = appendString(b, x.Str)
 			}
@@ -145,7 +147,7 @@ func (w *importWorker) row(i int, line int64, v []Value) error {
 		case Boolean:
 			b = append(b, byte(x.Int))
 		default:
-			b = binary.AppendVarint(b, x.Int)
+			b = binary.LittleEndian.AppendUint64(b, uint64(x.Int))
 		}
 	}
 	c.data = b
@@ -220,7 +222,7 @@ func (d *runDecoder) decode(run spillRun) (*block, error) {
 	d.b.cols[d.in.layout.key].dict = d.names
 	for _, c := range d.in.cols {
 		if c.codes >= 0 && !d.b.cols[c.col].ranked {
-			d.b.cols[c.col].dict = d.texts[c.codes].dict
+			d.b.cols[c.col].dict, d.b.cols[c.col].longest = d.texts[c.codes].dict, 0
 		}
 	}
 	return d.b, nil
@@ -267,7 +269,7 @@ func (d *runDecoder) begin(n int) {
 		switch c.kind {
 		case String:
 			v.code = resized(v.code, n)
-			v.dict, v.ranked = d.in.dictionary[c.codes], true
+			v.dict, v.ranked, v.longest = d.in.dictionary[c.codes], true, d.in.longest[c.codes]
 		case Float, Double:
 			v.floats, v.null = resized(v.floats, n), nil
 		default:
@@ -282,7 +284,7 @@ var errSpill = errors.New("read spill: a row is damaged")
 func (d *runDecoder) chunk(data []byte, c *spillChunk, at int) error {
 	seq, keys, cols := d.in.run.base, d.b.cols[d.in.layout.key].code, d.in.cols
 	for end := at + c.rows; at < end; at++ {
-		step, n := binary.Uvarint(data)
+		step, n := uvarint(data)
 		if n <= 0 {
 			return errSpill
 		}
@@ -305,17 +307,18 @@ func (d *runDecoder) chunk(data []byte, c *spillChunk, at int) error {
 			}
 			switch col.kind {
 			case String:
-				code, n := binary.Uvarint(data)
-				if n <= 0 {
+				if len(data) < 4 {
 					return errSpill
 				}
-				data = data[n:]
+				code := binary.LittleEndian.Uint32(data)
+				data = data[4:]
 				if code > 0 {
-					if ranks := d.in.ranks[col.codes][c.worker]; code <= uint64(len(ranks)) {
-						v.code[at] = d.known(v, col.codes, ranks[code-1])
-						continue
+					ranks := d.in.ranks[col.codes][c.worker]
+					if int(code) > len(ranks) {
+						return errSpill
 					}
-					return errSpill
+					v.code[at] = d.known(v, col.codes, ranks[code-1])
+					continue
 				}
 				s, rest := cutText(data)
 				if rest == nil {
@@ -336,12 +339,11 @@ func (d *runDecoder) chunk(data []byte, c *spillChunk, at int) error {
 				v.ints[at] = int64(data[0])
 				data = data[1:]
 			default:
-				x, n := binary.Varint(data)
-				if n <= 0 {
+				if len(data) < 8 {
 					return errSpill
 				}
-				v.ints[at] = x
-				data = data[n:]
+				v.ints[at] = int64(binary.LittleEndian.Uint64(data))
+				data = data[8:]
 			}
 		}
 	}
@@ -351,9 +353,17 @@ func (d *runDecoder) chunk(data []byte, c *spillChunk, at int) error {
 	return nil
 }
 
+// uvarint is binary.Uvarint with the one byte that most numbers here take looked at first.
+func uvarint(data []byte) (x uint64, n int) {
+	if len(data) > 0 && data[0] < 0x80 {
+		return uint64(data[0]), 1
+	}
+	return binary.Uvarint(data)
+}
+
 // cutText returns the text that data begins with and what follows, nil if data is too short.
 func cutText(data []byte) (s string, rest []byte) {
-	size, n := binary.Uvarint(data)
+	size, n := uvarint(data)
 	if n <= 0 || size > uint64(len(data)-n) {
 		return "", nil
 	}

@@ -72,8 +72,10 @@ func (w *fileWriter) write(p []byte) error {
 // writeBlock writes the rows of a block in the given order, as many row groups as they need.
 func (w *fileWriter) writeBlock(b *block, order []int32) error {
 	step := groupRows
-	if size := b.textSize(order); size > groupBytes {
-		step = max(1, min(step, len(order)*groupBytes/size))
+	if b.longestRow()*min(step, len(order)) > groupBytes {
+		if size := b.textSize(order); size > groupBytes {
+			step = max(1, min(step, len(order)*groupBytes/size))
+		}
 	}
 	for len(order) > 0 {
 		n := min(step, len(order))
@@ -83,6 +85,28 @@ func (w *fileWriter) writeBlock(b *block, order []int32) error {
 		order = order[n:]
 	}
 	return nil
+}
+
+// longestRow bounds the length of all strings of a row.
+func (b *block) longestRow() (size int) {
+	for c := range b.cols {
+		v := b.col(c)
+		if v.kind != String || v.absent {
+			continue
+		}
+		if v.longest == 0 {
+			v.longest = longestOf(v.dict)
+		}
+		size += v.longest
+	}
+	return size
+}
+
+func longestOf(texts []string) (size int) {
+	for _, s := range texts {
+		size = max(size, len(s))
+	}
+	return size
 }
 
 // textSize is the length of all strings of the rows.

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Rows in the log and in spill files: a bitmap of the values that are not null, then those values in order.
+// Rows in the log: a bitmap of the values that are not null, then those values in order.
 //
 //	String          uvarint length, bytes
 //	Int, Long       zig-zag varint
@@ -37,8 +37,15 @@ func appendValues(dst []byte, kinds []Kind, vals []Value) []byte {
 }
 
 func appendString(dst []byte, s string) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(s)))
-	return append(dst, s...)
+	return append(appendUvarint(dst, uint64(len(s))), s...)
+}
+
+// appendUvarint is binary.AppendUvarint, inlined for numbers of one byte.
+func appendUvarint(dst []byte, x uint64) []byte {
+	if x < 0x80 {
+		return append(dst, byte(x))
+	}
+	return binary.AppendUvarint(dst, x)
 }
 
 // textReader decodes from a string, so that strings in it need no copy. The first error stays.

@@ -2,16 +2,19 @@ package dataset
 
 import (
 	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
 	"unsafe"
 )
 
 // textTable gives each distinct string a code, in order of appearance, and keeps the strings back to back: looking up a string that is known touches a slot,
 // its end and its bytes, which for the tens of thousands of keys of a run all stay in a core's own cache.
 type textTable struct {
-	seed  maphash.Seed
-	slots []uint64 // open addressing: 0 is free, else hash<<32 | 1 + code
-	ends  []uint32 // where each string ends in text
-	text  []byte
+	seed   maphash.Seed
+	secret [2]uint64
+	slots  []uint64 // open addressing: 0 is free, else hash<<32 | 1 + code
+	ends   []uint32 // where each string ends in text
+	text   []byte
 
 	touched byte // keeps the compiler from leaving out the loads of touch
 }
@@ -19,10 +22,43 @@ type textTable struct {
 const firstSlots = 64
 
 func newTextTable() *textTable {
-	return &textTable{seed: maphash.MakeSeed(), slots: make([]uint64, firstSlots)}
+	t := &textTable{seed: maphash.MakeSeed(), slots: make([]uint64, firstSlots)}
+	for i := range t.secret {
+		t.secret[i] = rand.Uint64() | 1
+	}
+	return t
 }
 
-func (t *textTable) hash(s string) uint64 { return maphash.String(t.seed, s) << 32 }
+// hash returns 32 bits of hash, as the upper half. Short strings, which nearly all are, are mixed here; the secret keeps their collisions unknown to whoever
+// writes the input.
+func (t *textTable) hash(s string) uint64 {
+	n := len(s)
+	var a, b uint64
+	switch {
+	case n > 16:
+		return maphash.String(t.seed, s) << 32
+	case n >= 8:
+		a, b = load64(s, 0), load64(s, n-8)
+	case n >= 4:
+		a, b = load32(s, 0), load32(s, n-4)
+	case n > 0:
+		a = uint64(s[0]) | uint64(s[n/2])<<8 | uint64(s[n-1])<<16
+	}
+	hi, lo := bits.Mul64(a^t.secret[0], b^t.secret[1]^uint64(n)<<56)
+	hi, lo = bits.Mul64(hi^t.secret[1], lo^t.secret[0])
+	return (hi ^ lo) << 32
+}
+
+func load64(s string, at int) uint64 {
+	_ = s[at+7]
+	return uint64(s[at]) | uint64(s[at+1])<<8 | uint64(s[at+2])<<16 | uint64(s[at+3])<<24 |
+		uint64(s[at+4])<<32 | uint64(s[at+5])<<40 | uint64(s[at+6])<<48 | uint64(s[at+7])<<56
+}
+
+func load32(s string, at int) uint64 {
+	_ = s[at+3]
+	return uint64(s[at]) | uint64(s[at+1])<<8 | uint64(s[at+2])<<16 | uint64(s[at+3])<<24
+}
 
 // find returns the code of s, or the slot where it belongs.
 func (t *textTable) find(s string, hash uint64) (code uint32, known bool, slot int) {

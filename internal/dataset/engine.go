@@ -82,6 +82,7 @@ type limits struct {
 	foldAge    time.Duration // and one of this age
 	logBytes   int64         // Put answers ErrBusy while more than this waits to be folded
 	spillBytes int64         // an import keeps this much in memory before it spills
+	codesBytes int           // and so much of the strings that repeat
 	spanBytes  int64         // what is sorted at once are the rows of one or more such spans of the input
 	runBytes   int           // and takes this much memory
 	mergeFiles int           // a bucket with this many files of like size is compacted
@@ -93,7 +94,7 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		foldBytes: 16 << 20, foldAge: 10 * time.Minute, logBytes: 256 << 20, spillBytes: 64 << 20, spanBytes: 16 << 20, runBytes: 96 << 20, mergeFiles: 8,
+		foldBytes: 16 << 20, foldAge: 10 * time.Minute, logBytes: 256 << 20, spillBytes: 64 << 20, codesBytes: 64 << 20, spanBytes: 16 << 20, runBytes: 96 << 20, mergeFiles: 8,
 		sweepWait: 15 * time.Minute, buckets: math.MaxInt, now: time.Now,
 	}
 }

@@ -134,11 +134,8 @@ type importer struct {
 	ranks      [][][]uint32 // by dictionary, worker and the worker's code
 }
 
-// Memory of an import beside spillBytes, over all cores.
-const (
-	codesBytes = 64 << 20  // dictionaries of the columns
-	sortBytes  = 224 << 20 // runs being sorted and written
-)
+// sortBytes is how much memory the runs being sorted and written may take, over all cores.
+const sortBytes = 224 << 20
 
 // read parses all objects into the spill.
 func (in *importer) read(ctx context.Context) (err error) {
@@ -154,7 +151,7 @@ func (in *importer) read(ctx context.Context) (err error) {
 		return err
 	}
 	for i := range workers {
-		workers[i] = newImportWorker(in, i, codesBytes/len(workers))
+		workers[i] = newImportWorker(in, i, in.t.g.e.limits.codesBytes/len(workers))
 	}
 	if err := in.readObjects(ctx, workers); err != nil {
 		return errors.Join(err, in.spill.close())

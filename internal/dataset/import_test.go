@@ -1,8 +1,13 @@
 package dataset
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,4 +181,81 @@ func TestAlteredTableReadsOldRowsWithNulls(t *testing.T) {
 	}
 	want = want[1:]
 	check("after an erasure")
+}
+
+// The same input gives the same files, however many cores have read it and in whatever order they took its blocks.
+func TestImportWritesTheSameFilesOnAnyNumberOfCores(t *testing.T) {
+	schema := everyKind(Interactions)
+	var objects []Object
+	for o := range 2 {
+		var b strings.Builder
+		b.WriteString("USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,TEXT,AGE,BORN,EVENT_VALUE,SCORE,OK\n")
+		for i := range 40_000 {
+			n := i*7919%40_000 + o
+			fmt.Fprintf(&b, "user-%d,item-%d,%d,%s,\"text, number %d\",%d,,%d.5,%d,%v\n", n%1000, n%3001, n%50, []string{"", "view", "buy"}[n%3], n%20_000, n%7, n%11, n, n%2 == 0)
+		}
+		objects = append(objects, text{fmt.Sprint(o, ".csv"), b.String()})
+	}
+	var want []string
+	for _, cores := range []int{1, 2, 3, 8} {
+		func() {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+			s := newStore(t)
+			tab := s.create("t1", schema)
+			if _, err := s.Import(t.Context(), tab, Import{Job: "j", Objects: objects}); err != nil {
+				t.Fatal(err)
+			}
+			state, err := s.find(tab)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range state.files {
+				data, err := os.ReadFile(f.path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, fmt.Sprintf("bucket %d, %d rows: %x", f.bucket, f.rows, sha256.Sum256(data)))
+			}
+			slices.Sort(got)
+			if want == nil {
+				want = got
+			}
+			if len(got) <= 4 {
+				t.Fatalf("%d files: no bucket has more than one run, which was to be tested", len(got))
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("%d cores: %s", cores, diff)
+			}
+		}()
+	}
+}
+
+// Strings with and without a code in the import's dictionaries, in one column, come out as they went in.
+func TestImportKeepsStringsThatItsDictionariesHaveNoRoomFor(t *testing.T) {
+	for _, codes := range []int{0, 2000, 1 << 20} {
+		for _, spilled := range []int64{0, 1 << 20} {
+			lim := testLimits()
+			lim.codesBytes, lim.spillBytes = codes, spilled
+			s := openStore(t, t.TempDir(), lim)
+			tab := s.create("t1", everyKind(Items))
+			random := rand.New(rand.NewPCG(uint64(codes), uint64(spilled)))
+			body := strings.Builder{}
+			body.WriteString("ITEM_ID,TEXT,AGE,BORN,EVENT_VALUE,SCORE,OK\n")
+			var want []string
+			for i := range 2000 {
+				line := fmt.Sprintf("item%d,,%d,,,%d,", i, i%7, i%3)
+				if n := random.IntN(200); n > 9 { // some null, some long
+					line = fmt.Sprintf("item%d,%s%d,,%d,0.5,%d,true", i, strings.Repeat("x", 1+n%3*80), n, i%5, i%3)
+				}
+				body.WriteString(line + "\n")
+				want = append(want, line)
+			}
+			s.imp(tab, false, body.String())
+			slices.Sort(want)
+			if diff := cmp.Diff(want, s.lines(tab, s.Rows)); diff != "" {
+				t.Fatalf("%d bytes of codes, %d in memory: %s", codes, spilled, diff)
+			}
+		}
+	}
 }

@@ -27,6 +27,7 @@ const policy = `
 	internal/gateway    ->
 	internal/verify     ->
 	internal/ledger     -> internal/blob
+	internal/receipt    -> internal/blob
 	internal/wire       -> internal/api
 	internal/job        -> internal/meta
 	internal/dataset    -> internal/blob
@@ -34,7 +35,7 @@ const policy = `
 	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec
 	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe
 	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/recipe
-	internal/work       -> internal/api internal/blob internal/dataset internal/filter internal/job internal/ledger internal/meta internal/quota internal/recipe internal/verify
+	internal/work       -> internal/api internal/blob internal/dataset internal/filter internal/job internal/ledger internal/meta internal/quota internal/receipt internal/recipe internal/verify
 	internal/demo       -> internal/api internal/blob
 	cmd/palate          -> *
 	bench/*             -> *

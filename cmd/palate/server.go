@@ -107,7 +107,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		}
 	}
 	work.Register(queue, work.Options{
-		Meta: db, Engine: engine, Data: c.Data, Models: models, Ledger: deletions, Limits: limits, Log: c.Log,
+		Meta: db, Engine: engine, Data: c.Data, Models: models, Ledger: deletions, Limits: limits, Log: c.Log, Version: version(),
 		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire,
 	})
 

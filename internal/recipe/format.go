@@ -21,7 +21,8 @@ import (
 // format is the version of the model directory, see FORMAT.md.
 const format = 1
 
-const manifestName = "manifest.json"
+// ManifestName is the file of a model directory that describes the rest.
+const ManifestName = "manifest.json"
 
 // ErrCorrupt says that a model directory is torn, altered, or not one.
 var ErrCorrupt = errors.New("model directory is damaged")
@@ -188,7 +189,7 @@ func (w *modelWriter) commit(m *Manifest) (err error) {
 	if err != nil {
 		return fmt.Errorf("encode model manifest: %w", err)
 	}
-	if err := blob.WriteFile(filepath.Join(w.dir, manifestName), bytes.NewReader(append(text, '\n'))); err != nil {
+	if err := blob.WriteFile(filepath.Join(w.dir, ManifestName), bytes.NewReader(append(text, '\n'))); err != nil {
 		return fmt.Errorf("write model manifest: %w", err)
 	}
 	return nil

@@ -31,7 +31,7 @@ func openMapping(dir string) (_ *mapping, err error) {
 			m.close()
 		}
 	}()
-	text, err := os.ReadFile(filepath.Join(dir, manifestName))
+	text, err := os.ReadFile(filepath.Join(dir, ManifestName))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open model: %w: no manifest", ErrCorrupt)
 	}
@@ -65,7 +65,7 @@ func (m *mapping) checkNames(dir string) error {
 		return fmt.Errorf("open model: %w", err)
 	}
 	var have []string
-	want := []string{manifestName}
+	want := []string{ManifestName}
 	for _, e := range entries {
 		have = append(have, e.Name())
 	}

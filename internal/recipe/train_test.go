@@ -74,7 +74,7 @@ func contents(t rapid.TB, dir string) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.Name() == manifestName {
+		if e.Name() == ManifestName {
 			var m Manifest
 			if err := json.Unmarshal(data, &m); err != nil {
 				t.Fatal(err)
@@ -392,7 +392,7 @@ func TestAnUnfinishedAttemptIsReplaced(t *testing.T) {
 
 func TestDamagedModelsAreRefused(t *testing.T) {
 	dir, manifest := train(t, makeEvents(walks(7, 40, 20, 6)), []string{"x"}, everyTrainer[2])
-	names := []string{manifestName}
+	names := []string{ManifestName}
 	for _, a := range manifest.Arrays {
 		names = append(names, a.Name)
 	}
@@ -424,7 +424,7 @@ func TestDamagedModelsAreRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if name == manifestName && kind == "shortened" {
+			if name == ManifestName && kind == "shortened" {
 				continue // its last byte is white space
 			}
 			if err := harm(path, data); err != nil {

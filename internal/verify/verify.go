@@ -201,7 +201,7 @@ func (s *search) visit(rel string) error {
 func (s *search) inUse(p *Place, rel string) bool {
 	names := strings.Split(rel, "/")
 	switch p.Name {
-	case "unfinished file", "ended list":
+	case "unfinished file", "unfinished receipt", "ended list":
 		return false
 	case "staging":
 		return s.Store.Staged(names[2], names[4])

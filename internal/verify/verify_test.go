@@ -180,6 +180,10 @@ var leaks = map[string]func(f *fixture){
 	"late-event filter": func(f *fixture) {
 		f.write("store/groups/g1/late/job", string(binary.LittleEndian.AppendUint64([]byte("PALLATE1"), uint64(time.Now().Unix())+3600))+gone)
 	},
+	"receipt":                 func(f *fixture) { f.write("receipts/00000001.json", gone) },
+	"salt of a receipt":       func(f *fixture) { f.write("receipts/00000001.salt", gone) },
+	"signing key":             func(f *fixture) { f.write("receipts/signing-key.pem", gone) },
+	"unfinished receipt":      func(f *fixture) { f.write("receipts/.tmp-1", gone) },
 	"model":                   func(f *fixture) { f.modelUsers("canary-kept-0001", gone) },
 	"streamed rows in memory": func(f *fixture) { f.memory["streamed rows in memory"] = gone },
 	"live events in memory":   func(f *fixture) { f.memory["live events in memory"] = gone },

@@ -14,6 +14,7 @@ import (
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/receipt"
 	"github.com/palate-dev/palate/internal/recipe"
 	"github.com/palate-dev/palate/internal/verify"
 )
@@ -29,6 +30,8 @@ type erasure struct {
 	KeptOut map[string]int64 // of imports that were accepted before the cut and ended after it
 	Models  []rebuiltModel
 	Leak    string // what the verification found, written down before the list is destroyed; "" if nothing
+	Hidden  time.Time
+	Before  map[string]receipt.Files // the tables at that time
 }
 
 // A rebuiltModel is one resource whose model was trained again without the users. The names are written down before the work starts.
@@ -59,7 +62,7 @@ type erasureRun struct {
 //	rebuild  train every model that held one of them again, from its own input without them
 //	sweep    destroy every superseded file
 //	verify   search everything that is left, with other code
-//	receipt  destroy the list and the mask
+//	receipt  sign what was done; destroy the list and the mask
 func (w *worker) erase(ctx context.Context, t *job.Task) error {
 	d, err := meta.Doc[api.DataDeletionJob](t.Resource())
 	if err != nil {
@@ -94,7 +97,7 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 		{"rebuild", e.rebuild},
 		{"sweep", e.sweep},
 		{"verify", e.verify},
-		{"receipt", func(ctx context.Context) error { return w.Engine.Unhide(ctx, e.id, e.state.ID) }},
+		{"receipt", e.receipt},
 	}
 	for _, s := range steps {
 		t.Progress(job.Progress{Phase: s.name, Started: time.Now()})
@@ -112,7 +115,7 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 		"models", len(e.state.Models), "took", time.Since(started).Round(time.Millisecond))
 	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		d.NumDeleted = &deleted
-		e.state.Salt, e.state.Digest = "", "" // together they would let a short list be guessed
+		e.state.Salt, e.state.Digest = "", "" // together they would let a short list be guessed: the receipt has the digest, and keeps the salt apart
 		r.Status = meta.Completed
 		return errors.Join(r.SetDoc(d), r.SetPrivate(e.state))
 	})
@@ -194,6 +197,9 @@ func (e *erasureRun) hide(ctx context.Context, location string) error {
 		if err := e.mask(ctx, location); err != nil {
 			return err
 		}
+	}
+	if err := e.noteBefore(ctx); err != nil {
+		return err
 	}
 	return e.Meta.Update(ctx, func(tx *meta.Tx) error {
 		g, err := tx.Get(e.group.ARN)
@@ -494,6 +500,9 @@ func (e *erasureRun) leak(ctx context.Context, found string) error {
 	e.Log.Error("data deletion is not complete", "job", e.task.Resource().ARN, "found", found)
 	e.state.Leak = found
 	if err := e.task.Save(ctx, e.state); err != nil {
+		return err
+	}
+	if err := e.writeReceipt(ctx, found); err != nil {
 		return err
 	}
 	if err := e.Engine.Unhide(ctx, e.id, e.state.ID); err != nil {

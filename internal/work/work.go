@@ -23,13 +23,14 @@ import (
 
 // Options are the parts that bodies work with.
 type Options struct {
-	Meta   *meta.DB
-	Engine *dataset.Engine
-	Data   string         // the data directory: verification walks all of it
-	Models string         // directory of all model directories
-	Ledger *ledger.Ledger // remembers deletions outside of the data directory; nil: nothing does
-	Limits quota.Limits
-	Log    *slog.Logger
+	Meta    *meta.DB
+	Engine  *dataset.Engine
+	Data    string         // the data directory: verification walks all of it
+	Models  string         // directory of all model directories
+	Ledger  *ledger.Ledger // remembers deletions outside of the data directory; nil: nothing does
+	Limits  quota.Limits
+	Log     *slog.Logger
+	Version string // of the program, for receipts
 
 	// Bucket opens a customer's bucket with the credentials of jobs.
 	Bucket func(ctx context.Context, name string) (blob.Store, error)

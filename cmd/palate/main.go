@@ -3,6 +3,7 @@
 //	palate serve   start the server
 //	palate demo    run the whole main job on real films, in a temporary directory
 //	palate jobs    list every job of a data directory with its progress
+//	palate receipt print, verify and replay the receipts of data deletions
 //	palate version print the version
 package main
 
@@ -28,6 +29,7 @@ func commands() []command {
 		{"serve", "start the server", runServe},
 		{"demo", "run the whole main job on real films in a temporary directory", runDemo},
 		{"jobs", "list every job with its status, progress and time left", runJobs},
+		{"receipt", "print, verify and replay the signed receipts of data deletions", runReceipt},
 		{"version", "print the version", runVersion},
 	}
 }

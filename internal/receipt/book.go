@@ -134,6 +134,15 @@ func (b *Book) read(number int64) (*Receipt, []byte, error) {
 	return r, file, nil
 }
 
+// Numbered returns a receipt by its number, and its file.
+func (b *Book) Numbered(number int64) (*Receipt, []byte, error) {
+	r, file, err := b.read(number)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("receipt %d: %w", number, ErrNone)
+	}
+	return r, file, err
+}
+
 // Of returns the receipt of a job and its file.
 func (b *Book) Of(job string) (*Receipt, []byte, error) {
 	numbers, err := b.numbers()

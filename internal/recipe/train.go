@@ -49,6 +49,21 @@ func Retrain(ctx context.Context, from string, without *dataset.UserSet, to stri
 	return m, true, err
 }
 
+// Replay trains the model in from once more, from the input that it stores, into to: the manifest must have the same hash.
+func Replay(ctx context.Context, from, to string, progress Progress) (*Manifest, error) {
+	old, err := Open(from)
+	if err != nil {
+		return nil, err
+	}
+	defer old.Close()
+	cfg := old.manifest.Config
+	entry, err := trainable(cfg.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	return build(ctx, newInput(&cfg, entry, newAdmission(&cfg, entry), old.input(), old.listed()), old.manifest.Seq, to, progress)
+}
+
 func trainable(name string) (*Entry, error) {
 	entry, ok := Find(name)
 	if !ok || !entry.Trainable {

@@ -7,11 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,9 +21,12 @@ import (
 )
 
 // Binary builds palate once for the whole test process and returns its path. With -race in the build of the test, the binary has it too. All test processes
-// of a machine share the path, so that no binaries pile up; a build replaces the file, and whoever runs the old one goes on with it.
+// of a checkout share the path, so that no binaries pile up; a build replaces the file, and whoever runs the old one goes on with it.
 var Binary = sync.OnceValues(func() (string, error) {
-	name := fmt.Sprintf("palate-test-%d", os.Getuid())
+	_, source, _, _ := runtime.Caller(0)
+	checkout := fnv.New32a()
+	io.WriteString(checkout, source)
+	name := fmt.Sprintf("palate-test-%d-%x", os.Getuid(), checkout.Sum32())
 	args := []string{"build"}
 	if race {
 		name += "-race"

@@ -47,7 +47,8 @@ type Receipt struct {
 	PublicKey    string       `json:"publicKey"` // Ed25519, base64
 }
 
-// Input describes the list of users. Digest is SHA-256 over the salt's hexadecimal digits and the bytes of every file of the list, in order of their names.
+// Input describes the list of users. Digest is SHA-256 over the salt's hexadecimal digits and the bytes of every file of the list, in order of their names;
+// "" if the deletion was applied once more to a restored directory.
 type Input struct {
 	Users  int    `json:"distinctUsers"`
 	Digest string `json:"saltedDigest"`

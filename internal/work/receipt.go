@@ -86,7 +86,11 @@ func (e *erasureRun) writeReceipt(ctx context.Context, leak string) error {
 		}
 		r.Models = append(r.Models, model)
 	}
-	if _, err := receipt.OpenBook(filepath.Join(e.Data, ReceiptsDir)).Append(r, e.state.Salt, time.Now()); err != nil {
+	salt := e.state.Salt
+	if e.state.Digest == "" { // applied once more, from the ledger: its list is not at hand as it was
+		salt = ""
+	}
+	if _, err := receipt.OpenBook(filepath.Join(e.Data, ReceiptsDir)).Append(r, salt, time.Now()); err != nil {
 		return fmt.Errorf("write the receipt: %w", err)
 	}
 	return nil

@@ -53,6 +53,7 @@ const modules = `
 	github.com/aws/smithy-go
 	github.com/google/go-cmp
 	github.com/google/uuid
+	github.com/hanwen/go-fuse/v2
 	github.com/klauspost/compress
 	github.com/parquet-go/parquet-go
 	github.com/pkg/xattr

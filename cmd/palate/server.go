@@ -266,8 +266,8 @@ func (s *server) close() error {
 
 // lock makes the data directory and takes it for this process alone. The kernel drops the lock with the process, however it ends.
 func (s *server) lock(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("cannot use the data directory %s: %w", dir, errors.Unwrap(err))
+	if err := blob.MkdirAll(dir); err != nil { // durably: what is acknowledged stands below it
+		return fmt.Errorf("cannot use the data directory %s: %w", dir, err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "palate.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

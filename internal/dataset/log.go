@@ -172,7 +172,23 @@ func (l *eventLog) recover(name string, last bool) (size int64, err error) {
 		}
 		at += frameHeader + len(f.payload)
 	}
-	return int64(at), nil
+	if last { // what was read may stand in the page cache only, and no segment but the last may be torn
+		err = writeAgain(path, data)
+	}
+	return int64(at), err
+}
+
+// writeAgain makes what a file was read as durable. To sync it would not do: after a sync that failed the kernel takes the pages for written.
+func writeAgain(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // cutTail overwrites what a torn write has left, for it holds ids, and cuts the file.

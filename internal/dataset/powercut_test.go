@@ -182,6 +182,7 @@ func (h *powerHistory) load() {
 	for _, row := range rows {
 		body = AppendCSVRow(body, t.Schema, row.Values)
 	}
+	h.n++ // a batch may be empty, and a job's name is used once
 	job := Import{Job: fmt.Sprint("job-", h.n), Incremental: h.r.IntN(2) == 0, Objects: []Object{text{"a.csv", string(body)}}}
 	load := func(ctx context.Context) error {
 		n, err := h.s.Import(ctx, t, job)

@@ -27,6 +27,9 @@ func openMetadata(dir, metaDir string) (meta.MetadataStorer, error) {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}
+		if err := syncPath(filepath.Dir(d)); err != nil { // a directory that a power cut takes away takes every object with it
+			return nil, err
+		}
 	}
 	path := filepath.Join(metaDir, formatFile)
 	format, err := os.ReadFile(path)

@@ -8,9 +8,11 @@ package faultdisk
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -121,6 +123,13 @@ func (d *Disk) Dead() bool {
 	return d.fs.dead
 }
 
+// Hit tells what the planned faults of the mounted disk met.
+func (d *Disk) Hit() []string {
+	d.fs.mu.Lock()
+	defer d.fs.mu.Unlock()
+	return slices.Clone(d.fs.hit)
+}
+
 // Count returns how many operations of a kind there were.
 func (d *Disk) Count(op Op) int {
 	d.fs.mu.Lock()
@@ -163,6 +172,7 @@ type memFS struct {
 	limit   int64 // 0: none
 	count   [ops]int
 	plans   []plan
+	hit     []string // what the planned faults met
 	dead    bool
 	left    *memFS // once dead
 }
@@ -220,7 +230,7 @@ func (f *memFS) make(mode uint32) *inode {
 }
 
 // begin counts an operation and carries out what is planned for it.
-func (f *memFS) begin(op Op) fuse.Status {
+func (f *memFS) begin(op Op, n *inode) fuse.Status {
 	if f.dead {
 		return fuse.EIO
 	}
@@ -229,13 +239,27 @@ func (f *memFS) begin(op Op) fuse.Status {
 		switch {
 		case p.op != op:
 		case p.cut && f.count[op] >= p.at:
+			f.hit = append(f.hit, fmt.Sprintf("power cut, keeping %v, at operation %d on %s", p.kept, f.count[op], f.name(n)))
 			f.cut(p.kept, p.random)
 			return fuse.EIO
 		case !p.cut && f.count[op] >= p.at && f.count[op] < p.at+p.times:
+			f.hit = append(f.hit, fmt.Sprintf("EIO for %s of %s", []string{"a write", "a sync", "a change of the names"}[op], f.name(n)))
 			return fuse.EIO
 		}
 	}
 	return fuse.OK
+}
+
+// name finds the last part of an inode's path.
+func (f *memFS) name(n *inode) string {
+	for _, d := range f.inodes {
+		for name, child := range d.names {
+			if child == n {
+				return name
+			}
+		}
+	}
+	return fmt.Sprint("inode ", n.id)
 }
 
 // room takes n bytes of the disk.

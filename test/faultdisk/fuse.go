@@ -80,7 +80,7 @@ func (f *memFS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut
 		return fuse.ENOENT
 	}
 	if size, ok := in.GetSize(); ok {
-		if status := f.begin(Write); status != fuse.OK {
+		if status := f.begin(Write, n); status != fuse.OK {
 			return status
 		}
 		if status := f.room(int64(size) - int64(len(n.data))); status != fuse.OK {
@@ -102,7 +102,7 @@ func (f *memFS) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut
 
 // add makes a new inode under a name.
 func (f *memFS) add(dir uint64, name string, mode uint32, out *fuse.EntryOut) (*inode, fuse.Status) {
-	if status := f.begin(Name); status != fuse.OK {
+	if status := f.begin(Name, f.inodes[dir]); status != fuse.OK {
 		return nil, status
 	}
 	d, n, status := f.child(dir, name)
@@ -162,7 +162,7 @@ func (f *memFS) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Stat
 func (f *memFS) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if status := f.begin(Name); status != fuse.OK {
+	if status := f.begin(Name, f.inodes[in.NodeId]); status != fuse.OK {
 		return status
 	}
 	d, n, status := f.child(in.NodeId, name)
@@ -191,7 +191,7 @@ func (f *memFS) Rmdir(_ <-chan struct{}, h *fuse.InHeader, name string) fuse.Sta
 }
 
 func (f *memFS) remove(dir uint64, name string, isDir bool) fuse.Status {
-	if status := f.begin(Name); status != fuse.OK {
+	if status := f.begin(Name, f.inodes[dir]); status != fuse.OK {
 		return status
 	}
 	d, n, status := f.child(dir, name)
@@ -216,7 +216,7 @@ const renameNoReplace = 1
 func (f *memFS) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if status := f.begin(Name); status != fuse.OK {
+	if status := f.begin(Name, f.inodes[in.NodeId]); status != fuse.OK {
 		return status
 	}
 	from, n, status := f.child(in.NodeId, oldName)
@@ -252,7 +252,7 @@ func (f *memFS) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse
 		return fuse.EIO
 	}
 	if in.Flags&syscall.O_TRUNC != 0 && len(n.data) > 0 {
-		if status := f.begin(Write); status != fuse.OK {
+		if status := f.begin(Write, n); status != fuse.OK {
 			return status
 		}
 		f.used -= int64(len(n.data))
@@ -282,11 +282,11 @@ func (f *memFS) Write(_ <-chan struct{}, in *fuse.WriteIn, data []byte) (uint32,
 	if n == nil {
 		return 0, fuse.EIO
 	}
-	if status := f.begin(Write); status != fuse.OK {
+	if status := f.begin(Write, n); status != fuse.OK {
 		return 0, status
 	}
 	end := int64(in.Offset) + int64(len(data))
-	if status := f.room(end - int64(len(n.data))); end > int64(len(n.data)) && status != fuse.OK {
+	if status := f.room(max(0, end-int64(len(n.data)))); status != fuse.OK {
 		return 0, status
 	}
 	if end > int64(len(n.data)) {
@@ -305,7 +305,7 @@ func (f *memFS) Fsync(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	if n == nil {
 		return fuse.EIO
 	}
-	if status := f.begin(Sync); status != fuse.OK {
+	if status := f.begin(Sync, n); status != fuse.OK {
 		n.writes = nil // as Linux does: what failed to reach the disk is marked clean, and the next sync says nothing of it
 		return status
 	}
@@ -330,7 +330,7 @@ func (f *memFS) FsyncDir(_ <-chan struct{}, in *fuse.FsyncIn) fuse.Status {
 	if n == nil {
 		return fuse.EIO
 	}
-	if status := f.begin(Sync); status != fuse.OK {
+	if status := f.begin(Sync, n); status != fuse.OK {
 		return status
 	}
 	f.syncDir(n)

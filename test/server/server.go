@@ -66,8 +66,19 @@ func Start(t testing.TB, args ...string) *Server {
 // StartIn is Start with additions to the environment.
 func StartIn(t testing.TB, env []string, args ...string) *Server {
 	t.Helper()
+	return startAt(t, filepath.Join(t.TempDir(), "data"), env, args...)
+}
+
+// StartAt is Start with a data directory of the caller's.
+func StartAt(t testing.TB, data string, args ...string) *Server {
+	t.Helper()
+	return startAt(t, data, nil, args...)
+}
+
+func startAt(t testing.TB, data string, env []string, args ...string) *Server {
+	t.Helper()
 	s := &Server{
-		t: t, Data: filepath.Join(t.TempDir(), "data"), Env: env, args: args, log: &syncBuffer{}, words: &syncBuffer{},
+		t: t, Data: data, Env: env, args: args, log: &syncBuffer{}, words: &syncBuffer{},
 		AccessKey: "AKIDEXAMPLE", SecretKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
 	}
 	s.Restart()
@@ -152,6 +163,17 @@ func (s *Server) Kill() {
 	s.cmd.Process.Kill()
 	<-s.done
 	s.cmd = nil
+}
+
+// Running tells whether the process has not ended by itself.
+func (s *Server) Running() bool {
+	select {
+	case err := <-s.done:
+		s.done <- err
+		return false
+	default:
+		return true
+	}
 }
 
 // Died waits until the process has ended by itself, or ctx has.

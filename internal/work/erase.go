@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
@@ -99,11 +100,14 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 		{"verify", e.verify},
 		{"receipt", e.receipt},
 	}
+	var took []any // of each step, for the log
 	for _, s := range steps {
-		t.Progress(job.Progress{Phase: s.name, Started: time.Now()})
+		begun := time.Now()
+		t.Progress(job.Progress{Phase: s.name, Started: begun})
 		if err := t.Step(ctx, s.name, s.run); err != nil {
 			return err
 		}
+		took = append(took, slog.Duration(s.name, time.Since(begun).Round(time.Millisecond)))
 	}
 	deleted := 0
 	for _, counts := range []map[string]int64{e.state.Removed, e.state.KeptOut} {
@@ -112,7 +116,7 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 		}
 	}
 	w.Log.Info("data deletion finished", "job", t.Resource().ARN, "listed", e.state.Users, "rows", deleted,
-		"models", len(e.state.Models), "took", time.Since(started).Round(time.Millisecond))
+		"models", len(e.state.Models), "took", time.Since(started).Round(time.Millisecond), slog.Group("steps", took...))
 	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		d.NumDeleted = &deleted
 		e.state.Salt, e.state.Digest = "", "" // together they would let a short list be guessed: the receipt has the digest, and keeps the salt apart

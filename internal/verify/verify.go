@@ -102,20 +102,21 @@ func Run(ctx context.Context, q Search) error {
 	s := &search{Search: q, ctx: ctx, returned: make(map[string]bool), keys: make(map[string]int)}
 	for _, step := range []func() error{s.walk, s.log, s.memory, s.models, s.wait, s.bytes, s.databases} {
 		if err := step(); err != nil {
-			return classify(ctx, err)
+			return s.classify(err)
 		}
 	}
 	return nil
 }
 
 // classify keeps what was found apart from what kept us from looking.
-func classify(ctx context.Context, err error) error {
+func (s *search) classify(err error) error {
 	var path *fs.PathError
 	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("verify: %w", err)
+	case s.ctx.Err() != nil:
+		return fmt.Errorf("verify: %w", s.ctx.Err())
 	case errors.As(err, &path): // its words hold a name
-		return fmt.Errorf("verify: cannot read a file: %w", path.Err)
+		rel, _ := filepath.Rel(s.Data, path.Path)
+		return fmt.Errorf("verify: cannot %s a file of the %s: %w", path.Op, s.kind(filepath.ToSlash(rel)), path.Err)
 	}
 	return fmt.Errorf("verify: %w: %w", ErrFound, err)
 }

@@ -19,7 +19,8 @@
 //	E16  readers see before or after                      internal/dataset.TestReadersSeeOneStateWhileTheTableChanges
 //	E17  COMPLETED only after verification                test/erasure.TestADeletionThatCannotBeVerifiedFailsAndIsSafeToRepeat
 //	E18  verification is code of its own                  internal/verify.TestALeakInEveryKindOfPlaceIsCaught internal/verify.TestFilesThatNobodyClaimsAreFound
+//	E19  signed receipts without ids                      test/cli.TestEveryDeletionLeavesAReceiptThatCanBeCheckedElsewhere internal/receipt.TestEveryByteIsSigned internal/receipt.TestABrokenChainIsFound
 //	E20  no resurrection                                  test/erasure.TestWhatComesLateStaysOut internal/dataset.TestLateEventsAreKeptOutForADay
-//	E21  speed                                            bench/engine
+//	E21  speed                                            bench/engine bench/erasure
 //	E22  five pending jobs; repeats converge              test/erasure.TestFivePendingDeletionsAndASecondRunOfAList test/behaviour.TestDeletionsThatOverlapRemoveEachRowOnce
 package erasure

@@ -135,7 +135,7 @@ type importer struct {
 }
 
 // sortBytes is how much memory the runs being sorted and written may take, over all cores.
-const sortBytes = 224 << 20
+const sortBytes = 160 << 20
 
 // read parses all objects into the spill.
 func (in *importer) read(ctx context.Context) (err error) {

@@ -59,6 +59,9 @@ func run(rows int, dir, only, profile string) error {
 	if dir, err = filepath.Abs(dir); err != nil { // the embedded S3 has a working directory of its own
 		return err
 	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
 	in, err := generate(filepath.Join(dir, "interactions.csv"), rows)
 	if err != nil {
 		return err

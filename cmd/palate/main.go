@@ -4,6 +4,7 @@
 //	palate demo    run the whole main job on real films, in a temporary directory
 //	palate jobs    list every job of a data directory with its progress
 //	palate receipt print, verify and replay the receipts of data deletions
+//	palate tables  list the Iceberg table of every dataset, and how other engines read it
 //	palate version print the version
 package main
 
@@ -30,6 +31,7 @@ func commands() []command {
 		{"demo", "run the whole main job on real films in a temporary directory", runDemo},
 		{"jobs", "list every job with its status, progress and time left", runJobs},
 		{"receipt", "print, verify and replay the signed receipts of data deletions", runReceipt},
+		{"tables", "list the Iceberg table of every dataset, and print the lines that read it", runTables},
 		{"version", "print the version", runVersion},
 	}
 }

@@ -33,6 +33,7 @@ var crashWork = map[string]func(t *testing.T, s *testStore){
 			fmt.Println("ack", n)
 		}
 	},
+	"adopt":   crashAdopt,
 	"import":  func(t *testing.T, s *testStore) { crashImport(t, s) },
 	"erase":   func(t *testing.T, s *testStore) { crashErase(t, s) },
 	"compact": func(t *testing.T, s *testStore) { s.compactNow("g1") },

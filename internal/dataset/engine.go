@@ -464,8 +464,13 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 		return nil, err
 	}
 	g.published = g.next - 1
-	if err := g.adopt(e.ctx); err != nil { // it stays where it is and is tried again
-		e.log.Error("take over the commit of another engine", "group", id, "error", err)
+	for _, t := range g.allTables() {
+		t.write.Lock()
+		err := t.adopt(e.ctx)
+		t.write.Unlock()
+		if err != nil { // it stays where it is and is tried again
+			e.log.Error("take over the commit of another engine", "table", t.id, "error", err)
+		}
 	}
 	if err := g.rebuildLive(); err != nil {
 		return nil, errors.Join(err, g.log.close())

@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
-
-	"github.com/palate-dev/palate/internal/blob"
 )
 
 // Other engines write to our tables through the catalog: they put files into tables/T/incoming and move the pointer. Nothing of that becomes part of a table
 // as it is. palate notices that the pointer is not where it left it (before each commit and each cut of an erasure, at start, and by asking the catalog once
 // a second), looks through the commit, writes its rows anew as files of its own and moves the pointer to metadata of its own that is built on its own last
 // metadata; then what stood in incoming is destroyed. A commit that cannot be taken over is undone: the pointer goes back.
+//
+// What is of no use afterwards is noted in incoming/.leftover before the pointer moves, and destroyed once the pointer is ours again.
 //
 // Until the pointer has moved to our metadata nothing of ours has changed, so that a crash at any point leaves the other engine's commit to be taken over at
 // the next start. Whoever commits second, they or we, is told by the pointer and begins again; nobody's rows are lost.
@@ -64,8 +64,11 @@ func (t *tableState) adopt(ctx context.Context) error {
 	for !t.gone() {
 		own := t.ice.MetadataLocation()
 		pointer, err := t.g.e.catalog.pointer(ctx, t.ident())
-		if err != nil || pointer == own {
+		if err != nil {
 			return err
+		}
+		if pointer == own {
+			return t.destroyLeftover()
 		}
 		err = t.adoptFrom(ctx, pointer)
 		if err != nil && !errors.Is(err, errMoved) {
@@ -89,12 +92,15 @@ func (t *tableState) adoptFrom(ctx context.Context, pointer string) (err error) 
 	if err != nil {
 		return t.undo(ctx, f, err)
 	}
+	if err := t.noteLeftover(f.leftover); err != nil {
+		return err
+	}
 	c := change{add: add, remove: f.gone, props: t.highest(last), swap: func() { t.index = nil }, takes: f}
 	if err := t.commit(ctx, c); err != nil {
 		return err
 	}
 	t.g.e.log.Info("commit of another engine taken over", "table", t.id, "files", len(f.files), "rows", f.added, "replaced", len(f.gone))
-	return t.destroyIncoming(f.leftover)
+	return nil
 }
 
 // undo moves the pointer back if the commit was refused; any other failure leaves everything to the next attempt.
@@ -103,11 +109,14 @@ func (t *tableState) undo(ctx context.Context, f *foreignCommit, failure error) 
 	if !errors.As(failure, &r) {
 		return failure
 	}
+	if err := t.noteLeftover(f.leftover); err != nil {
+		return err
+	}
 	if err := t.g.e.catalog.restore(ctx, t.ident(), f.pointer, t.ice.MetadataLocation(), "undone: "+r.reason); err != nil {
 		return err
 	}
 	t.g.e.log.Error("commit of another engine undone", "table", t.id, "reason", r.reason)
-	return t.destroyIncoming(f.leftover)
+	return nil
 }
 
 // errOverlap says that a commit of ours and one of another engine have replaced the same files. Ours has not happened and can be repeated.
@@ -301,17 +310,4 @@ func sameSchema(a, b *iceberg.Schema) bool {
 	return slices.EqualFunc(x, y, func(f, g iceberg.NestedField) bool {
 		return f.ID == g.ID && f.Name == g.Name && f.Required == g.Required && f.Type.Equals(g.Type)
 	})
-}
-
-// destroyIncoming destroys files that another engine has left in incoming.
-func (t *tableState) destroyIncoming(paths map[string]bool) error {
-	for p := range paths {
-		if err := t.destroyForeign(p); err != nil {
-			return err
-		}
-	}
-	if len(paths) == 0 {
-		return nil
-	}
-	return errors.Join(t.pruneIncoming(), blob.SyncDir(t.incomingDir()))
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
@@ -451,7 +454,7 @@ func TestCommitsThatCannotBeTakenOverAreUndone(t *testing.T) {
 				t.Errorf("%d tables under a strange name (%v)", strange, err)
 			}
 			if len(files) != len(s.files()) && name != "a linked directory" {
-				t.Errorf("%d files, before %d: %v", len(s.files()), len(files), s.files())
+				t.Errorf("%d files, before %d", len(s.files()), len(files))
 			}
 			// The table still takes rows.
 			o.must([]iceberg.DataFile{o.file(view("later", "i", 5))}, nil)
@@ -587,4 +590,74 @@ func TestNeitherSideLosesRows(t *testing.T) {
 	if diff := cmp.Diff(want, s.export(tab, ExportAll)); diff != "" {
 		t.Errorf("rows after a start (-want +got):\n%s", diff)
 	}
+}
+
+// crashAdopt is another engine that commits without an end, and palate that takes over: in one process, which is killed.
+func crashAdopt(t *testing.T, s *testStore) {
+	o := s.other(Table{Group: "g1", ID: "t1", Schema: interactionsSchema()})
+	for n := 0; ; n++ {
+		for {
+			var rows []otherRow
+			for _, r := range batch(n) {
+				rows = append(rows, view(r.Values[0].Str, r.Values[1].Str, r.Values[2].Int))
+			}
+			err := o.commit([]iceberg.DataFile{o.file(rows...)}, nil)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, errMoved) && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		fmt.Println("ack", n)
+		s.takeOver()
+	}
+}
+
+func TestKilledWhileTakingOverLosesNothingAndTakesNothingTwice(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills processes")
+	}
+	for range crashRuns / 2 {
+		s := openStore(t, t.TempDir(), testLimits())
+		tab := s.create("t1", interactionsSchema())
+		s.stop()
+		c := startChild(t, "adopt", s.dir)
+		acked := -1
+		note := func(line string) {
+			if n, err := strconv.Atoi(strings.TrimPrefix(line, "ack ")); err == nil {
+				acked = n
+			}
+		}
+		for range rand.IntN(20) {
+			note(c.next())
+		}
+		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) // the moment of the kill is what is random, nothing is waited for
+		c.cmd.Process.Kill()
+		for line := c.next(); line != ""; line = c.next() {
+			note(line)
+		}
+		c.cmd.Wait()
+		s.start()
+		got := s.lines(tab, s.Rows)
+		if stored := len(got) / 3; len(got)%3 != 0 || stored < acked+1 || stored > acked+2 {
+			t.Fatalf("%d commits acknowledged, %d rows stored", acked+1, len(got))
+		}
+		if files := glob(t, filepath.Join(s.other(tab).dir(), leftoverFile)); len(files) > 0 {
+			t.Errorf("a start left %v", files)
+		}
+		if acked >= 0 {
+			s.erase("e1", []Table{tab}, "user-0")
+		}
+		s.stop()
+	}
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }

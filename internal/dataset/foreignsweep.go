@@ -1,12 +1,15 @@
 package dataset
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -51,6 +54,68 @@ func (t *tableState) destroyForeign(path string) error {
 	}
 	// Hadoop's file system keeps checksums beside a file.
 	return os.RemoveAll(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".crc"))
+}
+
+// leftoverFile is the list, in incoming, of files there that are of no use once the pointer is ours: what has been taken over or undone. A crash must not make
+// us forget them.
+const leftoverFile = ".leftover"
+
+// noteLeftover adds paths to the list, durably.
+func (t *tableState) noteLeftover(paths map[string]bool) error {
+	known, err := t.leftover()
+	if err != nil || len(paths) == 0 {
+		return err
+	}
+	for p := range paths {
+		rel, err := filepath.Rel(t.incomingDir(), p)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(known, rel) {
+			known = append(known, rel)
+		}
+	}
+	slices.Sort(known)
+	text, err := json.Marshal(known)
+	if err != nil {
+		return err
+	}
+	return blob.WriteFile(filepath.Join(t.incomingDir(), leftoverFile), bytes.NewReader(text))
+}
+
+// leftover reads the list.
+func (t *tableState) leftover() (rels []string, err error) {
+	text, err := os.ReadFile(filepath.Join(t.incomingDir(), leftoverFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, &rels); err != nil {
+		return nil, fmt.Errorf("list of leftover files: %w", err)
+	}
+	return rels, nil
+}
+
+// destroyLeftover destroys what is on the list, and then the list. The pointer must be ours.
+func (t *tableState) destroyLeftover() error {
+	rels, err := t.leftover()
+	if err != nil || len(rels) == 0 {
+		return err
+	}
+	for _, rel := range rels {
+		if !filepath.IsLocal(rel) {
+			continue
+		}
+		if err := t.destroyForeign(filepath.Join(t.incomingDir(), rel)); err != nil {
+			return err
+		}
+	}
+	if err := t.pruneIncoming(); err != nil {
+		return err
+	}
+	return blob.Discard(filepath.Join(t.incomingDir(), leftoverFile))
 }
 
 // pruneIncoming removes the directories of partitions that are empty.

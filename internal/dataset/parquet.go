@@ -320,7 +320,7 @@ func (w *fileWriter) footer() *format.FileMetaData {
 		}
 		schema = append(schema, e)
 	}
-	return &format.FileMetaData{Version: 1, Schema: schema, NumRows: w.rows, RowGroups: w.groups, CreatedBy: "palate"}
+	return &format.FileMetaData{Version: 1, Schema: schema, NumRows: w.rows, RowGroups: w.groups, CreatedBy: "palate version 1"}
 }
 
 // abort closes an unfinished file; its bytes are destroyed with the staging directory.

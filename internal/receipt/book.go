@@ -42,55 +42,54 @@ func OpenBook(dir string) *Book { return &Book{dir: dir} }
 // ErrNone says that there is no such receipt.
 var ErrNone = errors.New("no such receipt")
 
-// Append numbers, chains, signs and stores a receipt, durably, and returns it. A job has one receipt: if it has one already, that is returned and nothing is
-// written, so that a job that crashed after it can be repeated.
-func (b *Book) Append(r Receipt, salt string, now time.Time) (*Receipt, error) {
+// Append numbers, chains, signs and stores a receipt, durably. A deletion has one receipt of a status: if it has that one already, nothing is written, so that a
+// job that crashed after it can be repeated. Damage to older receipts does not keep a deletion from its end: the chain goes on from the bytes that are there, and
+// whoever verifies it sees where it is broken.
+func (b *Book) Append(r Receipt, salt string, now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if old, _, err := b.Of(r.Job); !errors.Is(err, ErrNone) {
-		return old, err
-	}
 	numbers, err := b.numbers()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.Format, r.Number, r.Previous = Format, 1, NoPrevious
-	if n := len(numbers); n > 0 {
-		last, _, err := b.read(numbers[n-1])
+	for _, n := range numbers {
+		file, err := os.ReadFile(b.path(n, "json"))
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("read receipt %d: %w", n, err)
 		}
-		r.Number = last.Number + 1
-		if r.Previous, err = last.Hash(); err != nil {
-			return nil, err
+		old, err := Verify(file, nil)
+		if err == nil && old.Erasure == r.Erasure && old.Status == r.Status {
+			return nil
 		}
+		r.Number, r.Previous = n+1, hashOf(file)
 	}
 	if err := blob.MkdirAll(b.dir); err != nil {
-		return nil, fmt.Errorf("write receipt: %w", err)
+		return fmt.Errorf("write receipt: %w", err)
 	}
 	if err := blob.Sweep(b.dir); err != nil {
-		return nil, fmt.Errorf("write receipt: %w", err)
+		return fmt.Errorf("write receipt: %w", err)
 	}
 	key, err := b.key()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	file, err := sign(&r, key)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.expireSalts(now); err != nil {
-		return nil, err
+		return err
 	}
 	if salt != "" {
 		if err := blob.WriteFile(b.path(r.Number, "salt"), strings.NewReader(salt)); err != nil {
-			return nil, fmt.Errorf("write receipt: %w", err)
+			return fmt.Errorf("write receipt: %w", err)
 		}
 	}
 	if err := blob.WriteFile(b.path(r.Number, "json"), bytes.NewReader(file)); err != nil { // last: it makes the rest count
-		return nil, fmt.Errorf("write receipt: %w", err)
+		return fmt.Errorf("write receipt: %w", err)
 	}
-	return &r, nil
+	return nil
 }
 
 func (b *Book) path(number int64, kind string) string {
@@ -143,22 +142,24 @@ func (b *Book) Numbered(number int64) (*Receipt, []byte, error) {
 	return r, file, err
 }
 
-// Of returns the receipt of a job and its file.
+// Of returns the newest receipt of a job and its file. Damage to others does not matter if it is found.
 func (b *Book) Of(job string) (*Receipt, []byte, error) {
 	numbers, err := b.numbers()
 	if err != nil {
 		return nil, nil, err
 	}
+	damage := ErrNone
 	for _, n := range slices.Backward(numbers) {
 		r, file, err := b.read(n)
 		if err != nil {
-			return nil, nil, err
+			damage = err
+			continue
 		}
 		if r.Job == job {
 			return r, file, nil
 		}
 	}
-	return nil, nil, ErrNone
+	return nil, nil, damage
 }
 
 // All returns every receipt, in order, and checks signatures and chain: against the public key if one is given, else against the server's own.

@@ -30,10 +30,12 @@ type Receipt struct {
 	Format       string       `json:"format"`
 	Number       int64        `json:"number"`   // 1 for the first of a data directory
 	Previous     string       `json:"previous"` // Hash of the receipt before; NoPrevious for the first
+	Erasure      string       `json:"erasure"`  // random name of the deletion: no other one ever has it, whereas an ARN can come again with a new dataset group
 	Job          string       `json:"dataDeletionJobArn"`
 	Group        string       `json:"datasetGroupArn"`
 	Status       string       `json:"status"`                  // COMPLETED, or FAILED if the search found something
 	Reason       string       `json:"failureReason,omitempty"` // of FAILED
+	Reapplied    bool         `json:"reapplied,omitempty"`     // to a data directory restored from a backup, from the sealed list of the ledger
 	Created      time.Time    `json:"creationDateTime"`        // the job was accepted
 	Hidden       time.Time    `json:"hiddenDateTime"`          // the cut: from here on the users were served as never seen
 	Finished     time.Time    `json:"finishedDateTime"`
@@ -78,13 +80,20 @@ type Model struct {
 	Removed  bool            `json:"removed"`     // its resource was deleted meanwhile, and the model with it
 	Before   string          `json:"before"`      // hash of the model
 	After    string          `json:"after,omitempty"`
-	Manifest json.RawMessage `json:"manifest,omitempty"` // of the model after: recipe, configuration, seed, data, hash of every array
+	Replaced json.RawMessage `json:"manifestBefore,omitempty"` // of the model that was rebuilt
+	Manifest json.RawMessage `json:"manifest,omitempty"`       // of the model after: recipe, configuration, seed, snapshot, counts, hash of every array and so of its input
 }
 
 // Verification is the search that ended the job.
 type Verification struct {
-	Clean  bool     `json:"clean"`
-	Places []string `json:"places"` // kinds of places that were searched
+	Clean  bool    `json:"clean"`
+	Places []Place `json:"places"` // kinds of places that were searched
+}
+
+// Place is one kind of file or of memory, and how many files, models or rows of the kind were looked at.
+type Place struct {
+	Name    string `json:"name"`
+	Checked int64  `json:"checked"`
 }
 
 // Build is the program that did the work.
@@ -113,6 +122,17 @@ func (r *Receipt) Hash() (string, error) {
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:]), nil
+}
+
+// hashOf is Hash for a file that may be damaged: of its bytes then.
+func hashOf(file []byte) string {
+	if r, err := Verify(file, nil); err == nil {
+		if hash, err := r.Hash(); err == nil {
+			return hash
+		}
+	}
+	sum := sha256.Sum256(file)
+	return hex.EncodeToString(sum[:])
 }
 
 // sign sets the public key and returns the file of the receipt: canonical JSON and a line end.
@@ -166,14 +186,14 @@ func Verify(file []byte, public ed25519.PublicKey) (*Receipt, error) {
 	if !bytes.Equal(whole, bytes.TrimSuffix(file, []byte{'\n'})) {
 		return nil, fmt.Errorf("%w: not in canonical form", ErrNotReceipt)
 	}
-	named, err := base64.StdEncoding.DecodeString(s.Receipt.PublicKey)
+	named, err := base64.StdEncoding.Strict().DecodeString(s.Receipt.PublicKey)
 	if err != nil || len(named) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("%w: its public key cannot be read", ErrNotReceipt)
 	}
 	if public != nil && !public.Equal(ed25519.PublicKey(named)) {
 		return nil, ErrKey
 	}
-	signature, err := base64.StdEncoding.DecodeString(s.Signature)
+	signature, err := base64.StdEncoding.Strict().DecodeString(s.Signature)
 	if err != nil {
 		return nil, fmt.Errorf("%w: its signature cannot be read", ErrNotReceipt)
 	}

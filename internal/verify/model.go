@@ -42,6 +42,7 @@ func (s *search) model(name string) error {
 		case use == Unnamed || !info.IsDir():
 			s.pending = append(s.pending, "store/models/"+name)
 		case use == Serving:
+			s.checked("model")
 			if err := s.served(dir); err != nil {
 				return fmt.Errorf("model: %w", err)
 			}

@@ -36,7 +36,7 @@ var places = []Place{
 	{"list of users", "store/groups/*/erasing/*/users", "destroyed as the deletion's last step", "must belong to a running deletion", nil},
 	{"list of sessions", "store/groups/*/erasing/*/sessions", "destroyed as the deletion's last step", "must belong to a running deletion", nil},
 	{"late-event filter", "store/groups/*/late/*", "keyed hashes; destroyed with their key when they expire", "searched as bytes; must not have expired", (*search).late},
-	{"receipt", "receipts/*.json", "holds counts and hashes, never an id", "searched as bytes", (*search).receipt},
+	{"receipt", "receipts/*.json", "holds counts and hashes, never an id", "every text searched, but for ARNs", (*search).receipt},
 	{"salt of a receipt", "receipts/*.salt", "taken by whoever asked for the deletion, or destroyed after 30 days", "searched as bytes", (*search).salt},
 	{"signing key", "receipts/signing-key.pem", "holds a key", "searched as bytes", (*search).signingKey},
 	{"unfinished receipt", "receipts/.tmp-*", "its writer, or the next receipt", "must go away while verification waits", nil},

@@ -70,8 +70,8 @@ func (s *search) bytes() error {
 	return nil
 }
 
-// databases looks for listed ids in the metadata database. Its rows hold words of the customer's own choice: an id that he has put into a file's or a job's name
-// is his, and is no leak there.
+// databases looks for listed ids in the metadata database and in receipts. They hold words of the customer's own choice: an id that he has put into a file's or
+// a job's name is his, and is no leak there.
 func (s *search) databases() error {
 	ids := sample(s.distinctive(), searchedIDs)
 	if s.Rows == nil {
@@ -90,6 +90,11 @@ func (s *search) databases() error {
 	look := newBytes(kept)
 	if look.in(ours) != "" {
 		return fmt.Errorf("metadata database: %w", errBytes)
+	}
+	for _, t := range s.said {
+		if look.in(t.text) != "" {
+			return fmt.Errorf("%s: %w", t.place, errBytes)
+		}
 	}
 	for _, path := range s.dbs {
 		found, err := look.file(s.ctx, path, 0)

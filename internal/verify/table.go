@@ -81,6 +81,9 @@ func (s *search) table(id string, superseded []string) error {
 		p := claim(path.Join(rel, name))
 		base := path.Base(name)
 		rows, current := listed[base]
+		if p != nil {
+			s.checked(p.Name)
+		}
 		switch {
 		case p == nil: // nothing is written here but under the lock that we hold
 			return errUnclaimed

@@ -78,6 +78,8 @@ type Search struct {
 	Rows func(ctx context.Context) (ours, customers []byte, err error)
 	// Patience is how long a file that nobody claims may take to go away: some are about to.
 	Patience time.Duration
+	// Checked, if not nil, is told how many files, models or rows of each place were looked at; a file that is looked at twice counts twice.
+	Checked map[string]int64
 }
 
 // search is a running Search.
@@ -89,6 +91,7 @@ type search struct {
 	keys     map[string]int  // field id of the key column, by table that holds users; -1 for others
 	pending  []string        // paths that nobody claims
 	dbs      []string        // files of the metadata database
+	said     []said          // texts that hold words of the customer's too
 	found    *byteSearch     // see finder
 }
 
@@ -185,6 +188,7 @@ func (s *search) visit(rel string) error {
 		s.pending = append(s.pending, rel)
 		return nil
 	}
+	s.checked(p.Name)
 	if p.look == nil || strings.HasPrefix(rel, "store/groups/") && !strings.HasPrefix(rel, "store/groups/"+s.Group+"/") {
 		return nil
 	}
@@ -196,6 +200,13 @@ func (s *search) visit(rel string) error {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
 	return nil
+}
+
+// checked counts one file, model or row.
+func (s *search) checked(place string) {
+	if s.Checked != nil {
+		s.Checked[place]++
+	}
 }
 
 // inUse asks the owner of a file that is there for a while only.
@@ -232,6 +243,7 @@ func (s *search) log() error {
 // memory checks the rows that the engine holds in memory.
 func (s *search) memory() (err error) {
 	s.Store.Remembered(s.Group, func(place, key, session string, seq int64) {
+		s.checked(place)
 		if err == nil && s.covers(key, session, seq) {
 			err = fmt.Errorf("%s: %w", place, errListed)
 		}

@@ -290,6 +290,7 @@ func TestAnIDInACustomersNameIsNoLeak(t *testing.T) {
 	if _, err := f.db.Exec("INSERT INTO docs VALUES ('s3://lists/canary-named-0001.csv')"); err != nil {
 		t.Fatal(err)
 	}
+	f.write("receipts/00000001.json", `{"receipt":{"dataDeletionJobArn":"arn:aws:personalize:us-east-1:000000000000:data-deletion-job/canary-named-0001"}}`)
 	if err := f.search("canary-named-0001"); err != nil {
 		t.Error(err)
 	}

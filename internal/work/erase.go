@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,16 +34,18 @@ type erasure struct {
 	Leak    string // what the verification found, written down before the list is destroyed; "" if nothing
 	Hidden  time.Time
 	Before  map[string]receipt.Files // the tables at that time
+	Checked map[string]int64         // what the verification looked at, by place
 }
 
 // A rebuiltModel is one resource whose model was trained again without the users. The names are written down before the work starts.
 type rebuiltModel struct {
-	ARN      string
-	Old, New string // model directories; New is "" if the old one held none of the users
-	OldHash  string
-	NewHash  string
-	Leaves   bool // the resource is being deleted, and its model with it
-	Decided  bool // New and Leaves are final
+	ARN         string
+	Old, New    string // model directories; New is "" if the old one held none of the users
+	OldHash     string
+	NewHash     string
+	OldManifest json.RawMessage // of a model that was rebuilt
+	Leaves      bool            // the resource is being deleted, and its model with it
+	Decided     bool            // New and Leaves are final
 }
 
 // erasureRun is one attempt at a data deletion job.
@@ -325,6 +328,12 @@ func (e *erasureRun) rebuild(ctx context.Context) error {
 		if err := e.rebuildModel(ctx, m); err != nil {
 			return err
 		}
+		if m.New != "" {
+			var err error
+			if m.OldManifest, err = e.manifestOf(m.Old); err != nil {
+				return err
+			}
+		}
 		m.Decided = true
 		if err := e.task.Save(ctx, e.state); err != nil {
 			return err
@@ -489,14 +498,18 @@ func (e *erasureRun) verify(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the erased sessions: %w", err)
 	}
+	e.state.Checked = make(map[string]int64)
 	err = verify.Run(ctx, verify.Search{
-		Data: e.Data, Group: e.id, Users: e.users, Sessions: sessions, Cut: e.state.Cut,
+		Checked: e.state.Checked, Data: e.Data, Group: e.id, Users: e.users, Sessions: sessions, Cut: e.state.Cut,
 		Store: e.Engine, Models: modelUses{e.worker, e.group.ARN}, Rows: e.rows, Patience: patience,
 	})
 	if errors.Is(err, verify.ErrFound) {
 		return e.leak(ctx, err.Error())
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return e.task.Save(ctx, e.state)
 }
 
 // leak fails the job because of something that verification found. List and mask go with it: neither must outlive the job, which may be repeated.

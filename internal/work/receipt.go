@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
@@ -52,7 +51,7 @@ func (e *erasureRun) receipt(ctx context.Context) error {
 func (e *erasureRun) writeReceipt(ctx context.Context, leak string) error {
 	row := e.task.Resource()
 	r := receipt.Receipt{
-		Job: row.ARN, Group: e.group.ARN, Status: meta.Completed, Created: row.Created.UTC(), Hidden: e.state.Hidden.UTC(), Finished: time.Now().UTC(), Cut: e.state.Cut,
+		Erasure: e.state.ID, Reapplied: e.state.Reapplied, Job: row.ARN, Group: e.group.ARN, Status: meta.Completed, Created: row.Created.UTC(), Hidden: e.state.Hidden.UTC(), Finished: time.Now().UTC(), Cut: e.state.Cut,
 		Input:        receipt.Input{Users: e.state.Users, Digest: e.state.Digest},
 		Datasets:     []receipt.Dataset{},
 		Models:       []receipt.Model{},
@@ -63,9 +62,7 @@ func (e *erasureRun) writeReceipt(ctx context.Context, leak string) error {
 		r.Status, r.Reason = meta.Failed, leak
 	}
 	for _, p := range verify.Places() {
-		if !slices.Contains(r.Verification.Places, p.Name) {
-			r.Verification.Places = append(r.Verification.Places, p.Name)
-		}
+		r.Verification.Places = append(r.Verification.Places, receipt.Place{Name: p.Name, Checked: e.state.Checked[p.Name]})
 	}
 	datasets, err := e.find(ctx, meta.Query{Kind: meta.Dataset, Group: e.group.ARN})
 	if err != nil {
@@ -90,7 +87,7 @@ func (e *erasureRun) writeReceipt(ctx context.Context, leak string) error {
 	if e.state.Digest == "" { // applied once more, from the ledger: its list is not at hand as it was
 		salt = ""
 	}
-	if _, err := receipt.OpenBook(filepath.Join(e.Data, ReceiptsDir)).Append(r, salt, time.Now()); err != nil {
+	if err := e.receipts.Append(r, salt, time.Now()); err != nil {
 		return fmt.Errorf("write the receipt: %w", err)
 	}
 	return nil
@@ -124,13 +121,17 @@ func (e *erasureRun) modelFor(m rebuiltModel) (receipt.Model, error) {
 	case m.New != "":
 		out.Rebuilt, out.After, dir = true, m.NewHash, m.New
 	}
-	text, err := os.ReadFile(filepath.Join(e.model(dir), recipe.ManifestName))
+	out.Replaced = m.OldManifest
+	var err error
+	out.Manifest, err = e.manifestOf(dir)
+	return out, err
+}
+
+// manifestOf reads the manifest of a model; nil if the model is gone.
+func (w *worker) manifestOf(dir string) (json.RawMessage, error) {
+	text, err := os.ReadFile(filepath.Join(w.model(dir), recipe.ManifestName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return out, nil
+		return nil, nil
 	}
-	if err != nil {
-		return out, err
-	}
-	out.Manifest = json.RawMessage(text)
-	return out, nil
+	return text, err
 }

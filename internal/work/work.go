@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/dataset"
@@ -19,6 +20,7 @@ import (
 	"github.com/palate-dev/palate/internal/ledger"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/quota"
+	"github.com/palate-dev/palate/internal/receipt"
 )
 
 // Options are the parts that bodies work with.
@@ -42,12 +44,13 @@ type Options struct {
 
 type worker struct {
 	Options
-	dirs directories
+	dirs     directories
+	receipts *receipt.Book
 }
 
 // Register gives the queue a body for every kind of job.
 func Register(q *job.Queue, o Options) {
-	w := &worker{Options: o}
+	w := &worker{Options: o, receipts: receipt.OpenBook(filepath.Join(o.Data, ReceiptsDir))}
 	q.Handle(job.Activate, job.Spec{Class: job.Quick, Run: w.activate})
 	q.Handle(job.Remove, job.Spec{Class: job.Quick, Run: w.remove, Endless: true})
 	q.Handle(job.Update, job.Spec{Class: job.Heavy, Run: w.update, Failed: updateFailed})

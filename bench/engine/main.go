@@ -37,13 +37,16 @@ func main() {
 	dir := flag.String("dir", "", "where to work (default: a temporary directory)")
 	only := flag.String("steps", "", "run only the steps whose names match this regular expression, beside encoding/csv and the first import")
 	profile := flag.String("profile", "", "write CPU profiles of the steps to files with this prefix")
+	var p pieces
+	flag.IntVar(&p.imports, "imports", 0, "compare reads of one import with reads of the same rows of which so many came in imports of 1,000 rows ...")
+	flag.IntVar(&p.events, "events", 0, "... and so many were put as events")
 	flag.Parse()
-	if err := run(*rows, *dir, *only, *profile); err != nil {
+	if err := run(*rows, p, *dir, *only, *profile); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(rows int, dir, only, profile string) error {
+func run(rows int, p pieces, dir, only, profile string) error {
 	wanted, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -62,7 +65,7 @@ func run(rows int, dir, only, profile string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	in, err := generate(filepath.Join(dir, "interactions.csv"), rows)
+	in, err := generate(filepath.Join(dir, "interactions.csv"), rows+p.rows())
 	if err != nil {
 		return err
 	}
@@ -84,6 +87,9 @@ func run(rows int, dir, only, profile string) error {
 		return err
 	}
 	defer b.engine.Close()
+	if p != (pieces{}) {
+		return b.compaction(p, rows)
+	}
 	if err := b.engine.CreateTable(context.Background(), b.table); err != nil {
 		return err
 	}

@@ -90,6 +90,7 @@ type block struct {
 	sess   *vector
 	event  *vector
 	load   func(b *block, c int) (*vector, error)
+	csv    []csvVector // once it has been asked for
 	err    error
 }
 
@@ -271,4 +272,30 @@ func (w *builder) addFrom(from *block, i int) {
 		vals[c] = from.col(c).value(i)
 	}
 	w.add(vals, from.seq(i), from.session(i), from.eventID(i))
+}
+
+// arranged returns the rows of a block in another order.
+func (b *block) arranged(order []int32) *block {
+	out := &block{n: len(order), source: b.source, layout: b.layout, seqs: pick(b.seqs, order), sess: b.sess.arranged(order), event: b.event.arranged(order), err: b.err}
+	for _, v := range b.cols {
+		out.cols = append(out.cols, v.arranged(order))
+	}
+	return out
+}
+
+func (v *vector) arranged(order []int32) *vector {
+	out := *v
+	out.code, out.ints, out.floats, out.null = pick(v.code, order), pick(v.ints, order), pick(v.floats, order), pick(v.null, order)
+	return &out
+}
+
+func pick[T any](from []T, order []int32) []T {
+	if len(from) == 0 {
+		return nil
+	}
+	out := make([]T, len(order))
+	for at, i := range order {
+		out[at] = from[i]
+	}
+	return out
 }

@@ -139,7 +139,10 @@ func (t *tableState) compact(ctx context.Context) (more bool, err error) {
 			return false, fmt.Errorf("merge files: %w", err)
 		}
 	}
-	return true, t.commitMergers(ctx, due)
+	if err := t.commitMergers(ctx, due); err != nil && !errors.Is(err, errOverlap) {
+		return false, err
+	}
+	return true, nil
 }
 
 // commitMergers replaces the files of all mergers whose files are still there.
@@ -258,12 +261,16 @@ func mergeFiles(ctx context.Context, dir string, l *layout, files []*dataFile) (
 		w = newBuilder(l, files[0].source)
 		return err
 	}
-	err = mergeRows(ctx, l, files, nil, func(b *block, i int) error {
-		w.addFrom(b, i)
-		if w.b.n >= groupRows || w.bytes >= groupBytes {
-			return flush()
+	err = mergeRuns(ctx, l, files, nil, func(b *block, from, to int) error {
+		for i := from; i < to; i++ {
+			w.addFrom(b, i)
+			if w.b.n >= groupRows || w.bytes >= groupBytes {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
 		}
-		return nil
+		return b.err
 	}, func() error {
 		if w.b.n == 0 {
 			return nil

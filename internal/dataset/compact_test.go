@@ -210,7 +210,7 @@ func TestEverythingBesideCompaction(t *testing.T) {
 			}
 		})
 	}
-	want := fragment(s, tab, 12)
+	want := fragment(s, tab, 5)
 	n := s.erase("e1", []Table{tab}, "canary-user-3", "canary-user-4")
 	kept := slices.DeleteFunc(slices.Clone(want), func(line string) bool {
 		return strings.HasPrefix(line, "canary-user-3,") || strings.HasPrefix(line, "canary-user-4,")
@@ -237,7 +237,7 @@ func TestEverythingBesideCompaction(t *testing.T) {
 
 // fragmentAgain adds more small files.
 func fragmentAgain(s *testStore, tab Table) (lines []string) {
-	for n := 100; n < 106; n++ {
+	for n := 100; n < 103; n++ {
 		s.imp(tab, true, fragmentCSV(n))
 		lines = append(lines, sortedLines(fragmentCSV(n))...)
 	}

@@ -106,7 +106,6 @@ func (x *export) start(ctx context.Context) {
 
 func (x *export) encode(ctx context.Context, i int) error {
 	fields := x.s.layout.fields(x.schema)
-	values := make([]Value, len(fields))
 	var c csvChunk
 	flush := func() error {
 		select {
@@ -117,18 +116,17 @@ func (x *export) encode(ctx context.Context, i int) error {
 			return ctx.Err()
 		}
 	}
-	err := x.s.each(ctx, x.buckets[i], x.mem[x.buckets[i]], x.sel, func(b *block, at int) error {
-		for f, col := range fields {
-			values[f] = Value{}
-			if col >= 0 {
-				values[f] = b.col(col).value(at)
+	err := x.s.eachRun(ctx, x.buckets[i], x.mem[x.buckets[i]], x.sel, func(b *block, from, to int) error {
+		columns := b.csvColumns(fields, x.schema)
+		for at := from; at < to; at++ {
+			c.data = appendCSVRecord(c.data, columns, at)
+			if c.rows++; len(c.data) >= csvChunkBytes {
+				if err := flush(); err != nil {
+					return err
+				}
 			}
 		}
-		c.data = AppendCSVRow(c.data, x.schema, values)
-		if c.rows++; len(c.data) >= csvChunkBytes {
-			return flush()
-		}
-		return nil
+		return b.err
 	})
 	if err == nil && c.rows > 0 {
 		err = flush()

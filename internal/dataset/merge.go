@@ -3,6 +3,7 @@ package dataset
 import (
 	"context"
 	"errors"
+	"sort"
 )
 
 // cursor walks the rows of one sorted run: a data file, or streamed rows in memory.
@@ -10,26 +11,15 @@ type cursor struct {
 	r     *fileReader // nil for rows in memory
 	group int         // the next row group
 	b     *block
-	order []int32 // rows in memory: their sorted order
 	at    int
 	err   error
 }
 
-// row returns the current row.
-func (c *cursor) row() (*block, int) {
-	if c.order != nil {
-		return c.b, int(c.order[c.at])
-	}
-	return c.b, c.at
-}
-
-// next moves to the next row; false at the end or after an error.
-func (c *cursor) next() bool {
-	c.at++
+// settle loads the next row group where the current one is at its end; false at the end of the run or after an error.
+func (c *cursor) settle() bool {
 	for c.b == nil || c.at >= c.b.n {
 		if c.b != nil && c.b.err != nil {
-			c.err = c.b.err
-			return false
+			break
 		}
 		if c.r == nil || c.group >= c.r.groups() {
 			return false
@@ -37,17 +27,27 @@ func (c *cursor) next() bool {
 		c.b, c.at = c.r.group(c.group), 0
 		c.group++
 	}
-	return c.b.err == nil || c.fail()
-}
-
-func (c *cursor) fail() bool {
 	c.err = c.b.err
-	return false
+	return c.err == nil
 }
 
-// mergeRows yields all rows of the files of one bucket and of the rows in memory, in the order of compareRows, and then calls end. Blocks stay readable until
-// mergeRows returns.
-func mergeRows(ctx context.Context, l *layout, files []*dataFile, mem *block, yield func(b *block, i int) error, end func() error) (err error) {
+// upto returns where the rows of the current block end that come before the current row of o.
+func (c *cursor) upto(o *cursor) int {
+	before := func(i int) bool { return compareRows(c.b, i, o.b, o.at) < 0 }
+	if before(c.b.n - 1) {
+		return c.b.n
+	}
+	low, step := c.at+1, 1 // the current row is known to come before o's
+	for low+step < c.b.n && before(low+step-1) {
+		low += step
+		step *= 2
+	}
+	return low + sort.Search(min(step, c.b.n-low), func(k int) bool { return !before(low + k) })
+}
+
+// mergeRuns yields all rows of the files of one bucket and of the rows in memory, in the order of compareRows: neighbours that stand in one block together,
+// and then calls end. Blocks stay readable until mergeRuns returns.
+func mergeRuns(ctx context.Context, l *layout, files []*dataFile, mem *block, yield func(b *block, from, to int) error, end func() error) (err error) {
 	var heap []*cursor
 	for _, f := range files {
 		r, err := openFile(f.path, l, f.source)
@@ -55,29 +55,37 @@ func mergeRows(ctx context.Context, l *layout, files []*dataFile, mem *block, yi
 			return err
 		}
 		defer func() { err = errors.Join(err, r.close()) }()
-		c := &cursor{r: r, at: -1}
-		if c.next() {
+		c := &cursor{r: r}
+		if c.settle() {
 			heap = append(heap, c)
 		} else if c.err != nil {
 			return c.err
 		}
 	}
 	if mem != nil && mem.n > 0 {
-		heap = append(heap, &cursor{b: mem, order: mem.sorted()})
+		heap = append(heap, &cursor{b: mem.arranged(mem.sorted())})
 	}
 	for i := len(heap)/2 - 1; i >= 0; i-- {
 		sift(heap, i)
 	}
 	for n := 0; len(heap) > 0; n++ {
-		if n%4096 == 0 && ctx.Err() != nil {
+		if n%256 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		top := heap[0]
-		b, i := top.row()
-		if err := yield(b, i); err != nil {
+		b, from, to := top.b, top.at, top.b.n
+		if len(heap) > 1 {
+			second := heap[1]
+			if len(heap) > 2 && before(heap[2], second) {
+				second = heap[2]
+			}
+			to = top.upto(second)
+		}
+		if err := yield(b, from, to); err != nil {
 			return err
 		}
-		if !top.next() {
+		top.at = to
+		if !top.settle() {
 			if top.err != nil {
 				return top.err
 			}
@@ -108,8 +116,4 @@ func sift(heap []*cursor, i int) {
 	}
 }
 
-func before(x, y *cursor) bool {
-	a, i := x.row()
-	b, j := y.row()
-	return compareRows(a, i, b, j) < 0
-}
+func before(x, y *cursor) bool { return compareRows(x.b, x.at, y.b, y.at) < 0 }

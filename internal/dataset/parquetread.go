@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"sync"
 	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
@@ -28,6 +29,9 @@ type fileReader struct {
 	packed []byte // the compressed pages of the column that is being read
 }
 
+// decoders go from file to file: a small file costs less than a new one.
+var decoders sync.Pool
+
 func openFile(path string, l *layout, source Source) (_ *fileReader, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -44,6 +48,10 @@ func openFile(path string, l *layout, source Source) (_ *fileReader, err error) 
 	}
 	for i, e := range r.meta.Schema[1:] {
 		r.chunk[int(e.FieldID)] = i
+	}
+	if dec, ok := decoders.Get().(*zstd.Decoder); ok {
+		r.dec = dec
+		return r, nil
 	}
 	r.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
 	return r, err
@@ -94,7 +102,7 @@ func (r *fileReader) checkExtents(end int64) error {
 }
 
 func (r *fileReader) close() error {
-	r.dec.Close()
+	decoders.Put(r.dec)
 	return r.f.Close()
 }
 

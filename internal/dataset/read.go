@@ -132,44 +132,113 @@ func (s *snapshot) bucketFiles(bucket int, bulk, put bool) (files []*dataFile) {
 
 // each yields the selected rows of one bucket in sort order.
 func (s *snapshot) each(ctx context.Context, bucket int, mem *block, sel selection, yield func(b *block, i int) error) error {
+	return s.eachRun(ctx, bucket, mem, sel, func(b *block, from, to int) error {
+		for i := from; i < to; i++ {
+			if err := yield(b, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// eachRun is each for many rows at once: from to to-1 of a block.
+func (s *snapshot) eachRun(ctx context.Context, bucket int, mem *block, sel selection, yield func(b *block, from, to int) error) error {
 	if !sel.put {
 		mem = nil
 	}
-	hidden := s.hider()
-	var last *block // the row before (distinct), or the newest row of the current key (newest)
-	var at int
-	return mergeRows(ctx, s.layout, s.bucketFiles(bucket, sel.bulk, sel.put), mem, func(b *block, i int) error {
-		if hidden.hides(b, i) || sel.repeated != nil && sel.repeated[b.seq(i)] {
+	files := s.bucketFiles(bucket, sel.bulk, sel.put)
+	f := &filter{sel: sel, hidden: s.hider(), yield: yield}
+	if !sel.newest {
+		return mergeRuns(ctx, s.layout, files, mem, f.rows, func() error { return nil })
+	}
+	return mergeRuns(ctx, s.layout, files, mem, f.newest, func() error {
+		if f.last == nil {
 			return nil
 		}
-		switch {
-		case sel.newest:
-			same := last != nil && sameKey(last, at, b, i)
-			if same && last.seq(at) > b.seq(i) {
-				return nil
-			}
-			out, from := last, at
-			last, at = b, i
-			if !same && out != nil {
-				return yield(out, from)
-			}
-			return nil
-		case sel.distinct:
-			if last != nil && sameRow(last, at, b, i) {
-				return nil
-			}
-			last, at = b, i
-		}
-		return yield(b, i)
-	}, func() error {
-		if !sel.newest || last == nil {
-			return nil
-		}
-		if err := yield(last, at); err != nil {
+		if err := yield(f.last, f.at, f.at+1); err != nil {
 			return err
 		}
-		return last.err
+		return f.last.err
 	})
+}
+
+// filter passes the rows of a merge on that a selection wants.
+type filter struct {
+	sel    selection
+	hidden *hider
+	yield  func(b *block, from, to int) error
+	last   *block // the row before (distinct), or the newest row of the current key (newest)
+	at     int
+}
+
+func (f *filter) drops(b *block, i int) bool {
+	return f.hidden.hides(b, i) || b.source == Put && len(f.sel.repeated) > 0 && f.sel.repeated[b.seq(i)]
+}
+
+// rows yields all rows, or those that differ from the row before.
+func (f *filter) rows(b *block, from, to int) error {
+	looks := !f.hidden.none || b.source == Put && len(f.sel.repeated) > 0
+	if !looks && !f.sel.distinct {
+		if err := f.yield(b, from, to); err != nil {
+			return err
+		}
+		return b.err
+	}
+	var times []int64
+	if t := b.layout.time; t >= 0 && !b.col(t).absent {
+		times = b.col(t).ints
+	}
+	start := from // what has passed and is not yielded yet
+	for i := from; i < to; i++ {
+		gone := looks && f.drops(b, i)
+		if !gone && f.sel.distinct {
+			if f.last == b && f.at == i-1 && times != nil && times[i] != times[i-1] {
+				f.at = i
+				continue
+			}
+			gone = f.last != nil && sameRow(f.last, f.at, b, i)
+			if !gone {
+				f.last, f.at = b, i
+			}
+		}
+		if gone {
+			if start < i {
+				if err := f.yield(b, start, i); err != nil {
+					return err
+				}
+			}
+			start = i + 1
+		}
+	}
+	if start < to {
+		if err := f.yield(b, start, to); err != nil {
+			return err
+		}
+	}
+	return b.err
+}
+
+// newest yields the newest row of each key but the last.
+func (f *filter) newest(b *block, from, to int) error {
+	for i := from; i < to; i++ {
+		if f.drops(b, i) {
+			continue
+		}
+		same := f.last != nil && sameKey(f.last, f.at, b, i)
+		if same && f.last.seq(f.at) > b.seq(i) {
+			continue
+		}
+		out, at := f.last, f.at
+		f.last, f.at = b, i
+		if same || out == nil {
+			continue
+		}
+		if err := f.yield(out, at, at+1); err != nil {
+			return err
+		}
+	}
+	return b.err
 }
 
 func sameKey(a *block, i int, b *block, j int) bool {

@@ -202,15 +202,12 @@ type runMerge struct {
 	user    string
 	masked  bool // some of the user's rows may be hidden
 	current []cursorRange
-	lastRun *run // the event before, of the same user
-	last    int
+	lastRun int // the event before, of the same user: its run, -1 if there is none ...
+	last    int // ... and where
 }
 
-// cursorRange is the rest of one user's events in a run.
-type cursorRange struct {
-	x       *run
-	at, end int
-}
+// cursorRange is the rest of one user's events in a run. Runs go by number: pointers would cost a write barrier for each user.
+type cursorRange struct{ run, at, end int }
 
 func (m *runMerge) merge() (*part, error) {
 	m.out = &part{codes: m.codes}
@@ -220,39 +217,40 @@ func (m *runMerge) merge() (*part, error) {
 		m.out.item, m.out.kind, m.out.time, m.out.value = x.item[:0], x.kind[:0], x.time[:0], x.value[:0]
 		m.out.users, m.out.ends = make([]string, 0, len(x.users)), make([]int, 0, len(x.users))
 	} else {
-		rows := 0
+		rows, users := 0, 0
 		for _, x := range m.runs {
 			rows += len(x.item)
+			users = max(users, len(x.users))
 		}
 		m.out.item, m.out.kind = make([]int32, 0, rows), make([]uint16, 0, rows)
 		m.out.time, m.out.value = make([]int64, 0, rows), make([]float32, 0, rows)
+		m.out.users, m.out.ends = make([]string, 0, users), make([]int, 0, users)
 	}
 	for {
 		m.current = m.current[:0]
+		user := ""
 		for k, x := range m.runs {
 			if next[k] == len(x.users) {
 				continue
 			}
-			user := x.users[next[k]]
 			if len(m.current) > 0 {
-				switch c := strings.Compare(user, m.user); {
+				switch c := strings.Compare(x.users[next[k]], user); {
 				case c > 0:
 					continue
 				case c < 0:
 					m.current = m.current[:0]
 				}
 			}
-			m.user = user
-			m.current = append(m.current, cursorRange{x, x.start(next[k]), x.ends[next[k]]})
+			user = x.users[next[k]]
+			m.current = append(m.current, cursorRange{k, x.start(next[k]), x.ends[next[k]]})
 		}
 		if len(m.current) == 0 {
 			break
 		}
-		for k, x := range m.runs {
-			if next[k] < len(x.users) && x.users[next[k]] == m.user {
-				next[k]++
-			}
+		for _, c := range m.current {
+			next[c.run]++
 		}
+		m.user = user
 		m.mergeUser()
 	}
 	return m.out, m.firstError()
@@ -272,23 +270,30 @@ func (m *runMerge) firstError() error {
 
 func (m *runMerge) mergeUser() {
 	before := len(m.out.item)
-	m.lastRun = nil
+	m.lastRun = -1
 	m.masked = m.hidden.concerns(m.user)
 	for len(m.current) > 1 {
-		first := 0
+		first, second := 0, -1
 		for k := 1; k < len(m.current); k++ {
-			if m.less(m.current[k], m.current[first]) {
-				first = k
+			switch {
+			case m.less(m.current[k], m.current[first]):
+				first, second = k, first
+			case second < 0 || m.less(m.current[k], m.current[second]):
+				second = k
 			}
 		}
-		c := &m.current[first]
-		m.take(c.x, c.at, c.at+1)
-		if c.at++; c.at == c.end {
+		c, end := &m.current[first], m.current[second]
+		from := c.at
+		for c.at++; c.at < c.end && m.less(*c, end); {
+			c.at++
+		}
+		m.take(c.run, from, c.at)
+		if c.at == c.end {
 			m.current = slices.Delete(m.current, first, first+1)
 		}
 	}
 	c := m.current[0]
-	m.take(c.x, c.at, c.end)
+	m.take(c.run, c.at, c.end)
 	if len(m.out.item) > before {
 		m.out.users = append(m.out.users, m.user)
 		m.out.ends = append(m.out.ends, len(m.out.item))
@@ -297,22 +302,24 @@ func (m *runMerge) mergeUser() {
 
 // less is compareRows for two events of one user.
 func (m *runMerge) less(a, b cursorRange) bool {
-	if x, y := a.x.time[a.at], b.x.time[b.at]; x != y {
-		return x < y
+	x, y := m.runs[a.run], m.runs[b.run]
+	if t, u := x.time[a.at], y.time[b.at]; t != u {
+		return t < u
 	}
-	p, i := a.x.row(a.at)
-	q, j := b.x.row(b.at)
+	p, i := x.row(a.at)
+	q, j := y.row(b.at)
 	return compareRows(p, i, q, j) < 0
 }
 
 // take appends a stretch of one run, without what the effective view leaves out.
-func (m *runMerge) take(x *run, from, to int) {
+func (m *runMerge) take(k, from, to int) {
+	x := m.runs[k]
 	looks := m.masked || x.put && (len(m.repeated) > 0 || len(m.signedIn) > 0 || len(m.unseen) > 0)
 	start := from // what has passed and is not copied yet
 	for i := from; i < to; i++ {
-		gone := looks && m.leavesOut(x, i) || m.lastRun != nil && m.repeats(x, i)
+		gone := looks && m.leavesOut(x, i) || m.lastRun >= 0 && m.repeats(x, i)
 		if !gone {
-			m.lastRun, m.last = x, i
+			m.lastRun, m.last = k, i
 			gone = x.item[i] < 0 || looks && m.moves(x, i)
 		}
 		if gone {
@@ -336,7 +343,7 @@ func (m *runMerge) leavesOut(x *run, i int) bool {
 
 // repeats tells whether an event equals the one before it in all fields.
 func (m *runMerge) repeats(x *run, i int) bool {
-	y, j := m.lastRun, m.last
+	y, j := m.runs[m.lastRun], m.last
 	if y.time[j] != x.time[i] || y.item[j] != x.item[i] || y.kind[j] != x.kind[i] {
 		return false
 	}

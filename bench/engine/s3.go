@@ -38,7 +38,7 @@ func (b *bench) copyFile(context.Context) (result string, err error) {
 func (b *bench) exportToS3(ctx context.Context) (string, error) {
 	dir := b.in.path + ".s3"
 	defer os.RemoveAll(dir)
-	buckets, err := gateway.Start(ctx, filepath.Join(dir, "buckets"), gateway.Options{})
+	buckets, err := gateway.Start(ctx, filepath.Join(dir, "buckets"), gateway.Options{Credentials: map[string]string{"bench": "bench-secret"}})
 	if err != nil {
 		return "", err
 	}
@@ -50,7 +50,9 @@ func (b *bench) exportToS3(ctx context.Context) (string, error) {
 	server := &http.Server{Handler: buckets.Handler()}
 	go server.Serve(listener)
 	defer server.Close()
-	store, err := blob.CreateBucket(ctx, blob.S3Config{Endpoint: "http://" + listener.Addr().String(), Region: "us-east-1", PathStyle: true}, "exports")
+	store, err := blob.CreateBucket(ctx, blob.S3Config{
+		Endpoint: "http://" + listener.Addr().String(), Region: "us-east-1", AccessKey: "bench", SecretKey: "bench-secret", PathStyle: true,
+	}, "exports")
 	if err != nil {
 		return "", err
 	}

@@ -59,6 +59,9 @@ func OpenS3(_ context.Context, c S3Config, bucket string) (*S3, error) {
 	}
 	if c.Endpoint != "" {
 		o.BaseEndpoint = aws.String(c.Endpoint)
+		if isLoopback(c.Endpoint) {
+			o.APIOptions = append(o.APIOptions, unsignedPayload)
+		}
 	}
 	if c.AccessKey != "" {
 		o.Credentials = credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretKey, "")

@@ -31,6 +31,7 @@ type jobLine struct {
 	Done          int64         `json:"done,omitempty"`
 	Total         int64         `json:"total,omitempty"`
 	Unit          string        `json:"unit,omitempty"`
+	Overall       float64       `json:"overall,omitempty"` // share of the whole job, 0 to 1; 0 = unknown
 	Rate          float64       `json:"ratePerSecond,omitempty"`
 	TimeLeft      time.Duration `json:"-"`
 	TimeLeftSec   float64       `json:"timeLeftSeconds,omitempty"`
@@ -44,8 +45,22 @@ func runJobs(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	flags := flag.NewFlagSet("jobs", flag.ContinueOnError)
 	data := flags.String("data", "palate-data", "`DIR` of the server, running or not")
 	asJSON := flags.Bool("json", false, "print one JSON object a line")
-	if err := parse(flags, args, stderr); err != nil {
+	watch := flags.Bool("watch", false, "print the jobs again whenever one of them has changed, until all have ended")
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, "Usage: palate jobs [flags] [ARN]\n\nLists every job, or tells all about one.")
+		flags.PrintDefaults()
+	}
+	named, err := parseAnywhere(flags, args, stderr)
+	if err != nil {
 		return err
+	}
+	if len(named) > 1 {
+		flags.Usage()
+		return errUsage
+	}
+	list := jobList{json: *asJSON, data: *data, out: stdout}
+	if len(named) == 1 {
+		list.arn = named[0]
 	}
 	path := filepath.Join(*data, "meta.db")
 	db, err := meta.OpenReadOnly(path)
@@ -56,20 +71,11 @@ func runJobs(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	defer db.Close()
-	lines, err := listJobs(ctx, db)
-	if err != nil {
-		return err
+	if *watch {
+		return list.watch(ctx, db)
 	}
-	if *asJSON {
-		out := json.NewEncoder(stdout)
-		for _, l := range lines {
-			if err := out.Encode(l); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return printJobs(stdout, lines)
+	_, err = list.print(ctx, db, "")
+	return err
 }
 
 // listJobs reads every job, oldest first.
@@ -101,6 +107,7 @@ func jobOf(r *meta.Resource) jobLine {
 	if len(r.Job.Progress) == 0 || json.Unmarshal(r.Job.Progress, &p) != nil {
 		return l
 	}
+	l.Overall = p.Overall
 	l.Phase, l.Done, l.Total, l.Unit = p.Phase, p.Done, p.Total, p.Unit
 	l.Rate, l.TimeLeft = p.Rate(), p.TimeLeft()
 	l.TimeLeftSec = l.TimeLeft.Seconds()
@@ -122,6 +129,15 @@ func printJobs(w io.Writer, lines []jobLine) error {
 }
 
 func (l jobLine) progress() string {
+	text := l.phase()
+	if l.Overall > 0 {
+		text += fmt.Sprintf(" (%.0f%% of all)", 100*l.Overall)
+	}
+	return text
+}
+
+// phase is how far the current phase is.
+func (l jobLine) phase() string {
 	switch {
 	case l.Phase == "":
 		return "-"

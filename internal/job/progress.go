@@ -13,6 +13,11 @@ type Progress struct {
 	Unit    string    `json:"unit,omitempty"`  // "rows", "bytes", "users", "models"
 	Started time.Time `json:"started"`         // of the phase; set by Task.Progress if zero
 	At      time.Time `json:"at"`              // when Done was true; set by Task.Progress
+
+	// Overall is the share of the whole job that is done, 0 to 1, for jobs that can tell; 0 = unknown. It never goes back: a job that repeats what an earlier
+	// attempt had done shows where that one was until it has come by there.
+	Overall float64 `json:"overall,omitempty"`
+	Left    float64 `json:"left,omitempty"` // seconds that the whole job will take at the rate of this attempt; set by Task.Progress, 0 = unknown
 }
 
 // Rate is what the phase does in a second, 0 if unknown.
@@ -24,8 +29,11 @@ func (p Progress) Rate() float64 {
 	return float64(p.Done) / elapsed
 }
 
-// TimeLeft is what remains of the phase at its rate so far, 0 if unknown.
+// TimeLeft is what remains of the job, or of the phase if the job cannot tell, at its rate so far; 0 if unknown.
 func (p Progress) TimeLeft() time.Duration {
+	if p.Overall > 0 {
+		return time.Duration(p.Left * float64(time.Second))
+	}
 	rate := p.Rate()
 	if rate == 0 || p.Total <= p.Done {
 		return 0
@@ -38,13 +46,37 @@ func (t *Task) Progress(p Progress) {
 	p.At = time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	last := t.shown()
+	if p.Overall > 0 && last != nil && p.Overall < last.Overall {
+		return
+	}
 	if p.Started.IsZero() {
 		p.Started = p.At
-		if t.progress != nil && t.progress.Phase == p.Phase {
-			p.Started = t.progress.Started
+		if last != nil && last.Phase == p.Phase {
+			p.Started = last.Started
+		}
+	}
+	if p.Overall > 0 {
+		if t.progress == nil {
+			t.from, t.fromAt = p.Overall, p.At
+		}
+		if gain, elapsed := p.Overall-t.from, p.At.Sub(t.fromAt).Seconds(); gain > 0 {
+			p.Left = (1 - p.Overall) * elapsed / gain
 		}
 	}
 	t.progress = &p
+}
+
+// shown is the last report: of this attempt, or else of the one before. The caller holds mu.
+func (t *Task) shown() *Progress {
+	if t.progress != nil {
+		return t.progress
+	}
+	var p Progress
+	if len(t.row.Job.Progress) == 0 || json.Unmarshal(t.row.Job.Progress, &p) != nil || p.Phase == "" {
+		return nil
+	}
+	return &p
 }
 
 // encodedProgress returns the last report, nil if there was none.

@@ -185,7 +185,7 @@ func (q *Queue) nextOwner() string {
 
 // begin takes the slot of a claimed row.
 func (q *Queue) begin(ctx context.Context, class Class, r *meta.Resource) *Task {
-	t := &Task{queue: q, spec: q.specs[r.Job.Kind], owner: r.Job.Owner, attempt: r.Job.Attempt, kind: r.Job.Kind, skipTo: r.Job.Step, row: r}
+	t := &Task{queue: q, spec: q.specs[r.Job.Kind], owner: r.Job.Owner, attempt: r.Job.Attempt, kind: r.Job.Kind, skipTo: r.Job.Step, row: r, since: r.Updated}
 	t.ctx, t.cancel = context.WithCancelCause(ctx)
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -45,7 +45,10 @@ type Task struct {
 	mu       sync.Mutex
 	row      *meta.Resource
 	done     bool
-	progress *Progress
+	since    time.Time // the row has had its status at least since then
+	progress *Progress // the last report of this attempt
+	from     float64   // Overall of its first report
+	fromAt   time.Time
 }
 
 // Resource returns the row as read at the claim or at the last Update. The caller must not change it.
@@ -135,6 +138,9 @@ func (t *Task) commit(ctx context.Context, f func(tx *meta.Tx, r *meta.Resource)
 	})
 	if err == nil {
 		t.mu.Lock()
+		if fresh.Status != t.row.Status {
+			t.since = fresh.Updated
+		}
 		t.row = fresh
 		t.mu.Unlock()
 	}
@@ -185,8 +191,10 @@ func (t *Task) finish(ctx context.Context, hook func(r *meta.Resource)) error {
 
 // linger waits until the row's status was visible for Options.Hold, if it is one that passes. Those of an update stand in its summary, beside an ACTIVE row.
 func (t *Task) linger(ctx context.Context) error {
-	r := t.Resource()
-	wait := time.Until(r.Updated.Add(t.queue.hold))
+	t.mu.Lock()
+	r, since := t.row, t.since
+	t.mu.Unlock()
+	wait := time.Until(since.Add(t.queue.hold))
 	passing := strings.HasSuffix(r.Status, "PENDING") || strings.HasSuffix(r.Status, "IN_PROGRESS") || strings.HasSuffix(r.Status, "STOPPING") || t.kind == Update
 	if t.queue.hold == 0 || wait <= 0 || !passing {
 		return nil

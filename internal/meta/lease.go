@@ -39,12 +39,14 @@ func (db *DB) Claim(ctx context.Context, owner string, kinds []string, lease tim
 	return r, nil
 }
 
-// Beat extends a lease and stores the progress (nil leaves it); cancel tells that somebody asked the job to stop.
+// Beat extends a lease and stores the progress (nil leaves it), which moves Updated of a data deletion; cancel tells that somebody asked the job to stop.
 // ErrLost: the lease is no longer the caller's, and nothing he does may be written any more.
 func (db *DB) Beat(ctx context.Context, arn, owner string, attempt int, lease time.Duration, progress json.RawMessage) (cancel bool, err error) {
-	row := db.write.QueryRowContext(ctx, `UPDATE resource SET lease_until = ?, progress = coalesce(?, progress)
+	now, stored := db.now(), sql.NullString{String: string(progress), Valid: progress != nil}
+	row := db.write.QueryRowContext(ctx, `UPDATE resource SET lease_until = ?, progress = coalesce(?, progress),
+			updated = CASE WHEN kind = ? AND coalesce(?, progress) <> progress THEN ? ELSE updated END
 		WHERE arn = ? AND owner = ? AND attempt = ? AND job_kind <> '' RETURNING cancel`,
-		nanos(db.now().Add(lease)), sql.NullString{String: string(progress), Valid: progress != nil}, arn, owner, attempt)
+		nanos(now.Add(lease)), stored, DeletionJob, stored, nanos(now), arn, owner, attempt)
 	err = row.Scan(&cancel)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, ErrLost

@@ -154,7 +154,7 @@ func (tx *Tx) Get(arn string) (*Resource, error) {
 	return r, nil
 }
 
-// Put writes the whole row but for Seq, Kind and Created, and moves Updated if the change is one that clients can see.
+// Put writes the whole row but for Seq, Kind and Created, and moves Updated if the change is one that clients can see. The progress of a data deletion is.
 // The step from the stored status to the new one must be in the table of status.go.
 func (tx *Tx) Put(r *Resource) error {
 	old, err := tx.Get(r.ARN)
@@ -165,7 +165,8 @@ func (tx *Tx) Put(r *Resource) error {
 		return err
 	}
 	r.Seq, r.Kind, r.Created, r.Updated = old.Seq, old.Kind, old.Created, old.Updated
-	if r.Status != old.Status || r.Failure != old.Failure || text(r.Doc) != text(old.Doc) {
+	advanced := r.Kind == DeletionJob && r.Job.Kind != "" && text(r.Job.Progress) != text(old.Job.Progress)
+	if r.Status != old.Status || r.Failure != old.Failure || text(r.Doc) != text(old.Doc) || advanced {
 		r.Updated = tx.now.UTC()
 	}
 	set := strings.ReplaceAll(strings.TrimPrefix(columns, "seq, "), ",", " = ?,") + " = ?"

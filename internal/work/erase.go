@@ -106,7 +106,7 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 	var took []any // of each step, for the log
 	for _, s := range steps {
 		begun := time.Now()
-		t.Progress(job.Progress{Phase: s.name, Started: begun})
+		e.advance(s.name, 0, 0, "")
 		if err := t.Step(ctx, s.name, s.run); err != nil {
 			return err
 		}
@@ -299,9 +299,8 @@ func (e *erasureRun) eraseTables(ctx context.Context) error {
 	if err := e.pinned(); err != nil {
 		return err
 	}
-	started := time.Now()
 	e.state.Removed, err = e.Engine.Erase(ctx, tables, e.state.ID, func(done, total int64) {
-		e.task.Progress(job.Progress{Phase: "erase", Done: done, Total: total, Unit: "rows", Started: started})
+		e.advance("erase", done, total, "rows")
 	})
 	if err != nil {
 		return err
@@ -318,10 +317,9 @@ func (e *erasureRun) rebuild(ctx context.Context) error {
 	if err := e.planRebuild(ctx); err != nil {
 		return err
 	}
-	started := time.Now()
 	for i := range e.state.Models {
 		m := &e.state.Models[i]
-		e.task.Progress(job.Progress{Phase: "rebuild", Done: int64(i), Total: int64(len(e.state.Models)), Unit: "models", Started: started})
+		e.advance("rebuild", int64(i), int64(len(e.state.Models)), "models")
 		if m.Decided {
 			continue
 		}

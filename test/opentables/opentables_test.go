@@ -92,7 +92,8 @@ func start(t *testing.T, what string, modules ...string) *python {
 	}
 	p := &python{t: t, log: &strings.Builder{}}
 	cmd := exec.CommandContext(t.Context(), binary, "driver.py")
-	cmd.Env = append(os.Environ(), "SPARK_LOCAL_IP=127.0.0.1", "SPARK_LOCAL_DIRS="+t.TempDir())
+	cmd.Env = append(os.Environ(), "SPARK_LOCAL_IP=127.0.0.1", "SPARK_LOCAL_DIRS="+t.TempDir(),
+		"JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC") // a short run: compiling well would cost more than it saves
 	cmd.Stderr = p.log
 	in, err := cmd.StdinPipe()
 	if err != nil {

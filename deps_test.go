@@ -18,19 +18,20 @@ const module = "github.com/palate-dev/palate"
 // from there to job, work, dataset, recipe, and ends at meta and blob; nothing imports what is above it.
 const policy = `
 	internal/quota      ->
+	internal/pace       ->
 	internal/api        ->
 	internal/api/apigen ->
 	internal/api/apitest -> internal/api
 	internal/blob       ->
 	internal/meta       ->
-	internal/recipe/vec ->
+	internal/recipe/vec -> internal/pace
 	internal/gateway    ->
 	internal/verify     ->
 	internal/ledger     -> internal/blob
 	internal/receipt    -> internal/blob
-	internal/wire       -> internal/api
+	internal/wire       -> internal/api internal/pace
 	internal/job        -> internal/meta
-	internal/dataset    -> internal/blob
+	internal/dataset    -> internal/blob internal/pace
 	internal/filter     -> internal/dataset
 	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec
 	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -119,6 +120,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		Credentials: c.Credentials,
 		Log:         c.Log,
 		Ready:       s.ready.Load,
+		Bounds:      bounds(),
 		Refuse:      s.refused,
 	})
 	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
@@ -201,6 +203,12 @@ func (s *server) forgetFirst(ctx context.Context, db *meta.DB, jobs []string) er
 	s.refusal.Store("")
 	s.ready.Store(true)
 	return nil
+}
+
+// bounds is how many calls with records may be under way: about 50 ms of work, for a processor takes at least 2,500 of them a second.
+func bounds() map[string]int {
+	each := 128 * max(runtime.GOMAXPROCS(0), 2)
+	return map[string]int{"PutEvents": each, "PutActionInteractions": each, "PutItems": each, "PutUsers": each, "PutActions": each}
 }
 
 // schedule starts the automatic trainings that are due, and moves campaigns that follow the latest version.

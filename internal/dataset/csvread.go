@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // The dialect of imports, exports and deletion lists:
@@ -96,7 +98,7 @@ func readCSV(ctx context.Context, r io.Reader, s *Schema, o CSVOptions, emit fun
 	for w := range o.Workers {
 		p := newCSVParser(columns, len(s.Fields))
 		sink := emit(w)
-		workers.Go(func() { run.parse(p, sink) })
+		workers.Go(func() { run.parse(p, sink, pace.Process.Worker(o.Workers)) })
 	}
 	run.read(ctx, &blocks)
 	workers.Wait()
@@ -147,8 +149,9 @@ func (run *csvRun) read(ctx context.Context, blocks *lineBlocks) {
 
 // parse is a worker. Because blocks are handed out in file order, every block before the one that fails is already with a worker, and is parsed to its end
 // or to its own, earlier failure: that makes the smallest line win always.
-func (run *csvRun) parse(p *csvParser, sink csvSink) {
+func (run *csvRun) parse(p *csvParser, sink csvSink, budget *pace.Worker) {
 	for block := range run.full {
+		budget.Start()
 		if block.line < run.failedAt.Load() {
 			rows, line := int64(0), block.line
 			err := sink.block(block.offset)
@@ -161,6 +164,7 @@ func (run *csvRun) parse(p *csvParser, sink csvSink) {
 			run.count(rows, int64(block.size))
 		}
 		run.free <- block.data[:0]
+		budget.Step()
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"io"
 	"runtime"
 	"sync"
+
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // Ingestion selects rows for an export by where they came from.
@@ -94,10 +96,13 @@ func (x *export) start(ctx context.Context) {
 		next <- i
 	}
 	close(next)
-	for range min(len(x.buckets), runtime.GOMAXPROCS(0)) {
+	workers := min(len(x.buckets), runtime.GOMAXPROCS(0))
+	for range workers {
 		x.work.Go(func() {
+			budget := pace.Process.Worker(workers)
 			for i := range next { // in order: the bucket that the writer waits for always has a worker
 				x.errs[i] = x.encode(ctx, i)
+				budget.Step()
 				close(x.chunks[i])
 			}
 		})

@@ -41,7 +41,7 @@ func (l *eventLog) write() {
 func (l *eventLog) collect(first *logRequest) (batch []*logRequest, rotate *logRequest, stop bool) {
 	runtime.Gosched() // requests that are about to come share this sync: each sync saved is time for more of them
 	batch = []*logRequest{first}
-	for size := len(first.body); size < batchBytes; {
+	for size := len(first.body); size < batchBytes && len(batch) < queueLength; {
 		select {
 		case r := <-l.queue:
 			if r == nil {

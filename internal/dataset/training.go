@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // Events reads an event log for training: the effective view, in which anonymous events of a session that somebody signed in with are his. If several did,
@@ -58,12 +60,15 @@ func inParallel(ctx context.Context, n int, f func(i int) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var work sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	workers := min(n, runtime.GOMAXPROCS(0))
+	for range workers {
 		work.Go(func() {
+			budget := pace.Process.Worker(workers)
 			for i := range next {
 				if errs[i] = f(i); errs[i] != nil {
 					failed.Do(stop)
 				}
+				budget.Step()
 			}
 		})
 	}

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // MaxBody is the largest request body, S3 excepted. PutItems with ten items of 32,000 characters, each escaped, fits.
@@ -46,6 +47,7 @@ type Options struct {
 	Log         *slog.Logger            // nil discards
 	Ready       func() bool             // what /readyz says; nil is always ready
 	Refuse      func() string           // why no operation may be answered now, "" if they may; nil is "". S3 is served all the same
+	Bounds      map[string]int          // operation -> how many of its calls may be under way; one more is refused with ThrottlingException
 	Extra       map[string]http.Handler // unsigned pages by path, such as /metrics
 }
 
@@ -54,11 +56,12 @@ type handler struct {
 	byTarget map[string]api.Operation
 	byRoute  map[string]api.Operation // "POST /events"
 	verifier *verifier                // nil accepts everything
+	rooms    map[string]*room         // of the operations with a bound
 }
 
 // New returns the handler. Two operations on one route are a fault of the program, so New panics.
 func New(o Options) http.Handler {
-	h := &handler{Options: o, byTarget: map[string]api.Operation{}, byRoute: map[string]api.Operation{}}
+	h := &handler{Options: o, byTarget: map[string]api.Operation{}, byRoute: map[string]api.Operation{}, rooms: map[string]*room{}}
 	if h.Log == nil {
 		h.Log = slog.New(slog.DiscardHandler)
 	}
@@ -74,6 +77,9 @@ func New(o Options) http.Handler {
 	}
 	if h.Region == "" {
 		h.Region = "us-east-1"
+	}
+	for name, calls := range o.Bounds {
+		h.rooms[name] = newRoom(calls)
 	}
 	if o.Credentials != nil {
 		h.verifier = &verifier{keys: o.Credentials, now: time.Now}
@@ -167,7 +173,17 @@ func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope s
 	defer func() { h.record(r.Context(), op.Name, x, start) }() // after the recovery, which comes first
 	defer h.recoverPanic(op.Name, x)
 
-	body, err := h.admit(w, r, scope)
+	body, err := readBody(w, r)
+	if room := h.rooms[op.Name]; room != nil && err == nil { // once the body is here: a slow sender takes nobody's place
+		if !room.enter() {
+			x.fail(api.Errorf(api.Throttling, "Rate exceeded."))
+			return
+		}
+		defer room.leave()
+	}
+	if err == nil {
+		err = h.admit(r, body, scope)
+	}
 	if err == nil && !known {
 		err = api.Errorf(api.UnknownOperation, "The requested operation is not recognized by the service.")
 	}
@@ -180,6 +196,10 @@ func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope s
 			x.fail(api.Errorf(api.ServiceUnavailable, "%s", why))
 			return
 		}
+	}
+	if op.Target == "" { // runtime and events: jobs make room for them
+		pace.Process.Begin()
+		defer pace.Process.End()
 	}
 	caller := api.Caller{Partition: "aws", Region: scope.region, Account: h.Account, RequestID: x.id}
 	out, callErr := op.Call(api.WithCaller(r.Context(), caller), body)
@@ -209,24 +229,20 @@ func (h *handler) operation(r *http.Request) (api.Operation, bool) {
 	return op, ok
 }
 
-// admit reads the body and authenticates the request.
-func (h *handler) admit(w http.ResponseWriter, r *http.Request, s scope) ([]byte, *api.Error) {
-	body, err := readBody(w, r)
-	if err != nil {
-		return nil, err
-	}
+// admit authenticates the request.
+func (h *handler) admit(r *http.Request, body []byte, s scope) *api.Error {
 	if s.service != "personalize" {
-		return nil, api.Errorf(api.InvalidSignature, "%s", notServed(s.service))
+		return api.Errorf(api.InvalidSignature, "%s", notServed(s.service))
 	}
 	if h.verifier != nil {
 		if err := h.verifier.verify(r, body, "personalize"); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !validRegion(s.region) {
-		return nil, api.Errorf(api.InvalidSignature, "Credential should be scoped to a valid region.")
+		return api.Errorf(api.InvalidSignature, "Credential should be scoped to a valid region.")
 	}
-	return body, nil
+	return nil
 }
 
 // notServed is the answer to a client of a service that is not here: most likely it took our endpoint from AWS_ENDPOINT_URL, which is for all services.

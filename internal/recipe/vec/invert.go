@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // block is the width of the panels of Invert: a panel's share of one tile column stays in the first-level cache.
@@ -210,14 +212,17 @@ func invertSmall(d []float32, n int) {
 func Parallel(ctx context.Context, n int, do func(i, worker int)) error {
 	var next atomic.Int64
 	var group sync.WaitGroup
-	for worker := range min(runtime.GOMAXPROCS(0), n) {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	for worker := range workers {
 		group.Go(func() {
+			budget := pace.Process.Worker(workers)
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
 				if i >= n {
 					return
 				}
 				do(i, worker)
+				budget.Step()
 			}
 		})
 	}

@@ -1,0 +1,91 @@
+package wire_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/credentials"
+	"github.com/aws/aws-sdk-go/aws/request"
+	"github.com/aws/aws-sdk-go/aws/session"
+	"github.com/aws/aws-sdk-go/service/personalizeevents"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/api/apitest"
+	"github.com/palate-dev/palate/internal/wire"
+)
+
+const someEvents = `{"trackingId":"t","sessionId":"s","eventList":[{"eventType":"view","sentAt":1}]}`
+
+// stuck serves operations that do not end before release is called, and says on entered when one begins.
+func stuck(t *testing.T, bounds map[string]int) (h *httptest.Server, entered chan struct{}, release func()) {
+	entered = make(chan struct{}, 100)
+	gate := make(chan struct{})
+	release = sync.OnceFunc(func() { close(gate) })
+	operations := apitest.Operations(func(context.Context, string, any, any) error {
+		entered <- struct{}{}
+		<-gate
+		return nil
+	})
+	h = httptest.NewServer(wire.New(wire.Options{Operations: operations, Account: "000000000000", Bounds: bounds}))
+	t.Cleanup(func() {
+		release()
+		h.Close()
+	})
+	return h, entered, release
+}
+
+func TestTheNewestCallIsRefusedWhenTooManyAreUnderWay(t *testing.T) {
+	h, entered, release := stuck(t, map[string]int{"PutEvents": 3})
+	put := func() *httptest.ResponseRecorder {
+		return call{"POST", "/events", someEvents, nil}.do(h.Config.Handler)
+	}
+	answers := make(chan int, 3)
+	for range 3 {
+		go func() { answers <- put().Code }()
+		<-entered
+	}
+	for range 2 { // a refusal takes no place
+		if w := put(); w.Code != 400 || !strings.Contains(w.Header().Get("x-amzn-ErrorType")+w.Body.String(), string(api.Throttling)) {
+			t.Errorf("the fourth call was answered %d %s", w.Code, w.Body)
+		}
+	}
+	go call{"POST", "/recommendations", `{"campaignArn":"arn:aws:personalize:us-east-1:000000000000:campaign/c"}`, nil}.do(h.Config.Handler)
+	<-entered // other operations are not bounded
+	release()
+	for range 3 {
+		if status := <-answers; status != 200 {
+			t.Errorf("a call that was under way was answered %d", status)
+		}
+	}
+	if w := put(); w.Code != 200 {
+		t.Errorf("a call after all were answered was answered %d %s", w.Code, w.Body)
+	}
+}
+
+func TestSDKsComeAgainAfterARefusal(t *testing.T) {
+	h, entered, release := stuck(t, map[string]int{"PutEvents": 1})
+	first := make(chan int, 1)
+	go func() { first <- call{"POST", "/events", someEvents, nil}.do(h.Config.Handler).Code }()
+	<-entered
+	s := session.Must(session.NewSession(&aws.Config{Endpoint: &h.URL, Region: aws.String("us-east-1"), Credentials: credentials.NewStaticCredentials("a", "b", "")}))
+	client := personalizeevents.New(s)
+	refusals := 0
+	client.Handlers.CompleteAttempt.PushBack(func(r *request.Request) {
+		if r.IsErrorThrottle() {
+			refusals++
+			release()
+			<-first // its place is free
+		}
+	})
+	_, err := client.PutEvents(&personalizeevents.PutEventsInput{TrackingId: aws.String("t"), SessionId: aws.String("s"), EventList: []*personalizeevents.Event{
+		{EventType: aws.String("view"), SentAt: aws.Time(time.Unix(1, 0))},
+	}})
+	if err != nil || refusals != 1 {
+		t.Errorf("after %d refusals: %v", refusals, err)
+	}
+}

@@ -32,8 +32,8 @@ func (l load) quantile(q float64) time.Duration {
 	return l.latencies[min(int(q*float64(len(l.latencies))), len(l.latencies)-1)]
 }
 
-// backoff is how long a client waits after it was refused. SDKs wait longer, so this is the harsher load.
-const backoff = 20 * time.Millisecond
+// backoff is how long a client waits after it was refused. SDKs wait half a second on average the first time, and longer later.
+const backoff = 250 * time.Millisecond
 
 // drive lets n clients send the prepared requests to addr until stop is closed, and counts what was answered after the first warm-up.
 //

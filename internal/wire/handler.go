@@ -280,7 +280,7 @@ func internalFailure() *api.Error {
 // record writes the request log: what was asked, how it ended, how long it took, and nothing that the client sent.
 func (h *handler) record(ctx context.Context, operation string, x *exchange, start time.Time) {
 	level := slog.LevelDebug
-	if x.status >= http.StatusBadRequest {
+	if x.status >= http.StatusBadRequest && x.code != api.Throttling { // thousands a second, just when there is no time to write them
 		level = slog.LevelInfo
 	}
 	if !h.Log.Enabled(ctx, level) {

@@ -128,6 +128,7 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	c.flags(fs)
 	credentials := fs.String("credentials", "", "`FILE` with one \"ACCESS_KEY SECRET_KEY\" a line; required beyond loopback (or PALATE_ACCESS_KEY_ID and PALATE_SECRET_ACCESS_KEY)")
 	verbose := fs.Bool("verbose", false, "log every request")
+	format := fs.String("log-format", "text", "`FORMAT` of the log on stderr: text (key=value) or json, one object a line")
 	if err := parse(fs, args, stderr); err != nil {
 		return err
 	}
@@ -137,11 +138,10 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err := c.check(); err != nil {
 		return err
 	}
-	level := slog.LevelInfo
-	if *verbose {
-		level = slog.LevelDebug
+	var err error
+	if c.Log, err = newLog(stderr, *format, *verbose); err != nil {
+		return err
 	}
-	c.Log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 
 	s, err := start(ctx, c)
 	if err != nil {
@@ -149,6 +149,21 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	banner(stdout, s, c)
 	return s.wait(ctx)
+}
+
+// newLog is the server's log. What may stand in it is decided where it is written: resources, counts and durations, never what a client sent.
+func newLog(w io.Writer, format string, verbose bool) (*slog.Logger, error) {
+	o := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if verbose {
+		o.Level = slog.LevelDebug
+	}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, fmt.Errorf("--log-format must be text or json, not %q", format)
 }
 
 func banner(w io.Writer, s *server, c config) {

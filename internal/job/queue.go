@@ -225,6 +225,8 @@ func (q *Queue) perform(ctx context.Context, t *Task) {
 	silent := make(chan struct{})
 	beats := sync.WaitGroup{}
 	beats.Go(func() { t.beat(silent) })
+	began := time.Now()
+	q.log.Info("job started", t.about("attempt", t.attempt, "after", t.skipTo)...)
 	err := t.run()
 	close(silent)
 	beats.Wait()
@@ -235,6 +237,7 @@ func (q *Queue) perform(ctx context.Context, t *Task) {
 	if err := q.settle(final, ctx.Err() != nil, t, err); err != nil && !errors.Is(err, meta.ErrLost) {
 		q.log.Error("settle job", "job", t.kind, "resource", t.Resource().ARN, "error", err) // its lease runs out, then it is claimed again
 	}
+	q.log.Info("job ended", t.about("done", t.isDone(), "took", time.Since(began).Round(time.Millisecond))...)
 }
 
 // run calls the body; a panic is an error like any other. Its own words are kept only if they are the runtime's: any other could hold a user id.

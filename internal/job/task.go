@@ -209,6 +209,11 @@ func (t *Task) linger(ctx context.Context) error {
 	}
 }
 
+// about is what every line of the log about the job begins with, and more. None of it is anything that a client sent but the names in its ARN.
+func (t *Task) about(more ...any) []any {
+	return append([]any{"job", t.kind, "resource", t.Resource().ARN}, more...)
+}
+
 // Step runs one step of the body and records durably that it completed. It is passed over if an earlier attempt completed it or a later one; a body
 // names its steps in a fixed order, each once, and lets none depend on the memory of another. Names stay for ever: jobs survive upgrades.
 func (t *Task) Step(ctx context.Context, name string, f func(ctx context.Context) error) error {
@@ -222,9 +227,11 @@ func (t *Task) Step(ctx context.Context, name string, f func(ctx context.Context
 		return context.Cause(ctx)
 	}
 	CrashPoint(t.kind + "/" + name)
+	began := time.Now()
 	if err := f(ctx); err != nil {
 		return err
 	}
+	t.queue.log.Info("job step", t.about("step", name, "took", time.Since(began).Round(time.Millisecond))...)
 	CrashPoint(t.kind + "/" + name)
 	return t.Update(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		r.Job.Step = name

@@ -113,6 +113,10 @@ func TestHalfAConfigurationIsRefused(t *testing.T) {
 	fails(t, "must be set together", "serve", "--listen", "127.0.0.1:0")
 }
 
+func TestAnUnknownLogFormatIsRefused(t *testing.T) {
+	fails(t, "--log-format must be text or json", "serve", "--data", t.TempDir(), "--log-format", "xml")
+}
+
 func TestUnknownCommandsAndFlagsEndWithStatusTwo(t *testing.T) {
 	for _, args := range [][]string{{}, {"fly"}, {"serve", "--fly"}, {"version", "now"}} {
 		if _, stderr, status := palate(t, args...); status != 2 || stderr == "" {

@@ -5,6 +5,7 @@
 //	palate jobs    list every job of a data directory with its progress
 //	palate receipt print, verify and replay the receipts of data deletions
 //	palate tables  list the Iceberg table of every dataset, and how other engines read it
+//	palate erase   tell what a data deletion would change (--dry-run)
 //	palate version print the version
 package main
 
@@ -32,6 +33,7 @@ func commands() []command {
 		{"jobs", "list every job with its status, progress and time left", runJobs},
 		{"receipt", "print, verify and replay the signed receipts of data deletions", runReceipt},
 		{"tables", "list the Iceberg table of every dataset, and print the lines that read it", runTables},
+		{"erase", "tell what a data deletion would change, without changing anything (--dry-run)", runErase},
 		{"version", "print the version", runVersion},
 	}
 }

@@ -182,14 +182,20 @@ func (t *tableState) erase(ctx context.Context, m *mask, progress *meter) (remov
 	return removed, t.commit(ctx, c)
 }
 
-// eraseFiles rewrites the files that hold rows to remove.
-func (t *tableState) eraseFiles(ctx context.Context, dir string, m *mask, progress *meter) (c change, removed int64, err error) {
+// bucketsOf are the buckets in which rows that the mask removes can stand.
+func (t *tableState) bucketsOf(m *mask) map[int]bool {
 	buckets := make(map[int]bool)
 	for _, set := range []*UserSet{m.users, m.sessions} {
 		for id := range set.All() {
 			buckets[t.layout.bucketOf(id)] = true
 		}
 	}
+	return buckets
+}
+
+// eraseFiles rewrites the files that hold rows to remove.
+func (t *tableState) eraseFiles(ctx context.Context, dir string, m *mask, progress *meter) (c change, removed int64, err error) {
+	buckets := t.bucketsOf(m)
 	files := t.files
 	outs, counts := make([]*dataFile, len(files)), make([]int64, len(files))
 	err = inParallel(ctx, len(files), func(i int) (err error) {

@@ -249,7 +249,7 @@ func TestKilledCompactionLosesAndDoublesNothing(t *testing.T) {
 	var before []string
 	crashes(t, "compact", func(t *testing.T, s *testStore) {
 		tab = s.create("t1", interactionsSchema())
-		fragment(s, tab, 6)
+		fragment(s, tab, 4)
 		before = s.view(tab)
 	}, func(t *testing.T, s *testStore) {
 		for range 2 {

@@ -16,30 +16,6 @@ func AppendCSVHeader(dst []byte, s *Schema) []byte {
 	return append(dst, '\n')
 }
 
-// AppendCSVRow appends one record so that ReadCSV gives back the same values. Null is an empty field; a string that holds a comma, a quote, a backslash or a
-// line end is quoted and escaped; numbers have the fewest digits that read back as the same number.
-func AppendCSVRow(dst []byte, s *Schema, v []Value) []byte {
-	for i := range s.Fields {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if !v[i].Valid {
-			continue
-		}
-		switch s.Fields[i].Kind {
-		case String:
-			dst = appendCSVString(dst, v[i].Str)
-		case Int, Long:
-			dst = strconv.AppendInt(dst, v[i].Int, 10)
-		case Float, Double:
-			dst = appendDecimal(dst, v[i].Float)
-		case Boolean:
-			dst = strconv.AppendBool(dst, v[i].Int != 0)
-		}
-	}
-	return append(dst, '\n')
-}
-
 func appendCSVString(dst []byte, s string) []byte {
 	if !needsQuotes(s) {
 		return append(dst, s...)
@@ -124,7 +100,8 @@ func (b *block) csvColumns(fields []int, s *Schema) []csvVector {
 	return b.csv
 }
 
-// appendCSVRecord is AppendCSVRow for row i of a block.
+// appendCSVRecord appends row i of a block so that ReadCSV gives back the same values. Null is an empty field; a string that holds a comma, a quote, a backslash
+// or a line end is quoted and escaped; numbers have the fewest digits that read back as the same number.
 func appendCSVRecord(dst []byte, columns []csvVector, i int) []byte {
 	for f := range columns {
 		if f > 0 {

@@ -94,19 +94,6 @@ func BenchmarkReadCSVQuoted(b *testing.B) {
 	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
 }
 
-func BenchmarkAppendCSVRow(b *testing.B) {
-	s, err := dataset.ParseSchema(simpleInteractions, "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	row := []dataset.Value{str("user-123456"), str("item-4711"), integer(1_400_000_000), str("watch"), decimal(4.5)}
-	var dst []byte
-	for b.Loop() {
-		dst = dataset.AppendCSVRow(dst[:0], s, row)
-	}
-	b.SetBytes(int64(len(dst)))
-}
-
 // BenchmarkReadUserList reads a deletion list of 1 M ids into a set.
 func BenchmarkReadUserList(b *testing.B) {
 	list := []byte("USER_ID\n")

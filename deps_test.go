@@ -23,6 +23,7 @@ const policy = `
 	internal/api/apigen ->
 	internal/api/apitest -> internal/api
 	internal/blob       ->
+	internal/metrics    ->
 	internal/meta       ->
 	internal/recipe/vec -> internal/pace
 	internal/gateway    ->
@@ -31,12 +32,12 @@ const policy = `
 	internal/receipt    -> internal/blob
 	internal/wire       -> internal/api internal/pace
 	internal/job        -> internal/meta
-	internal/dataset    -> internal/blob internal/pace
+	internal/dataset    -> internal/blob internal/pace internal/metrics
 	internal/filter     -> internal/dataset
 	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec
 	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe
 	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/recipe
-	internal/work       -> internal/api internal/blob internal/dataset internal/filter internal/job internal/ledger internal/meta internal/quota internal/receipt internal/recipe internal/verify
+	internal/work       -> internal/api internal/blob internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/quota internal/receipt internal/recipe internal/verify
 	internal/demo       -> internal/api internal/blob
 	cmd/palate          -> *
 	bench/*             -> *
@@ -58,6 +59,7 @@ const modules = `
 	github.com/klauspost/compress
 	github.com/parquet-go/parquet-go
 	github.com/pkg/xattr
+	github.com/prometheus/client_golang
 	github.com/twmb/murmur3
 	github.com/versity/versitygw
 	golang.org/x/sync

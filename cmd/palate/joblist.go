@@ -37,8 +37,11 @@ func (l jobList) print(ctx context.Context, db *meta.DB, last string) (text stri
 		}
 	}
 	working := false
-	for _, j := range lines {
-		working = working || j.working()
+	for i := range lines {
+		working = working || lines[i].working()
+		if l.arn == "" {
+			lines[i].RowReport = nil
+		}
 	}
 	var b strings.Builder
 	if err := l.write(&b, lines); err != nil {
@@ -122,5 +125,8 @@ func (l jobLine) describe(w io.Writer) error {
 	if l.Attempt > 0 {
 		fmt.Fprintf(t, "attempt\t%d\n", l.Attempt)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil || l.RowReport == nil {
+		return err
+	}
+	return printRowReport(w, l.RowReport)
 }

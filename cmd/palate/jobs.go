@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 )
@@ -39,6 +40,8 @@ type jobLine struct {
 	FailureReason string        `json:"failureReason,omitempty"`
 	Created       time.Time     `json:"creationDateTime"`
 	Updated       time.Time     `json:"lastUpdatedDateTime"`
+
+	RowReport *dataset.RowReport `json:"rowReport,omitempty"` // of one job that was asked for
 }
 
 func runJobs(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -98,7 +101,7 @@ func listJobs(ctx context.Context, db *meta.DB) ([]jobLine, error) {
 }
 
 func jobOf(r *meta.Resource) jobLine {
-	l := jobLine{ARN: r.ARN, Kind: r.Kind, Name: r.Name, Status: r.Status, FailureReason: r.Failure, Created: r.Created, Updated: r.Updated}
+	l := jobLine{ARN: r.ARN, Kind: r.Kind, Name: r.Name, Status: r.Status, FailureReason: r.Failure, Created: r.Created, Updated: r.Updated, RowReport: rowReportOf(r)}
 	if r.Job.Kind == "" {
 		return l
 	}

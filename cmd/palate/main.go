@@ -2,7 +2,7 @@
 //
 //	palate serve   start the server
 //	palate demo    run the whole main job on real films, in a temporary directory
-//	palate jobs    list every job of a data directory with its progress
+//	palate jobs    list every job of a data directory with its progress, or show one with the row report of a failed import
 //	palate receipt print, verify and replay the receipts of data deletions
 //	palate tables  list the Iceberg table of every dataset, and how other engines read it
 //	palate erase   tell what a data deletion would change (--dry-run)
@@ -30,7 +30,7 @@ func commands() []command {
 	return []command{
 		{"serve", "start the server", runServe},
 		{"demo", "run the whole main job on real films in a temporary directory", runDemo},
-		{"jobs", "list every job with its status, progress and time left", runJobs},
+		{"jobs", "list every job with its status, progress and time left; jobs ARN shows one, and the rows that failed an import", runJobs},
 		{"receipt", "print, verify and replay the signed receipts of data deletions", runReceipt},
 		{"tables", "list the Iceberg table of every dataset, and print the lines that read it", runTables},
 		{"erase", "tell what a data deletion would change, without changing anything (--dry-run)", runErase},

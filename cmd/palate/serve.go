@@ -17,21 +17,22 @@ import (
 
 // config is everything that can be set. Each field is one flag of `palate serve`; secrets come from the environment or a file.
 type config struct {
-	Listen       string            // HOST:PORT to listen on; port 0 picks a free one
-	Data         string            // directory for everything palate stores; made if absent
-	Ledger       string            // directory that remembers deletions for restored backups; "" = none
-	Strict       bool              // while a group forgets users, nobody in it is answered personally
-	Limits       string            // "local" or "aws": which minimums and quotas apply
-	Account      string            // the 12-digit account in ARNs and in sts get-caller-identity
-	Region       string            // region of requests that do not name one
-	S3Endpoint   string            // where jobs find buckets; "" = the embedded S3
-	Credentials  map[string]string // access key -> secret; nil accepts any credentials, on loopback only
-	S3AccessKey  string            // credentials of jobs at S3Endpoint
-	S3SecretKey  string            //
-	Hold         time.Duration     // least time that a resource stays in each transitional status
-	AutoTraining bool              // whether solutions train on their schedule
-	Drain        time.Duration     // how long requests under way may take to end at shutdown
-	Log          *slog.Logger
+	Listen        string            // HOST:PORT to listen on; port 0 picks a free one
+	Data          string            // directory for everything palate stores; made if absent
+	Ledger        string            // directory that remembers deletions for restored backups; "" = none
+	Strict        bool              // while a group forgets users, nobody in it is answered personally
+	Limits        string            // "local" or "aws": which minimums and quotas apply
+	Account       string            // the 12-digit account in ARNs and in sts get-caller-identity
+	Region        string            // region of requests that do not name one
+	S3Endpoint    string            // where jobs find buckets; "" = the embedded S3
+	Credentials   map[string]string // access key -> secret; nil accepts any credentials, on loopback only
+	S3AccessKey   string            // credentials of jobs at S3Endpoint
+	S3SecretKey   string            //
+	Hold          time.Duration     // least time that a resource stays in each transitional status
+	AutoTraining  bool              // whether solutions train on their schedule
+	MetricsListen string            // HOST:PORT of /metrics, for itself; "" = on Listen, unless credentials are configured
+	Drain         time.Duration     // how long requests under way may take to end at shutdown
+	Log           *slog.Logger
 }
 
 func (c *config) flags(fs *flag.FlagSet) {
@@ -45,6 +46,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.S3Endpoint, "s3-endpoint", "", "`URL` of the S3 that jobs read and write (default: the embedded S3)")
 	fs.DurationVar(&c.Hold, "hold", 0, "hold every transitional status for at least this `DURATION`, so that clients can watch each")
 	fs.BoolVar(&c.AutoTraining, "auto-training", true, "create solution versions on the schedule of each solution")
+	fs.StringVar(&c.MetricsListen, "metrics-listen", "", "`HOST:PORT` that answers /metrics (default: --listen answers it, but not where credentials are configured)")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "wait at most this `DURATION` for requests under way at shutdown")
 }
 
@@ -65,6 +67,9 @@ func (c *config) check() error {
 	if c.Credentials == nil && !loopback(host) {
 		return fmt.Errorf("refusing to listen on %s, which other machines can reach, with any credentials accepted: "+
 			"set PALATE_ACCESS_KEY_ID and PALATE_SECRET_ACCESS_KEY, or --credentials FILE, or listen on 127.0.0.1", c.Listen)
+	}
+	if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil && c.MetricsListen != "" {
+		return fmt.Errorf("--metrics-listen must be HOST:PORT, not %q", c.MetricsListen)
 	}
 	if c.S3Endpoint != "" && (c.S3AccessKey == "") != (c.S3SecretKey == "") {
 		return errors.New("--s3-endpoint needs both PALATE_S3_ACCESS_KEY_ID and PALATE_S3_SECRET_ACCESS_KEY, or neither")

@@ -25,6 +25,7 @@ import (
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/ledger"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/metrics"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/serve"
 	"github.com/palate-dev/palate/internal/wire"
@@ -112,6 +113,19 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire,
 	})
 
+	numbers, err := metrics.Handler(state{engine, db})
+	if err != nil {
+		return s, err
+	}
+	pages := map[string]http.Handler{}
+	if c.MetricsListen == "" && c.Credentials == nil { // metrics name resources: where callers must sign, they are not for everybody
+		pages["/metrics"] = numbers
+	}
+	if c.MetricsListen != "" {
+		if err := s.serveMetrics(c.MetricsListen, numbers); err != nil {
+			return s, err
+		}
+	}
 	handler := wire.New(wire.Options{
 		Operations:  slices.Concat(api.PersonalizeOperations(ctl), api.PersonalizeRuntimeOperations(srv), api.PersonalizeEventsOperations(srv)),
 		S3:          buckets.Handler(),
@@ -122,6 +136,8 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		Ready:       s.ready.Load,
 		Bounds:      bounds(),
 		Refuse:      s.refused,
+		Extra:       pages,
+		Observe:     metrics.Request,
 	})
 	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 
@@ -150,6 +166,19 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	s.refusal.Store("The data of this server was restored from a backup, and data deletions that are younger are being applied again. Try again later.")
 	s.group.Go(func() error { return s.forgetFirst(running, db, again) })
 	return s, nil
+}
+
+// serveMetrics answers /metrics, /healthz and /readyz on a port of their own.
+func (s *server) serveMetrics(listen string, numbers http.Handler) error {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", listen, errors.Unwrap(err))
+	}
+	pages := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: wire.New(wire.Options{Ready: s.ready.Load, Extra: map[string]http.Handler{"/metrics": numbers}})}
+	s.closers = append(s.closers, pages.Close)
+	go pages.Serve(l) // ends with Close
+	s.config.Log.Info("metrics", "url", "http://"+reachable(l.Addr().(*net.TCPAddr))+"/metrics")
+	return nil
 }
 
 // openLedger opens the ledger if there is to be one. It must not be part of what a backup of the data directory brings back.
@@ -227,9 +256,17 @@ func schedule(ctx context.Context, ctl *control.Service, c config) error {
 	}
 }
 
+func observeS3(operation string, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "error"
+	}
+	metrics.S3Requests.WithLabelValues(operation, outcome).Inc()
+}
+
 // bucket opens customers' buckets for jobs, always through the S3 API.
 func (s *server) bucket() func(ctx context.Context, name string) (blob.Store, error) {
-	c := blob.S3Config{Endpoint: s.config.S3Endpoint, Region: s.config.Region, AccessKey: s.config.S3AccessKey, SecretKey: s.config.S3SecretKey, PathStyle: true}
+	c := blob.S3Config{Endpoint: s.config.S3Endpoint, Region: s.config.Region, AccessKey: s.config.S3AccessKey, SecretKey: s.config.S3SecretKey, PathStyle: true, Observe: observeS3}
 	if c.Endpoint == "" {
 		c.Endpoint, c.AccessKey, c.SecretKey = s.URL, "palate", "palate"
 		for key, secret := range s.config.Credentials {

@@ -8,6 +8,21 @@ type Caller struct {
 	Region    string // from the credential scope of the signature
 	Account   string // twelve digits, from the configuration
 	RequestID string // a UUID, also in the header of the answer
+
+	found *string // see Found
+}
+
+// Found notes the resource that the request turned out to be about, once it is known to exist: metrics may name it from then on.
+func (c Caller) Found(arn string) {
+	if c.found != nil {
+		*c.found = arn
+	}
+}
+
+// Finding returns the caller whose Found sets arn.
+func (c Caller) Finding(arn *string) Caller {
+	c.found = arn
+	return c
 }
 
 type callerKey struct{}

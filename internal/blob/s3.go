@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
@@ -25,6 +26,9 @@ type S3Config struct {
 	AccessKey string // "" sends unsigned requests: there is no fallback to credentials that the environment may hold
 	SecretKey string
 	PathStyle bool // http://endpoint/bucket/key instead of http://bucket.endpoint/key
+
+	// Observe is told of every operation and whether it succeeded, retries included; nil: nobody is.
+	Observe func(operation string, err error)
 }
 
 // attempts is how often a request is sent before its failure counts, with exponential backoff and full jitter between.
@@ -57,6 +61,9 @@ func OpenS3(_ context.Context, c S3Config, bucket string) (*S3, error) {
 		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 	}
+	if c.Observe != nil {
+		o.APIOptions = append(o.APIOptions, observe(c.Observe))
+	}
 	if c.Endpoint != "" {
 		o.BaseEndpoint = aws.String(c.Endpoint)
 		if isLoopback(c.Endpoint) {
@@ -67,6 +74,18 @@ func OpenS3(_ context.Context, c S3Config, bucket string) (*S3, error) {
 		o.Credentials = credentials.NewStaticCredentialsProvider(c.AccessKey, c.SecretKey, "")
 	}
 	return &S3{client: s3.New(o), bucket: bucket}, nil
+}
+
+// observe reports each operation when it has ended.
+func observe(f func(operation string, err error)) func(*middleware.Stack) error {
+	return func(stack *middleware.Stack) error {
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("observe",
+			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+				out, metadata, err := next.HandleInitialize(ctx, in)
+				f(middleware.GetOperationName(ctx), err)
+				return out, metadata, err
+			}), middleware.After)
+	}
 }
 
 // CreateBucket makes a bucket, unless it is there and ours, and opens it.

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
+
+	"github.com/palate-dev/palate/internal/metrics"
 )
 
 // Compaction merges the small files of a bucket, so that imports of few rows and folds of the log do not add up for those who read. It runs in the background,
@@ -134,6 +137,7 @@ func (t *tableState) compact(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, t.g.unstage(dir)) }()
+	defer func(start time.Time) { metrics.Compactions.Observe(time.Since(start).Seconds()) }(time.Now())
 	for i := range due {
 		if due[i].out, err = mergeFiles(ctx, dir, l, due[i].in); err != nil {
 			return false, fmt.Errorf("merge files: %w", err)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/palate-dev/palate/internal/metrics"
 )
 
 // Put stores streamed rows: durable when it returns, and visible to every read that starts after. Source and Seq are set here.
@@ -152,6 +154,7 @@ func (g *group) fold(ctx context.Context) error {
 	if len(r.segments) == 0 {
 		return nil
 	}
+	defer func(start time.Time) { metrics.Folds.Observe(time.Since(start).Seconds()) }(time.Now())
 	for _, t := range g.allTables() {
 		if err := t.fold(ctx, r.seq); err != nil {
 			return fmt.Errorf("fold table %s: %w", t.id, err)
@@ -183,6 +186,9 @@ func (t *tableState) fold(ctx context.Context, upto int64) error {
 		props := t.highest(rows[n-1].seq)
 		props[foldedProperty] = strconv.FormatInt(upto, 10)
 		err = t.commit(ctx, change{add: add, props: props, swap: func() { t.mem = slices.Clone(t.mem[n:]) }})
+	}
+	if err == nil {
+		metrics.FoldRows.Add(float64(n))
 	}
 	t.g.e.wantCompaction()
 	return errors.Join(err, t.g.unstage(dir))

@@ -14,6 +14,7 @@ import (
 	"unsafe"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/metrics"
 )
 
 // The event log of a group is a sequence of append-only segments; FORMAT.md has the byte tables.
@@ -369,6 +370,7 @@ func (l *eventLog) submit(ctx context.Context, r *logRequest, try bool) error {
 	}
 	if try && l.waiting > l.g.e.limits.logBytes {
 		l.mu.Unlock()
+		metrics.PutBusy.Inc()
 		return ErrBusy
 	}
 	l.mu.Unlock()
@@ -376,6 +378,7 @@ func (l *eventLog) submit(ctx context.Context, r *logRequest, try bool) error {
 		select {
 		case l.queue <- r:
 		default:
+			metrics.PutBusy.Inc()
 			return ErrBusy
 		}
 	} else {
@@ -412,4 +415,15 @@ func (l *eventLog) close() error {
 	}
 	<-l.done
 	return nil
+}
+
+// Waiting tells how many bytes of all logs wait to be folded into data files, and how many requests wait to be written to one.
+func (e *Engine) Waiting() (bytes int64, requests int) {
+	for _, g := range e.allGroups() {
+		g.log.mu.Lock()
+		bytes += g.log.waiting
+		g.log.mu.Unlock()
+		requests += len(g.log.queue)
+	}
+	return bytes, requests
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/metrics"
 )
 
 // write is the writer goroutine: the only one that appends to segments and that gives numbers to streamed rows.
@@ -125,10 +126,13 @@ func (l *eventLog) append(batch []*logRequest) error {
 		}
 		return fmt.Errorf("append to event log: %w", err)
 	}
+	start := time.Now()
 	if err := l.active.Sync(); err != nil {
 		l.g.e.fatal(fmt.Errorf("sync event log: %w", err))
 		return fmt.Errorf("sync event log: %w", err)
 	}
+	metrics.LogFsync.Observe(time.Since(start).Seconds())
+	metrics.LogBatch.Observe(float64(len(batch)))
 	l.size += int64(len(b))
 	l.mu.Lock()
 	l.waiting += int64(len(b))
@@ -145,6 +149,7 @@ func (l *eventLog) append(batch []*logRequest) error {
 func (l *eventLog) publish(batch []*logRequest) {
 	for _, r := range batch {
 		if r.kind == putRecord {
+			metrics.PutRows.Add(float64(len(r.rows)))
 			r.table.receive(r.rows)
 		}
 	}

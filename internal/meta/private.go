@@ -1,5 +1,7 @@
 package meta
 
+import "encoding/json"
+
 // What control, work and serve keep about a resource beside its Describe shape. Directory and table names are random: nothing that a
 // customer chose ever becomes part of a path. Old rows are read by newer builds, so members are only ever added.
 
@@ -22,8 +24,9 @@ type DatasetPrivate struct {
 
 // ImportPrivate belongs to an import job: what it needs of its dataset, as it was at creation, and what came out.
 type ImportPrivate struct {
-	ID   string `json:"id"`             // unique name of the import for the engine, which runs it once whatever crashes
-	Rows int64  `json:"rows,omitempty"` // imported
+	ID     string          `json:"id"`               // unique name of the import for the engine, which runs it once whatever crashes
+	Rows   int64           `json:"rows,omitempty"`   // imported
+	Report json.RawMessage `json:"report,omitempty"` // dataset.RowReport of an import that failed for its rows
 }
 
 // ExportPrivate belongs to an export job.

@@ -55,6 +55,7 @@ func (s *Service) dataset(ctx context.Context, arn string, kind dataset.Type) (*
 	case d.table.Schema.Type != kind:
 		return nil, api.Errorf(api.InvalidInput, "Resource Arn %s is a dataset of type %s. This operation needs one of type %s.", arn, d.table.Schema.Type, kind)
 	}
+	api.CallerFrom(ctx).Found(d.arn)
 	return d, d.usable()
 }
 
@@ -84,6 +85,7 @@ func (s *Service) actionInteractions(ctx context.Context, tracking string) (*sin
 	if d.table.Schema.Type != dataset.ActionInteractions {
 		return nil, unknown
 	}
+	api.CallerFrom(ctx).Found(d.arn)
 	return d, d.usable()
 }
 
@@ -107,6 +109,7 @@ func (s *Service) interactions(ctx context.Context, tracking string) (*sink, err
 	if err != nil {
 		return nil, err
 	}
+	api.CallerFrom(ctx).Found(d.arn)
 	if d.status != meta.Active {
 		return nil, api.Errorf(api.InvalidInput, "Resource Arn %s is in status %s.", d.arn, d.status)
 	}

@@ -71,6 +71,7 @@ func (s *Service) target(ctx context.Context, arn, kind string, load func(*meta.
 	if t.scope != scope(ctx) {
 		return nil, 0, notFound(arn)
 	}
+	api.CallerFrom(ctx).Found(t.arn)
 	return t, version, nil
 }
 

@@ -34,6 +34,7 @@ type exchange struct {
 	statuses map[api.Code]int // of the operation's service
 	status   int              // 0 until an answer is sent
 	code     api.Code         // "" for success
+	resource string           // what the request was about, once found
 }
 
 // send writes the one answer.

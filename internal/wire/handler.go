@@ -49,6 +49,10 @@ type Options struct {
 	Refuse      func() string           // why no operation may be answered now, "" if they may; nil is "". S3 is served all the same
 	Bounds      map[string]int          // operation -> how many of its calls may be under way; one more is refused with ThrottlingException
 	Extra       map[string]http.Handler // unsigned pages by path, such as /metrics
+
+	// Observe is told of every request to an operation: its name, "" if there is no such operation, the resource that it was about, "" if none was found, the HTTP
+	// status, and when it began. nil: nobody is.
+	Observe func(operation, resource string, status int, start time.Time)
 }
 
 type handler struct {
@@ -201,7 +205,7 @@ func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope s
 		pace.Process.Begin()
 		defer pace.Process.End()
 	}
-	caller := api.Caller{Partition: "aws", Region: scope.region, Account: h.Account, RequestID: x.id}
+	caller := api.Caller{Partition: "aws", Region: scope.region, Account: h.Account, RequestID: x.id}.Finding(&x.resource)
 	out, callErr := op.Call(api.WithCaller(r.Context(), caller), body)
 	if callErr != nil {
 		x.fail(h.visible(r.Context(), op.Name, x.id, callErr))
@@ -279,6 +283,9 @@ func internalFailure() *api.Error {
 
 // record writes the request log: what was asked, how it ended, how long it took, and nothing that the client sent.
 func (h *handler) record(ctx context.Context, operation string, x *exchange, start time.Time) {
+	if h.Observe != nil {
+		h.Observe(operation, x.resource, x.status, start)
+	}
 	level := slog.LevelDebug
 	if x.status >= http.StatusBadRequest && x.code != api.Throttling { // thousands a second, just when there is no time to write them
 		level = slog.LevelInfo

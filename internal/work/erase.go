@@ -16,6 +16,7 @@ import (
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/metrics"
 	"github.com/palate-dev/palate/internal/receipt"
 	"github.com/palate-dev/palate/internal/recipe"
 	"github.com/palate-dev/palate/internal/verify"
@@ -111,11 +112,19 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 			return err
 		}
 		took = append(took, slog.Duration(s.name, time.Since(begun).Round(time.Millisecond)))
+		metrics.ErasureSeconds.WithLabelValues(s.name).Observe(time.Since(begun).Seconds())
 	}
 	deleted := 0
 	for _, counts := range []map[string]int64{e.state.Removed, e.state.KeptOut} {
 		for _, n := range counts {
 			deleted += int(n)
+		}
+	}
+	metrics.ErasedUsers.Add(float64(e.state.Users))
+	metrics.ErasedRows.Add(float64(deleted))
+	for _, m := range e.state.Models {
+		if m.New != "" {
+			metrics.RebuiltModels.Inc()
 		}
 	}
 	w.Log.Info("data deletion finished", "job", t.Resource().ARN, "listed", e.state.Users, "rows", deleted,
@@ -513,6 +522,7 @@ func (e *erasureRun) verify(ctx context.Context) error {
 // leak fails the job because of something that verification found. List and mask go with it: neither must outlive the job, which may be repeated.
 func (e *erasureRun) leak(ctx context.Context, found string) error {
 	e.Log.Error("data deletion is not complete", "job", e.task.Resource().ARN, "found", found)
+	metrics.LeaksFound.Inc()
 	e.state.Leak = found
 	if err := e.task.Save(ctx, e.state); err != nil {
 		return err

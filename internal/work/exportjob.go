@@ -12,6 +12,7 @@ import (
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/metrics"
 )
 
 var ingestion = map[string]dataset.Ingestion{"BULK": dataset.ExportBulk, "PUT": dataset.ExportPut, "ALL": dataset.ExportAll}
@@ -56,6 +57,7 @@ func (w *worker) export(ctx context.Context, t *job.Task) error {
 	if err != nil {
 		return customerFault(err)
 	}
+	metrics.ExportRows.Add(float64(rows))
 	w.Log.Info("export finished", "job", t.Resource().ARN, "rows", rows, "took", time.Since(started).Round(time.Millisecond))
 	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		r.Status = meta.Active

@@ -2,12 +2,15 @@ package work
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/metrics"
 )
 
 // importRows is a dataset import job: all rows of all files, or none.
@@ -51,15 +54,34 @@ func (w *worker) importRows(ctx context.Context, t *job.Task) error {
 		spec.Objects = append(spec.Objects, o)
 	}
 	rows, err := w.Engine.Import(ctx, table, spec)
+	if fault := new(dataset.InputError); errors.As(err, &fault) && fault.Line > 1 {
+		if err := w.report(ctx, t, p, table.Schema, spec.Objects); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return customerFault(err)
 	}
+	metrics.ImportRows.Add(float64(rows))
+	metrics.ImportBytes.Add(float64(totalSize(objects)))
+	metrics.DatasetSize.WithLabelValues(t.Resource().Group, d.DatasetARN).Set(float64(totalSize(objects)))
 	w.Log.Info("import finished", "job", t.Resource().ARN, "rows", rows, "took", time.Since(started).Round(time.Millisecond))
 	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		p.Rows = rows
 		r.Status = meta.Active
 		return r.SetPrivate(p)
 	})
+}
+
+// report keeps with the job what is wrong with the rows of its input, beyond the first failure that its failureReason names.
+func (w *worker) report(ctx context.Context, t *job.Task, p meta.ImportPrivate, s *dataset.Schema, objects []dataset.Object) error {
+	t.Progress(job.Progress{Phase: "report", Started: time.Now()})
+	report, err := json.Marshal(dataset.Report(ctx, s, objects))
+	if err != nil {
+		return err
+	}
+	p.Report = report
+	return t.Update(ctx, func(_ *meta.Tx, r *meta.Resource) error { return r.SetPrivate(p) })
 }
 
 func (w *worker) checkImportSize(size int64, incremental bool) error {

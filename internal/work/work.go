@@ -51,16 +51,16 @@ type worker struct {
 // Register gives the queue a body for every kind of job.
 func Register(q *job.Queue, o Options) {
 	w := &worker{Options: o, receipts: receipt.OpenBook(filepath.Join(o.Data, ReceiptsDir))}
-	q.Handle(job.Activate, job.Spec{Class: job.Quick, Run: w.activate})
-	q.Handle(job.Remove, job.Spec{Class: job.Quick, Run: w.remove, Endless: true})
-	q.Handle(job.Update, job.Spec{Class: job.Heavy, Run: w.update, Failed: updateFailed})
-	q.Handle(job.Toggle, job.Spec{Class: job.Quick, Run: w.toggle})
-	q.Handle(job.Deploy, job.Spec{Class: job.Quick, Run: w.deploy})
-	q.Handle(job.Import, job.Spec{Class: job.Heavy, Run: w.importRows})
-	q.Handle(job.Export, job.Spec{Class: job.Heavy, Run: w.export})
-	q.Handle(job.Train, job.Spec{Class: job.Heavy, Run: w.train, Failed: trainingFailed, Stopped: trainingStopped})
-	q.Handle(job.Recommend, job.Spec{Class: job.Heavy, Run: w.recommend})
-	q.Handle(job.Erase, job.Spec{Class: job.Erasure, Run: w.erase, Failed: erasureFailed, Endless: true})
+	w.handle(q, job.Activate, job.Spec{Class: job.Quick, Run: w.activate})
+	w.handle(q, job.Remove, job.Spec{Class: job.Quick, Run: w.remove, Endless: true})
+	w.handle(q, job.Update, job.Spec{Class: job.Heavy, Run: w.update, Failed: updateFailed})
+	w.handle(q, job.Toggle, job.Spec{Class: job.Quick, Run: w.toggle})
+	w.handle(q, job.Deploy, job.Spec{Class: job.Quick, Run: w.deploy})
+	w.handle(q, job.Import, job.Spec{Class: job.Heavy, Run: w.importRows})
+	w.handle(q, job.Export, job.Spec{Class: job.Heavy, Run: w.export})
+	w.handle(q, job.Train, job.Spec{Class: job.Heavy, Run: w.train, Failed: trainingFailed, Stopped: trainingStopped})
+	w.handle(q, job.Recommend, job.Spec{Class: job.Heavy, Run: w.recommend})
+	w.handle(q, job.Erase, job.Spec{Class: job.Erasure, Run: w.erase, Failed: erasureFailed, Endless: true})
 }
 
 // get reads one resource.

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/api/apitest"
@@ -172,7 +173,7 @@ func TestOperationsKnowTheirCaller(t *testing.T) {
 		}
 		w := c.do(h)
 		want := api.Caller{Partition: "aws", Region: region, Account: "123456789012", RequestID: w.Header()["x-amzn-RequestId"][0]}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(api.Caller{})); diff != "" {
 			t.Error(diff)
 		}
 	}

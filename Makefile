@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build test race generate lint check bench demo
+.PHONY: torture fuzz build test race generate lint check bench demo
 
 build: ## the binary, without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/palate ./cmd/palate
@@ -30,3 +30,16 @@ bench: ## the figures of docs/benchmarks.md
 
 demo: ## the whole main job on real films
 	$(GO) run ./cmd/palate demo
+
+N ?= 1
+TORTURE_LOG ?= $(CURDIR)/torture.log
+torture: ## the release gate of docs/reliability.md; N=0.1 runs a tenth of it. Ends with a table of tests, runs and the seeds that failed
+	@rm -f $(TORTURE_LOG)
+	@PALATE_TORTURE=$(N) PALATE_TORTURE_LOG=$(TORTURE_LOG) $(GO) test -count=1 -p 1 -timeout 48h ./test/faults ./test/mainjob ./internal/dataset \
+		-run 'PowerCut|IOError|Acknowledged|FullDisk|CrashPoint|BreaksItsAnswers|Kill' >$(TORTURE_LOG).out 2>&1; status=$$?; \
+		cat $(TORTURE_LOG); [ $$status = 0 ] || { grep -a -e '--- FAIL' $(TORTURE_LOG).out; echo "the whole output: $(TORTURE_LOG).out"; }; exit $$status
+
+FUZZTIME ?= 20s
+fuzz: ## every fuzz target of the dataset plane for FUZZTIME
+	@for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' internal/dataset/*_test.go | cut -c6-); do \
+		echo "== $$target"; $(GO) test ./internal/dataset -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; done

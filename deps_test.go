@@ -19,6 +19,7 @@ const module = "github.com/palate-dev/palate"
 const policy = `
 	internal/quota      ->
 	internal/pace       ->
+	internal/crash      ->
 	internal/api        ->
 	internal/api/apigen ->
 	internal/api/apitest -> internal/api
@@ -31,13 +32,13 @@ const policy = `
 	internal/ledger     -> internal/blob
 	internal/receipt    -> internal/blob
 	internal/wire       -> internal/api internal/pace
-	internal/job        -> internal/meta
-	internal/dataset    -> internal/blob internal/pace internal/metrics
+	internal/job        -> internal/crash internal/meta
+	internal/dataset    -> internal/blob internal/crash internal/metrics internal/pace
 	internal/filter     -> internal/dataset
 	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec
 	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe
 	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/recipe
-	internal/work       -> internal/api internal/blob internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/quota internal/receipt internal/recipe internal/verify
+	internal/work       -> internal/api internal/blob internal/crash internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/quota internal/receipt internal/recipe internal/verify
 	internal/demo       -> internal/api internal/blob
 	cmd/palate          -> *
 	bench/*             -> *

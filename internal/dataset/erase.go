@@ -14,6 +14,7 @@ import (
 	"github.com/apache/iceberg-go"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/crash"
 )
 
 // Erase removes every row of the hidden users up to the cut, and the anonymous rows of the sessions that they signed in with, from the given tables of one
@@ -351,6 +352,7 @@ func (e *Engine) Sweep(ctx context.Context, group, job string) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, e.limits.sweepWait)
 	defer stop()
+	crash.Point("sweep/files")
 	for _, t := range g.allTables() {
 		if err := errors.Join(t.sweep(ctx), t.sweepIncoming(ctx, g.mask(job))); err != nil {
 			return fmt.Errorf("sweep: table %s: %w", t.id, err)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/metrics"
 )
 
@@ -160,6 +161,7 @@ func (g *group) fold(ctx context.Context) error {
 			return fmt.Errorf("fold table %s: %w", t.id, err)
 		}
 	}
+	crash.Point("fold/forget")
 	return g.log.forget(r.segments)
 }
 

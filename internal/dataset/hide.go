@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/crash"
 )
 
 // mask hides the rows of the listed users up to a cut, and the anonymous rows of the sessions that Erase has found for them. It stands in
@@ -54,6 +55,7 @@ func (e *Engine) Hide(ctx context.Context, group, job string, users *UserSet, cu
 	if err != nil {
 		return fmt.Errorf("hide: %w", err)
 	}
+	crash.Point("hide/list")
 	if err := blob.WriteFile(filepath.Join(dir, usersFile), bytes.NewReader(text)); err != nil {
 		return fmt.Errorf("hide: %w", err)
 	}

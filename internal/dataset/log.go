@@ -192,14 +192,18 @@ func writeAgain(path string, data []byte) error {
 	return f.Sync()
 }
 
-// cutTail overwrites what a torn write has left, for it holds ids, and cuts the file.
+// cutTail overwrites what a torn write has left, for it holds ids, and cuts the file. It writes nothing beyond the file's end: the disk may be full.
 func cutTail(path string, from, to int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, err := f.WriteAt(make([]byte, to-from), from); err != nil {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("cut torn frame: %w", err)
+	}
+	if _, err := f.WriteAt(make([]byte, max(0, min(to, info.Size())-from)), from); err != nil {
 		return fmt.Errorf("cut torn frame: %w", err)
 	}
 	if err := f.Sync(); err != nil {

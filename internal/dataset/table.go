@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/murmur3"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/crash"
 )
 
 // Properties of our tables. They change in the same Iceberg commit as the files, which is what makes imports, folds and erasures exactly-once.
@@ -218,6 +219,7 @@ func (t *tableState) commit(ctx context.Context, c change) error {
 			return fmt.Errorf("commit table: %w", err)
 		}
 	}
+	crash.Point("commit/pointer moved")
 	t.ice = ice
 	t.mu.Lock()
 	t.props = ice.Properties()
@@ -261,6 +263,7 @@ func (t *tableState) current() *layout {
 
 // publish moves staged files to their place and gives them their names.
 func (t *tableState) publish(add []*dataFile) error {
+	crash.Point("commit/publish")
 	for _, f := range add {
 		name := dataFileName(f.source, f.bucket)
 		to := filepath.Join(t.dataDir(), name)
@@ -272,6 +275,7 @@ func (t *tableState) publish(add []*dataFile) error {
 	if len(add) == 0 {
 		return nil
 	}
+	crash.Point("commit/published")
 	return blob.SyncDir(t.dataDir())
 }
 

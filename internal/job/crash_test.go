@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 )
@@ -64,7 +65,7 @@ func worker(dir string) error {
 				return err
 			}
 		}
-		job.CrashPoint("import/end")
+		crash.Point("import/end")
 		return t.Done(ctx, toActive)
 	}})
 	go func() {

@@ -15,8 +15,8 @@
 //
 // # Crash points
 //
-// For tests, the environment variable PALATE_CRASH="kind/step:n" makes the process kill itself (SIGKILL) when it comes by that point for the n-th time. Every
-// step is passed twice: before it begins, and when it has ended but is not yet recorded. CrashPoint adds points inside steps.
+// Every step comes twice by the point "kind/step" of package crash: before it begins, and when it has ended but is not yet recorded. A body begins at
+// "kind/begin"; its Done passes "kind/done" before the commit and "kind/committed" after it.
 package job
 
 import (
@@ -31,6 +31,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/meta"
 )
 
@@ -234,8 +235,21 @@ func (q *Queue) perform(ctx context.Context, t *Task) {
 	// The row must learn the outcome even if the process is about to stop.
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease+q.hold)
 	defer cancel()
-	if err := q.settle(final, ctx.Err() != nil, t, err); err != nil && !errors.Is(err, meta.ErrLost) {
-		q.log.Error("settle job", "job", t.kind, "resource", t.Resource().ARN, "error", err) // its lease runs out, then it is claimed again
+	for said := false; ; said = true {
+		failed := q.settle(final, ctx.Err() != nil, t, err)
+		if failed == nil || errors.Is(failed, meta.ErrLost) {
+			return
+		}
+		if !said { // the disk is full, perhaps
+			q.log.Error("settle job", "job", t.kind, "resource", t.Resource().ARN, "error", failed)
+		}
+		select {
+		case <-time.After(poll):
+		case <-ctx.Done():
+			return
+		case <-final.Done():
+			return // its lease runs out, then it is claimed again
+		}
 	}
 	q.log.Info("job ended", t.about("done", t.isDone(), "took", time.Since(began).Round(time.Millisecond))...)
 }
@@ -254,6 +268,7 @@ func (t *Task) run() (err error) {
 	if t.Resource().Job.Cancel && t.spec.Stopped != nil {
 		return errStopped
 	}
+	crash.Point(t.kind + "/begin")
 	if err := t.spec.Run(t.ctx, t); err != nil {
 		return err
 	}

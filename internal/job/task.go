@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/meta"
 )
 
@@ -104,6 +105,7 @@ func (t *Task) Done(ctx context.Context, f func(tx *meta.Tx, r *meta.Resource) e
 }
 
 func (t *Task) close(ctx context.Context, f func(tx *meta.Tx, r *meta.Resource) error) error {
+	crash.Point(t.kind + "/done")
 	err := t.commit(ctx, func(tx *meta.Tx, r *meta.Resource) error {
 		r.Job = meta.Job{}
 		if err := f(tx, r); err != nil {
@@ -115,6 +117,7 @@ func (t *Task) close(ctx context.Context, f func(tx *meta.Tx, r *meta.Resource) 
 		return nil // f deleted it
 	})
 	if err == nil {
+		crash.Point(t.kind + "/committed")
 		t.mu.Lock()
 		t.done = true
 		t.mu.Unlock()
@@ -226,13 +229,13 @@ func (t *Task) Step(ctx context.Context, name string, f func(ctx context.Context
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	CrashPoint(t.kind + "/" + name)
+	crash.Point(t.kind + "/" + name)
 	began := time.Now()
 	if err := f(ctx); err != nil {
 		return err
 	}
 	t.queue.log.Info("job step", t.about("step", name, "took", time.Since(began).Round(time.Millisecond))...)
-	CrashPoint(t.kind + "/" + name)
+	crash.Point(t.kind + "/" + name)
 	return t.Update(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		r.Job.Step = name
 		if p := t.encodedProgress(); p != nil {

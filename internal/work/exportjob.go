@@ -9,6 +9,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
@@ -50,6 +51,7 @@ func (w *worker) export(ctx context.Context, t *job.Task) error {
 	progress := func(rows int64) {
 		t.Progress(job.Progress{Phase: "export", Done: rows, Total: total, Unit: "rows", Started: started})
 	}
+	crash.Point("export/parts")
 	rows, err := w.Engine.Export(ctx, table, ingestion[d.IngestionMode], progress, func(part int, r io.Reader) error {
 		key := fmt.Sprintf("%s%s/part-%05d.csv", prefix, d.JobName, part)
 		return store.Create(ctx, key, r, blob.PutOptions{KMSKeyARN: destination.KMSKeyARN})

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -101,7 +102,7 @@ func (b *bench) settle(noun, arn string) {
 		d, err := b.Describe(noun, arn)
 		status, _ := d["status"].(string)
 		ended := err == nil && (status == "ACTIVE" || status == "COMPLETED" || strings.HasSuffix(status, "FAILED"))
-		if ended || !b.Running() || b.disk.Dead() {
+		if ended || !b.Running() || b.disk != nil && b.disk.Dead() {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -205,5 +206,54 @@ func TestNoAcknowledgedEventIsLostToTheDisk(t *testing.T) {
 		}
 		t.Logf("%d acknowledged, %d not", len(acked), len(unknown))
 		b.rows = nil
+	})
+}
+
+// On a full disk a job fails with a reason or waits, puts are refused in a way that clients try again, and what is stored is served. A deletion waits; it
+// neither fails nor ends before its time.
+func TestAFullDisk(t *testing.T) {
+	seeds.Each(t, 0, 100, func(t *testing.T, r *rand.Rand) {
+		b := openBench(t, r)
+		tracking := b.Tracker()
+		put := func(user string) error {
+			_, err := b.Call("PutEvents", server.M{"trackingId": tracking, "userId": user, "sessionId": "s",
+				"eventList": []server.M{{"eventType": "view", "itemId": "item-0001", "sentAt": 1_700_000_000}}})
+			return err
+		}
+		arn, check := works["deletion"].start(b)
+		b.disk.Fill(int64(r.IntN(64 << 10)))
+		refused := false
+		for n := 0; n < 2000 && !refused; n++ {
+			err := put("event-user")
+			if e := (*server.APIError)(nil); errors.As(err, &e) && e.Status < 500 {
+				t.Fatalf("PutEvents on a full disk answers %v, which clients do not try again", err)
+			}
+			refused = err != nil
+			if err == nil {
+				b.rows = append(b.rows, []string{"event-user", "item-0001", "1700000000", "view", ""})
+			}
+		}
+		if !refused {
+			t.Fatal("the disk did not fill")
+		}
+		if !b.Running() {
+			t.Fatal("the server ended on a full disk")
+		}
+		if d, err := b.Describe("dataDeletionJob", arn); err != nil || d["status"] == "FAILED" {
+			t.Fatalf("the deletion on a full disk: %v %v", d, err)
+		}
+		b.disk.Heal()
+		b.finish("deletion", works["deletion"], arn, check)
+		if err := put("late-user"); err != nil {
+			t.Errorf("put on a disk with room again: %v", err)
+		}
+		b.rows = slices.Concat(b.rows, [][]string{{"late-user", "item-0001", "1700000000", "view", ""}})
+		seen := map[string]bool{} // equal events are exported once
+		b.rows = slices.DeleteFunc(b.rows, func(row []string) bool {
+			line := strings.Join(row, ",")
+			defer func() { seen[line] = true }()
+			return seen[line] && row[0] == "event-user"
+		})
+		b.check()
 	})
 }

@@ -2,38 +2,21 @@ package mainjob
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/palate-dev/palate/test/seeds"
 	"github.com/palate-dev/palate/test/server"
 	"github.com/palate-dev/palate/test/shop"
 )
-
-// kills is how often each kind of job is killed. The release gate raises it.
-var kills = flag.Int("kills", 30, "kill -9 this many times for each kind of job")
-
-// seeded returns the random source of a kill test and prints its seed; PALATE_KILL_SEED replays one.
-func seeded(t *testing.T) *rand.Rand {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("PALATE_KILL_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("PALATE_KILL_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // interrupt kills the server at a random moment of the next span, which begins now, and starts it again.
 func interrupt(h *shop.Shop, r *rand.Rand, span time.Duration) {
@@ -50,15 +33,11 @@ func span(f func()) time.Duration {
 	return time.Since(began)*5/4 + 20*time.Millisecond
 }
 
-func rounds(t *testing.T) int {
-	if testing.Short() {
-		return 3
-	}
-	return *kills
-}
+// rounds is how often each kind of job is killed.
+func rounds(t *testing.T) int { return seeds.Rounds(t, 30, 1000) }
 
 func TestAnImportThatIsKilledFinishesOnce(t *testing.T) {
-	r := seeded(t)
+	r := seeds.Random(t)
 	h := shop.Open(t, server.Start(t))
 	versions := [][][]string{shop.Generate(500, 100, 20_000, 3).Interactions, shop.Generate(400, 90, 15_000, 4).Interactions}
 	length := span(func() { h.Load(h.Interactions, versions[1]) })
@@ -76,7 +55,7 @@ func TestAnImportThatIsKilledFinishesOnce(t *testing.T) {
 }
 
 func TestAnIncrementalImportThatIsKilledAddsItsRowsOnce(t *testing.T) {
-	r := seeded(t)
+	r := seeds.Random(t)
 	h := shop.Open(t, server.Start(t))
 	all := shop.Generate(300, 80, 2_000+500*rounds(t), 5).Interactions
 	h.Load(h.Interactions, all[:2001])
@@ -97,7 +76,7 @@ func TestAnIncrementalImportThatIsKilledAddsItsRowsOnce(t *testing.T) {
 }
 
 func TestAnExportThatIsKilledFinishesWhole(t *testing.T) {
-	r := seeded(t)
+	r := seeds.Random(t)
 	h := shop.Open(t, server.Start(t))
 	rows := shop.Generate(500, 100, 20_000, 6).Interactions
 	h.Load(h.Interactions, rows)
@@ -115,7 +94,7 @@ func TestAnExportThatIsKilledFinishesWhole(t *testing.T) {
 }
 
 func TestADeletionThatIsKilledForgetsTheSameRows(t *testing.T) {
-	r := seeded(t)
+	r := seeds.Random(t)
 	h := shop.Open(t, server.Start(t))
 	d := shop.Generate(400, 90, 8_000, 7)
 	h.LoadAll(d)
@@ -184,7 +163,7 @@ func TestADeletionThatIsKilledAsItsMaskComesIntoForceFinishesWithoutItsList(t *t
 }
 
 func TestATrainingThatIsKilledGivesTheSameModel(t *testing.T) {
-	r := seeded(t)
+	r := seeds.Random(t)
 	h := shop.Open(t, server.Start(t))
 	d := shop.Generate(400, 300, 20_000, 8)
 	h.LoadAll(d)
@@ -212,7 +191,7 @@ func metrics(h *shop.Shop, version string) string {
 }
 
 func TestNoAcknowledgedEventIsLost(t *testing.T) {
-	r := seeded(t)
+	r := seeds.Random(t)
 	h := shop.Open(t, server.Start(t))
 	tracking := h.Tracker()
 	type sent struct {

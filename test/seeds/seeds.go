@@ -37,7 +37,7 @@ func Rounds(t testing.TB, few, many int) int {
 	return n
 }
 
-// Each runs a test with many seeds, each as a subtest that its seed names: few always, many in the release gate.
+// Each runs a test with many seeds, each as a subtest that its seed names: few always (0: the test is skipped), many in the release gate.
 func Each(t *testing.T, few, many int, run func(t *testing.T, r *rand.Rand)) {
 	t.Helper()
 	seed, fixed := replayed(t)
@@ -50,6 +50,9 @@ func Each(t *testing.T, few, many int, run func(t *testing.T, r *rand.Rand)) {
 		} else if testing.Short() {
 			n = min(few, 3)
 		}
+	}
+	if n == 0 {
+		t.Skip("long: runs in the release gate only (make torture)")
 	}
 	var failed []uint64
 	ran := 0

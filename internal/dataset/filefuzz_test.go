@@ -104,7 +104,7 @@ func TestABitFlipInAPageIsNoticed(t *testing.T) {
 	}
 	wrong := 0
 	pages := len(whole) - 8 - int(binary.LittleEndian.Uint32(whole[len(whole)-8:])) // the footer has no checksum
-	for bit := 0; bit < 8*pages; bit += 11 { // all of them take half a minute
+	for bit := 0; bit < 8*pages; bit += 11 {                                        // all of them take half a minute
 		data := bytes.Clone(whole)
 		data[bit/8] ^= 1 << (bit % 8)
 		write(data)

@@ -235,23 +235,28 @@ func (q *Queue) perform(ctx context.Context, t *Task) {
 	// The row must learn the outcome even if the process is about to stop.
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease+q.hold)
 	defer cancel()
+	q.settleSurely(ctx, final, t, err)
+	q.log.Info("job ended", t.about("done", t.isDone(), "took", time.Since(began).Round(time.Millisecond))...)
+}
+
+// settleSurely is settle until it succeeds: the disk may be full. What is not settled when the lease runs out is claimed again.
+func (q *Queue) settleSurely(ctx, final context.Context, t *Task, outcome error) {
 	for said := false; ; said = true {
-		failed := q.settle(final, ctx.Err() != nil, t, err)
-		if failed == nil || errors.Is(failed, meta.ErrLost) {
+		err := q.settle(final, ctx.Err() != nil, t, outcome)
+		if err == nil || errors.Is(err, meta.ErrLost) {
 			return
 		}
-		if !said { // the disk is full, perhaps
-			q.log.Error("settle job", "job", t.kind, "resource", t.Resource().ARN, "error", failed)
+		if !said {
+			q.log.Error("settle job", "job", t.kind, "resource", t.Resource().ARN, "error", err)
 		}
 		select {
 		case <-time.After(poll):
 		case <-ctx.Done():
 			return
 		case <-final.Done():
-			return // its lease runs out, then it is claimed again
+			return
 		}
 	}
-	q.log.Info("job ended", t.about("done", t.isDone(), "took", time.Since(began).Round(time.Millisecond))...)
 }
 
 // run calls the body; a panic is an error like any other. Its own words are kept only if they are the runtime's: any other could hold a user id.

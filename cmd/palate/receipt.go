@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/receipt"
 	"github.com/palate-dev/palate/internal/recipe"
@@ -250,19 +251,37 @@ func (c *receiptCommand) verify() error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		read = append(read, r)
-		fmt.Fprintf(c.stdout, "%s: receipt %d of %s, signature right\n", name, r.Number, r.Job)
+		if err := c.say(r, "%s: receipt %d of %s, signature right\n", name, r.Number, r.Job); err != nil {
+			return err
+		}
 	}
 	if err := receipt.Chain(read); err != nil {
 		return err
 	}
-	if public == nil {
+	if public == nil && !c.json {
 		fmt.Fprintln(c.stdout, "signed with the key that the receipt itself names; --key FILE compares it with one that you trust")
 	}
 	return nil
 }
 
+// say prints v as a line of JSON, or else the text.
+func (c *receiptCommand) say(v any, format string, args ...any) error {
+	if c.json {
+		return json.NewEncoder(c.stdout).Encode(v)
+	}
+	_, err := fmt.Fprintf(c.stdout, format, args...)
+	return err
+}
+
+// replayed is the verdict on one model.
+type replayed struct {
+	Resource string `json:"resourceArn"`
+	OK       bool   `json:"ok"` // false: different, or damaged
+	Verdict  string `json:"verdict"`
+}
+
 // replay trains the models of a receipt again.
-func (c *receiptCommand) replay(ctx context.Context, name string) error {
+func (c *receiptCommand) replay(ctx context.Context, name string) (err error) {
 	r, _, err := c.find(name)
 	if err != nil {
 		return err
@@ -281,7 +300,7 @@ func (c *receiptCommand) replay(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { err = errors.Join(err, blob.DestroyAll(tmp)) }() // models hold ids of users
 	different := 0
 	for _, m := range r.Models {
 		verdict, ok, err := c.replayModel(ctx, db, m, later[min(int(r.Number), len(later)):], filepath.Join(tmp, "model"))
@@ -291,9 +310,11 @@ func (c *receiptCommand) replay(ctx context.Context, name string) error {
 		if !ok {
 			different++
 		}
-		fmt.Fprintf(c.stdout, "%s\n  %s\n", m.Resource, verdict)
+		if err := c.say(replayed{m.Resource, ok, verdict}, "%s\n  %s\n", m.Resource, verdict); err != nil {
+			return err
+		}
 	}
-	if len(r.Models) == 0 {
+	if len(r.Models) == 0 && !c.json {
 		fmt.Fprintln(c.stdout, "the receipt names no model")
 	}
 	if different > 0 {
@@ -315,15 +336,7 @@ func (c *receiptCommand) replayModel(ctx context.Context, db *meta.DB, m receipt
 			}
 		}
 	}
-	var p meta.ModelPrivate
-	err = db.View(ctx, func(tx *meta.Tx) error {
-		row, err := tx.Get(m.Resource)
-		if err != nil {
-			return err
-		}
-		p, err = meta.Private[meta.ModelPrivate](row)
-		return err
-	})
+	p, err := c.modelNow(ctx, db, m.Resource)
 	switch {
 	case errors.Is(err, meta.ErrNotFound):
 		return "was deleted since: nothing to replay", true, nil
@@ -332,22 +345,57 @@ func (c *receiptCommand) replayModel(ctx context.Context, db *meta.DB, m receipt
 	case p.Hash != hash:
 		return "was trained anew since, with model " + short(p.Hash) + ": nothing to replay", true, nil
 	}
-	made, err := recipe.Replay(ctx, filepath.Join(c.data, "store", "models", p.Model), to, nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", false, errors.New("the model was replaced meanwhile; try again")
-	}
-	if errors.Is(err, recipe.ErrCorrupt) {
-		return "DAMAGED: the stored model does not have the hash of its manifest", false, nil
-	}
+	dir := filepath.Join(c.data, "store", "models", p.Model)
+	stored, made, err := replayDir(ctx, dir, to)
 	if err != nil {
+		if now, readErr := c.modelNow(ctx, db, m.Resource); readErr != nil || now.Model != p.Model { // a server that runs destroys what it replaces
+			return "", false, errors.New("the model was replaced while it was read; try again")
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, recipe.ErrCorrupt):
+		return "DAMAGED: the stored model does not have the hashes of its manifest", false, nil
+	case err != nil:
 		return "", false, err
+	case stored != hash:
+		return "DIFFERENT: the stored model is " + short(stored) + ", the receipt says " + short(hash), false, nil
 	}
 	after := ""
 	if hops > 0 {
 		after = fmt.Sprintf(" (rebuilt by %d later deletions)", hops)
 	}
-	if made.Hash != hash {
-		return "DIFFERENT: trained again it is " + short(made.Hash) + ", the receipt says " + short(hash) + strings.TrimRight(after, " "), false, nil
+	if made != hash {
+		return "DIFFERENT: trained again it is " + short(made) + ", the receipt says " + short(hash) + strings.TrimRight(after, " "), false, nil
 	}
 	return "same: trained again it is " + short(hash) + after, true, nil
+}
+
+// modelNow reads which model a resource has.
+func (c *receiptCommand) modelNow(ctx context.Context, db *meta.DB, resource string) (p meta.ModelPrivate, err error) {
+	err = db.View(ctx, func(tx *meta.Tx) error {
+		row, err := tx.Get(resource)
+		if err != nil {
+			return err
+		}
+		p, err = meta.Private[meta.ModelPrivate](row)
+		return err
+	})
+	return p, err
+}
+
+// replayDir returns the hash of a stored model and that of what its input gives now.
+func replayDir(ctx context.Context, dir, to string) (stored, made string, err error) {
+	m, err := recipe.Open(dir) // checks every array against the manifest, and the manifest's hash
+	if err != nil {
+		return "", "", err
+	}
+	stored = m.Manifest().Hash
+	if err := m.Close(); err != nil {
+		return "", "", err
+	}
+	again, err := recipe.Replay(ctx, dir, to, nil)
+	if err != nil {
+		return "", "", err
+	}
+	return stored, again.Hash, nil
 }

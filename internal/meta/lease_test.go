@@ -233,3 +233,29 @@ func TestEveryConnectionIsDurableAndForgetsDeletedBytes(t *testing.T) {
 		}
 	}
 }
+
+// Only a data deletion tells clients how it advances, by the time of its last update.
+func TestAHeartbeatThatBringsProgressMovesUpdatedOfADeletion(t *testing.T) {
+	db := open(t)
+	update(t, db, func(tx *meta.Tx) error {
+		deletion := waiting("a", meta.Job{Kind: "erase"})
+		deletion.ARN, deletion.Kind, deletion.Status = "arn:deletion/a", meta.DeletionJob, meta.InProgress
+		return errors.Join(tx.Insert(deletion), tx.Insert(waiting("b", meta.Job{Kind: "train"})))
+	})
+	claim(t, db, "one", "erase")
+	claim(t, db, "two", "train")
+	beat := func(arn, owner, progress string) (moved bool) {
+		t.Helper()
+		before := get(t, db, arn).Updated
+		if _, err := db.Beat(t.Context(), arn, owner, 1, time.Minute, json.RawMessage(progress)); err != nil {
+			t.Fatal(err)
+		}
+		return get(t, db, arn).Updated.After(before)
+	}
+	if !beat("arn:deletion/a", "one", `{"done":1}`) || beat("arn:deletion/a", "one", `{"done":1}`) || !beat("arn:deletion/a", "one", `{"done":2}`) {
+		t.Error("Updated must move with the progress, and only with it")
+	}
+	if beat("arn:filter/b", "two", `{"done":1}`) {
+		t.Error("another job's Updated moved")
+	}
+}

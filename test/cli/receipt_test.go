@@ -1,13 +1,17 @@
 package cli
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/palate-dev/palate/internal/receipt"
+	"github.com/palate-dev/palate/internal/recipe"
 	"github.com/palate-dev/palate/test/server"
 	"github.com/palate-dev/palate/test/shop"
 )
@@ -110,11 +114,55 @@ func TestEveryDeletionLeavesAReceiptThatCanBeCheckedElsewhere(t *testing.T) {
 	fails(t, "no receipt of arn:none", "receipt", "arn:none", "--data", s.Data)
 
 	s.Stop()
+	forge(t, h.ModelDirs()[0])
+	if out, _, status := palate(t, "receipt", "replay", "--json", jobs[1], "--data", s.Data); status != 1 || !strings.Contains(out, `"ok":false`) ||
+		!strings.Contains(out, version) || !strings.Contains(out, "DIFFERENT: the stored model is ") {
+		t.Errorf("replay of a forged model: status %d, %s", status, out)
+	}
 	damaged := h.ModelDirs()[0] // as the replay finds it: an array that does not have its hash
 	if err := os.WriteFile(filepath.Join(damaged, "prior"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, _, status := palate(t, "receipt", "replay", jobs[1], "--data", s.Data); status != 1 || !strings.Contains(out, "DAMAGED") {
 		t.Errorf("replay of a damaged model: status %d, %s", status, out)
+	}
+}
+
+// forge changes one number of a model and all hashes that depend on it.
+func forge(t *testing.T, dir string) {
+	t.Helper()
+	sum := func(text []byte) string {
+		hash := sha256.Sum256(text)
+		return hex.EncodeToString(hash[:])
+	}
+	values, err := os.ReadFile(filepath.Join(dir, "prior"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values[0] ^= 1
+	text, err := os.ReadFile(filepath.Join(dir, recipe.ManifestName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m recipe.Manifest
+	if err := json.Unmarshal(text, &m); err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.Arrays {
+		if m.Arrays[i].Name == "prior" {
+			m.Arrays[i].SHA256 = sum(values)
+		}
+	}
+	bare := m
+	bare.Hash, bare.Seq, bare.Build = "", 0, ""
+	if text, err = json.Marshal(bare); err != nil {
+		t.Fatal(err)
+	}
+	m.Hash = sum(text)
+	if text, err = json.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "prior"), values, 0o600), os.WriteFile(filepath.Join(dir, recipe.ManifestName), text, 0o600)); err != nil {
+		t.Fatal(err)
 	}
 }

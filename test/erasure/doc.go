@@ -15,11 +15,11 @@
 //	E12  customers' buckets are only read                 test/erasure.TestADeletionOnlyReadsTheCustomersBucket
 //	E13  no id in any output                              test/erasure.TestADeletionFromTheFirstMomentToTheLast test/erasure.TestBadListsFailBeforeAnyWrite
 //	E14  restored backups forget before they serve        test/erasure.TestARestoredBackupForgetsBeforeItsFirstAnswer internal/ledger.TestListsAreSealedForThirtyDays
-//	E15  crash anywhere, same final state                 test/erasure.TestACrashAtEveryStepGivesTheSameState
+//	E15  crash anywhere, same final state                 test/erasure.TestACrashAtEveryStepGivesTheSameState test/cli.TestTheProgressOfADeletionOutlivesCrashesAndNeverGoesBack
 //	E16  readers see before or after                      internal/dataset.TestReadersSeeOneStateWhileTheTableChanges
 //	E17  COMPLETED only after verification                test/erasure.TestADeletionThatCannotBeVerifiedFailsAndIsSafeToRepeat
 //	E18  verification is code of its own                  internal/verify.TestALeakInEveryKindOfPlaceIsCaught internal/verify.TestFilesThatNobodyClaimsAreFound
-//	E19  signed receipts without ids                      test/cli.TestEveryDeletionLeavesAReceiptThatCanBeCheckedElsewhere internal/receipt.TestEveryByteIsSigned internal/receipt.TestABrokenChainIsFound
+//	E19  signed receipts without ids                      test/cli.TestEveryDeletionLeavesAReceiptThatCanBeCheckedElsewhere test/cli.TestADeletionThatDiesAroundItsReceiptHasOne internal/receipt.TestEveryMemberIsSigned internal/receipt.TestEveryByteIsSigned internal/receipt.TestABrokenChainIsFound
 //	E20  no resurrection                                  test/erasure.TestWhatComesLateStaysOut internal/dataset.TestLateEventsAreKeptOutForADay
 //	E21  speed                                            bench/engine bench/erasure
 //	E22  five pending jobs; repeats converge              test/erasure.TestFivePendingDeletionsAndASecondRunOfAList test/behaviour.TestDeletionsThatOverlapRemoveEachRowOnce

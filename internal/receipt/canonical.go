@@ -78,17 +78,17 @@ func appendNumber(dst []byte, n json.Number) ([]byte, error) {
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
 		return nil, fmt.Errorf("canonical JSON: number out of range")
 	}
-	if i, err := n.Int64(); err == nil {
-		if i > exact || i < -exact {
-			return nil, fmt.Errorf("canonical JSON: integer beyond 2^53")
-		}
-		return strconv.AppendInt(dst, i, 10), nil
-	}
 	if f == 0 {
 		return append(dst, '0'), nil
 	}
 	text, err := json.Marshal(f)
-	return append(dst, text...), err
+	if err != nil {
+		return nil, err
+	}
+	if i, err := n.Int64(); err == nil && (i > exact || i < -exact) && string(text) != n.String() { // 1e17 is spelled like an integer, and is a double
+		return nil, fmt.Errorf("canonical JSON: integer beyond 2^53")
+	}
+	return append(dst, text...), nil
 }
 
 func appendString(dst []byte, s string) []byte {

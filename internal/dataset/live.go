@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // liveKept is how many events of a user serving looks at.
@@ -66,13 +67,37 @@ func (g *group) rebuildLive() error {
 			continue
 		}
 		s := t.snapshot()
-		at := liveColumnsOf(s.layout)
-		err := s.eachPut(context.Background(), func(b *block, i int) {
-			g.live.insert(t.id, b.key(i), at.event(func(c int) Value { return b.col(c).value(i) }, b.seq(i)))
-		})
+		err := g.live.fill(t.id, s)
 		s.release()
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// fill takes the streamed rows of a snapshot that are not hidden.
+func (x *liveIndex) fill(table string, s *snapshot) error {
+	at := liveColumnsOf(s.layout)
+	var mu sync.Mutex
+	err := s.eachPutBlock(context.Background(), nil, func(b *block) error {
+		mu.Lock()
+		defer mu.Unlock()
+		hidden := s.hider()
+		for i := range b.n {
+			if !hidden.hides(b, i) {
+				x.insert(table, b.key(i), at.event(func(c int) Value { return b.col(c).value(i) }, b.seq(i)))
+			}
+		}
+		return b.err
+	})
+	if err != nil {
+		return err
+	}
+	hidden := s.hider()
+	for i := range s.mem { // as they are: to make blocks of a long log would be the longest part of a start
+		if r := &s.mem[i]; !hidden.hidesRow(r.vals[s.layout.key].Str, r.seq, r.session) {
+			x.add(table, s.layout, s.mem[i:i+1])
 		}
 	}
 	return nil

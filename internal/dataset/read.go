@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 
 	"github.com/twmb/murmur3"
 )
@@ -266,6 +265,11 @@ func (h *hider) hides(b *block, i int) bool {
 	return b.seq(i) <= h.cut || b.seq(i) <= h.alone && b.session(i) == h.last
 }
 
+// hidesRow is hides for a row that is in no block.
+func (h *hider) hidesRow(key string, seq int64, session string) bool {
+	return h.concerns(key) && (seq <= h.cut || seq <= h.alone && session == h.last)
+}
+
 // concerns tells whether any rows of a key may be hidden.
 func (h *hider) concerns(key string) bool {
 	if h.none {
@@ -306,22 +310,6 @@ func (s *snapshot) eachPutBlock(ctx context.Context, mem map[int]*block, yield f
 		}
 	}
 	return ctx.Err()
-}
-
-// eachPut yields the streamed rows of a snapshot that are not hidden, one at a time and in no particular order.
-func (s *snapshot) eachPut(ctx context.Context, yield func(b *block, i int)) error {
-	var mu sync.Mutex
-	return s.eachPutBlock(ctx, s.memBlocks(), func(b *block) error {
-		mu.Lock()
-		defer mu.Unlock()
-		hidden := s.hider()
-		for i := range b.n {
-			if !hidden.hides(b, i) {
-				yield(b, i)
-			}
-		}
-		return b.err
-	})
 }
 
 // eachBlock yields the row groups of a file.

@@ -87,11 +87,13 @@ func readEverything(path string, l *layout) (out []byte, err error) {
 	return out, nil
 }
 
-// Every page has its CRC.
-func TestABitFlipInAPageIsNoticed(t *testing.T) {
+// Every page has its CRC, and the footer's stands in the name.
+func TestABitFlipInADataFileIsNoticed(t *testing.T) {
 	l := testLayout(t, everyKind(Interactions))
 	whole := dataFileBytes(t, l)
-	path := filepath.Join(t.TempDir(), "f.parquet")
+	end := len(whole) - 8
+	footer := whole[end-int(binary.LittleEndian.Uint32(whole[end:])) : end]
+	path := filepath.Join(t.TempDir(), dataFileName(&dataFile{footer: castagnoli(footer)}))
 	write := func(data []byte) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
@@ -103,8 +105,7 @@ func TestABitFlipInAPageIsNoticed(t *testing.T) {
 		t.Fatal(len(want), err)
 	}
 	wrong := 0
-	pages := len(whole) - 8 - int(binary.LittleEndian.Uint32(whole[len(whole)-8:])) // the footer has no checksum
-	for bit := 0; bit < 8*pages; bit += 11 {                                        // all of them take half a minute
+	for bit := 0; bit < 8*len(whole); bit += 11 { // all of them take half a minute
 		data := bytes.Clone(whole)
 		data[bit/8] ^= 1 << (bit % 8)
 		write(data)

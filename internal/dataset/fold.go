@@ -257,5 +257,5 @@ func (f *stagedFile) finish() (*dataFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dataFile{path: f.path, source: f.w.source, bucket: f.bucket, rows: f.w.rows, size: size}, nil
+	return &dataFile{path: f.path, source: f.w.source, bucket: f.bucket, rows: f.w.rows, size: size, footer: f.w.sum}, nil
 }

@@ -28,6 +28,7 @@ type fileWriter struct {
 	columns []fileColumn
 	groups  []format.RowGroup
 	rows    int64
+	sum     uint32 // CRC-32C of the footer, once the file is closed
 }
 
 // fileColumn is a column of a file: one of the layout or one of the system columns.
@@ -292,6 +293,7 @@ func (w *fileWriter) close() (size int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("write footer: %w", err)
 	}
+	w.sum = castagnoli(footer)
 	footer = binary.LittleEndian.AppendUint32(footer, uint32(len(footer)))
 	if err := w.write(append(footer, "PAR1"...)); err != nil {
 		return 0, err

@@ -77,13 +77,16 @@ func (r *fileReader) readFooter() error {
 	if _, err := r.f.ReadAt(footer, info.Size()-8-size); err != nil {
 		return err
 	}
+	if sum, ok := footerSum(r.f.Name()); ok && sum != castagnoli(footer) {
+		return errors.New("damaged footer: its checksum does not match the file's name")
+	}
 	if err := thrift.Unmarshal(new(thrift.CompactProtocol), footer, &r.meta); err != nil {
 		return fmt.Errorf("damaged footer: %w", err)
 	}
 	return r.checkExtents(info.Size() - 8 - size)
 }
 
-// checkExtents makes sure that a footer, which has no checksum, leads to pages of the file only; end is where they end.
+// checkExtents makes sure that a footer, which may be without a checksum, leads to pages of the file only; end is where they end.
 func (r *fileReader) checkExtents(end int64) error {
 	if len(r.meta.Schema) == 0 {
 		return errors.New("damaged footer: no schema")

@@ -40,6 +40,7 @@ type dataFile struct {
 	bucket int
 	rows   int64
 	size   int64
+	footer uint32 // of a new file: CRC-32C of its footer, which becomes part of its name
 }
 
 // memRow is a streamed row that is in the log but not yet in a data file. vals is by column of the layout and may be shorter.
@@ -144,7 +145,7 @@ func (e *Engine) listFiles(ice *table.Table) (files []*dataFile, err error) {
 	return files, nil
 }
 
-// dataFileOf reads source and bucket off the name: bulk-0012-0123456789abcdef.parquet.
+// dataFileOf reads source and bucket off the name: bulk-0012-x0123456789abcdef01234567.parquet.
 func (e *Engine) dataFileOf(d iceberg.DataFile) (*dataFile, error) {
 	p, err := e.catalog.fs.local(d.FilePath())
 	if err != nil {
@@ -171,8 +172,19 @@ func sortFiles(files []*dataFile) {
 	})
 }
 
-func dataFileName(source Source, bucket int) string {
-	return fmt.Sprintf("%s-%04d-%s.parquet", strings.ToLower(sourceName(source)), bucket, randomName())
+// dataFileName names a new file. Parquet has no place for a checksum of the footer, which says where everything is: so the name has it.
+func dataFileName(f *dataFile) string {
+	return fmt.Sprintf("%s-%04d-x%08x%s.parquet", strings.ToLower(sourceName(f.source)), f.bucket, f.footer, randomName())
+}
+
+// footerSum reads the checksum of the footer off a name; ok is false if it has none, as a file in staging, or one of an older build.
+func footerSum(path string) (sum uint32, ok bool) {
+	_, rest, found := strings.Cut(filepath.Base(path), "-x")
+	if !found || len(rest) < 8 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(rest[:8], 16, 32)
+	return uint32(n), err == nil
 }
 
 // bucketOf is Iceberg's bucket transform of a string.
@@ -265,7 +277,7 @@ func (t *tableState) current() *layout {
 func (t *tableState) publish(add []*dataFile) error {
 	crash.Point("commit/publish")
 	for _, f := range add {
-		name := dataFileName(f.source, f.bucket)
+		name := dataFileName(f)
 		to := filepath.Join(t.dataDir(), name)
 		if err := os.Rename(f.path, to); err != nil {
 			return fmt.Errorf("publish data file: %w", err)

@@ -313,10 +313,16 @@ func (rec *record) rows(l *layout) ([]memRow, error) {
 	for i, id := range rec.ids {
 		at[i] = slices.IndexFunc(l.cols, func(c columnInfo) bool { return c.id == id })
 	}
-	rows := make([]memRow, 0, min(rec.count, 1024))
+	const step = 256 // rows that share their memory: a damaged count must not allocate for rows that are not there
+	rows := make([]memRow, 0, min(rec.count, step))
 	vals := make([]Value, len(rec.ids))
+	var free []Value
 	for i := range rec.count {
-		row := memRow{vals: make([]Value, len(l.cols)), seq: rec.first + int64(i), session: rec.rest.string(), eventID: rec.rest.string()}
+		if len(free) == 0 {
+			free = make([]Value, min(rec.count-i, step)*len(l.cols))
+		}
+		row := memRow{vals: free[:len(l.cols):len(l.cols)], seq: rec.first + int64(i), session: rec.rest.string(), eventID: rec.rest.string()}
+		free = free[len(l.cols):]
 		rec.rest.values(rec.kinds, vals)
 		if rec.rest.err != nil {
 			return nil, rec.rest.err

@@ -46,7 +46,7 @@ type Task struct {
 	mu       sync.Mutex
 	row      *meta.Resource
 	done     bool
-	since    time.Time // the row has had its status at least since then
+	since    time.Time // the row, or its update's summary, has had its status at least since then
 	progress *Progress // the last report of this attempt
 	from     float64   // Overall of its first report
 	fromAt   time.Time
@@ -89,7 +89,13 @@ func (t *Task) Advance(ctx context.Context, f func(tx *meta.Tx, r *meta.Resource
 	if err := t.linger(ctx); err != nil {
 		return err
 	}
-	return t.Update(ctx, f)
+	if err := t.Update(ctx, f); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.since = t.row.Updated // also where the status stands in a summary
+	t.mu.Unlock()
+	return nil
 }
 
 // Done is the commit of the job: like Update, and the job is taken off the row before f, which may put another one there.

@@ -27,6 +27,7 @@ type fileReader struct {
 	chunk  map[int]int // field id -> column of the file
 	dec    *zstd.Decoder
 	packed []byte // the compressed pages of the column that is being read
+	plain  []byte // the data page that is being decoded
 }
 
 // decoders go from file to file: a small file costs less than a new one.
@@ -184,7 +185,7 @@ func (r *fileReader) pages(g, at int) ([]byte, error) {
 	return r.packed, nil
 }
 
-// page decodes the first page of buf and returns what follows it. The data is newly allocated.
+// page decodes the first page of buf and returns what follows it. The data of a dictionary is newly allocated, that of another page valid until the next one.
 func (r *fileReader) page(buf []byte) (h format.PageHeader, data, rest []byte, err error) {
 	in := new(thrift.CompactProtocol).NewReaderFromBytes(buf)
 	if err := thrift.NewDecoder(in).Decode(&h); err != nil {
@@ -199,7 +200,13 @@ func (r *fileReader) page(buf []byte) (h format.PageHeader, data, rest []byte, e
 		return h, nil, nil, errors.New("page checksum does not match")
 	}
 	const padding = 64 // lets the bit unpacker read in place
-	data, err = r.dec.DecodeAll(packed, make([]byte, 0, int(h.UncompressedPageSize)+padding))
+	if h.Type == format.DictionaryPage {
+		data, err = r.dec.DecodeAll(packed, make([]byte, 0, int(h.UncompressedPageSize)+padding))
+		return h, data, buf[h.CompressedPageSize:], err
+	}
+	r.plain = slices.Grow(r.plain[:0], int(h.UncompressedPageSize)+padding)
+	data, err = r.dec.DecodeAll(packed, r.plain)
+	r.plain = data[:0]
 	return h, data, buf[h.CompressedPageSize:], err
 }
 

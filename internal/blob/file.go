@@ -15,6 +15,9 @@ import (
 // tempPrefix begins the name of every file that WriteFile has not finished.
 const tempPrefix = ".tmp-"
 
+// Unfinished tells whether a file of that name is one that WriteFile or Discard has not finished.
+func Unfinished(name string) bool { return strings.HasPrefix(name, tempPrefix) }
+
 // WriteFile stores all of r at path durably: temporary file beside it, fsync, rename, fsync of the directory. The directory must exist.
 // Readers see the old file or the new one. What an interrupted call leaves is removed by Sweep.
 func WriteFile(path string, r io.Reader) (err error) {

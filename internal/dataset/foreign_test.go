@@ -653,6 +653,20 @@ func TestKilledWhileTakingOverLosesNothingAndTakesNothingTwice(t *testing.T) {
 	}
 }
 
+// A crash while the list of leftover files is written or destroyed leaves a file that no erasure may find.
+func TestAStartSweepsTheUnfinishedListOfLeftovers(t *testing.T) {
+	s := newStore(t)
+	tab := s.create("t1", interactionsSchema())
+	path := filepath.Join(s.other(tab).dir(), ".tmp-"+leftoverFile)
+	if err := os.WriteFile(path, []byte("[]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.reopen()
+	if left := glob(t, path); len(left) > 0 {
+		t.Errorf("a start left %v", left)
+	}
+}
+
 func glob(t *testing.T, pattern string) []string {
 	t.Helper()
 	found, err := filepath.Glob(pattern)

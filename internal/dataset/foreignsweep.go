@@ -118,6 +118,23 @@ func (t *tableState) destroyLeftover() error {
 	return blob.Discard(filepath.Join(t.incomingDir(), leftoverFile))
 }
 
+// sweepUnfinished destroys what a crash has left of a list that was being written or destroyed.
+func (t *tableState) sweepUnfinished() error {
+	entries, err := os.ReadDir(t.incomingDir())
+	if err != nil {
+		return fmt.Errorf("sweep incoming: %w", err)
+	}
+	for _, d := range entries {
+		if !blob.Unfinished(d.Name()) {
+			continue
+		}
+		if err := t.destroyForeign(filepath.Join(t.incomingDir(), d.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // pruneIncoming removes the directories of partitions that are empty.
 func (t *tableState) pruneIncoming() error {
 	entries, err := os.ReadDir(t.incomingDir())

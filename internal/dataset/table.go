@@ -107,6 +107,9 @@ func (e *Engine) loadTable(ctx context.Context, g *group, id string) (*tableStat
 	if err := t.sweepData(); err != nil {
 		return nil, err
 	}
+	if err := t.sweepUnfinished(); err != nil {
+		return nil, err
+	}
 	return t, t.sweepMetadata()
 }
 

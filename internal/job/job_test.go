@@ -219,7 +219,7 @@ func TestErrorsAndPanicsAreRetriedFiveTimesThenFail(t *testing.T) {
 	}
 }
 
-func TestLanesKeepTheOrderAndAfterWaitsForOlderJobsOfTheGroup(t *testing.T) {
+func TestLanesKeepTheOrder(t *testing.T) {
 	b := newBench(t, job.Options{})
 	var mu sync.Mutex
 	var order []string
@@ -236,14 +236,13 @@ func TestLanesKeepTheOrderAndAfterWaitsForOlderJobsOfTheGroup(t *testing.T) {
 		return t.Done(ctx, toActive)
 	}
 	b.q.Handle(job.Import, job.Spec{Class: job.Heavy, Run: body})
-	b.q.Handle(job.Erase, job.Spec{Class: job.Erasure, Run: body})
+	b.q.Handle(job.Update, job.Spec{Run: body})
 	b.add("import 1", meta.Job{Kind: job.Import, Lane: "dataset"})
-	b.add("import 2", meta.Job{Kind: job.Import, Lane: "dataset"})
-	b.add("erase 1", meta.Job{Kind: job.Erase, Lane: "group", After: job.Import})
-	last := b.add("erase 2", meta.Job{Kind: job.Erase, Lane: "group", After: job.Import})
+	b.add("update", meta.Job{Kind: job.Update, Lane: "dataset"})
+	last := b.add("import 2", meta.Job{Kind: job.Import, Lane: "dataset"})
 	b.start()
 	b.await(last, settled)
-	want := []string{"import 1 begins", "import 1 ends", "import 2 begins", "import 2 ends", "erase 1 begins", "erase 1 ends", "erase 2 begins", "erase 2 ends"}
+	want := []string{"import 1 begins", "import 1 ends", "update begins", "update ends", "import 2 begins", "import 2 ends"}
 	if diff := cmp.Diff(want, order); diff != "" {
 		t.Error(diff)
 	}

@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// Leases, for package job only. A row is due if it has a job, no live lease, and nothing before it: in its lane no older row with a job and
-// none at work, and in its group no older row whose job is of the kind it runs After. One that was asked to stop does not wait for its next attempt.
+// Leases, for package job only. A row is due if it has a job, no live lease, and nothing before it: in its lane no older row with a job and none at
+// work. One that was asked to stop does not wait for its next attempt.
 const due = `job_kind <> '' AND (lease_until <= ? OR cancel = 1 AND owner = '')
-	AND (lane = '' OR NOT EXISTS (SELECT 1 FROM resource o WHERE o.lane = r.lane AND o.lane <> '' AND o.job_kind <> '' AND o.seq <> r.seq AND (o.seq < r.seq OR o.owner <> '')))
-	AND (after_kind = '' OR NOT EXISTS (SELECT 1 FROM resource o WHERE o.grp = r.grp AND o.job_kind = r.after_kind AND o.job_kind <> '' AND o.seq < r.seq))`
+	AND (lane = '' OR NOT EXISTS (SELECT 1 FROM resource o WHERE o.lane = r.lane AND o.lane <> '' AND o.job_kind <> '' AND o.seq <> r.seq AND (o.seq < r.seq OR o.owner <> '')))`
 
 // Claim gives the oldest due row of one of the job kinds to owner, who must use each name once: (owner, attempt) fences what he writes.
 // It returns nil, nil if nothing is due.

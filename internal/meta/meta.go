@@ -50,7 +50,6 @@ type Resource struct {
 type Job struct {
 	Kind       string          // a kind of package job
 	Lane       string          // rows with the same lane run one at a time in order of Seq; "" = no order
-	After      string          // a job kind: this row waits for all older rows of its Group with that job kind
 	Owner      string          // who holds the lease
 	LeaseUntil time.Time       // with an owner: end of the lease; without: not due before (a retry)
 	Attempt    int             // grows with every claim

@@ -2,9 +2,11 @@ package meta_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -69,7 +71,7 @@ func TestInsertGetPutDeleteKeepEveryField(t *testing.T) {
 	want := &meta.Resource{
 		ARN: "arn:aws:x", Kind: meta.SolutionVersion, Scope: "eu-west-1:000000000000", Group: "g", Parent: "p", Name: "n", Status: meta.CreatePending, Failure: "f",
 		Doc: json.RawMessage(`{"a":"é<&>"}`), Private: json.RawMessage(`{"b":1}`),
-		Job: meta.Job{Kind: "train", Lane: "l", After: "import", Owner: "me", LeaseUntil: time.Unix(5, 7).UTC(), Attempt: 3, Failures: 2, Cancel: true, Step: "s",
+		Job: meta.Job{Kind: "train", Lane: "l", Owner: "me", LeaseUntil: time.Unix(5, 7).UTC(), Attempt: 3, Failures: 2, Cancel: true, Step: "s",
 			Checkpoint: json.RawMessage(`[1]`), Progress: json.RawMessage(`{"done":1}`)},
 	}
 	update(t, db, func(tx *meta.Tx) error { return tx.Insert(want) })
@@ -324,6 +326,41 @@ func TestStateSurvivesReopeningAndReadOnlyReadsBeside(t *testing.T) {
 	if _, err := meta.Open(path); err == nil {
 		t.Error("opened a database of a newer build")
 	}
+}
+
+func TestADatabaseOfTheFirstFormatIsBroughtToThisOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "meta.db")
+	script, err := os.ReadFile("migrations/001_resource.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		string(script),
+		`INSERT INTO resource VALUES (7, 'arn:filter/f', 'filter', 'r:1', 'arn:group', 'arn:group', 'f', 'CREATE PENDING', '', 1, 2, '{"name":"f"}', 'null',
+			'train', 'lane', 'import', '', 0, 3, 1, 0, 'step', 'null', 'null')`,
+		`PRAGMA user_version = 1`,
+	} {
+		if _, err := old.Exec(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := meta.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	r := get(t, db, "arn:filter/f")
+	if diff := cmp.Diff(meta.Job{Kind: "train", Lane: "lane", Attempt: 3, Failures: 1, Step: "step", Checkpoint: json.RawMessage("null"), Progress: json.RawMessage("null")}, r.Job); diff != "" || r.Seq != 7 {
+		t.Errorf("row %d, job:\n%s", r.Seq, diff)
+	}
+	update(t, db, func(tx *meta.Tx) error { return tx.Insert(filter("g")) })
 }
 
 // The Iceberg catalog reads and then writes in transactions of its own. Were they deferred, SQLite would answer BUSY at once to the second of two

@@ -80,14 +80,14 @@ func (db *DB) bump() {
 
 // columns is the order of scan and values.
 const columns = `seq, arn, kind, scope, grp, parent, name, status, failure, created, updated, doc, private,
-	job_kind, lane, after_kind, owner, lease_until, attempt, failures, cancel, step, checkpoint, progress`
+	job_kind, lane, owner, lease_until, attempt, failures, cancel, step, checkpoint, progress`
 
 func scan(row interface{ Scan(...any) error }) (*Resource, error) {
 	var r Resource
 	var created, updated, lease int64
 	var doc, private, checkpoint, progress string
 	err := row.Scan(&r.Seq, &r.ARN, &r.Kind, &r.Scope, &r.Group, &r.Parent, &r.Name, &r.Status, &r.Failure, &created, &updated, &doc, &private,
-		&r.Job.Kind, &r.Job.Lane, &r.Job.After, &r.Job.Owner, &lease, &r.Job.Attempt, &r.Job.Failures, &r.Job.Cancel, &r.Job.Step, &checkpoint, &progress)
+		&r.Job.Kind, &r.Job.Lane, &r.Job.Owner, &lease, &r.Job.Attempt, &r.Job.Failures, &r.Job.Cancel, &r.Job.Step, &checkpoint, &progress)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func scan(row interface{ Scan(...any) error }) (*Resource, error) {
 func (r *Resource) values() []any {
 	j := &r.Job
 	return []any{r.ARN, r.Kind, r.Scope, r.Group, r.Parent, r.Name, r.Status, r.Failure, nanos(r.Created), nanos(r.Updated), text(r.Doc), text(r.Private),
-		j.Kind, j.Lane, j.After, j.Owner, nanos(j.LeaseUntil), j.Attempt, j.Failures, j.Cancel, j.Step, text(j.Checkpoint), text(j.Progress)}
+		j.Kind, j.Lane, j.Owner, nanos(j.LeaseUntil), j.Attempt, j.Failures, j.Cancel, j.Step, text(j.Checkpoint), text(j.Progress)}
 }
 
 func instant(ns int64) time.Time {
@@ -128,7 +128,7 @@ func text(m json.RawMessage) string {
 // Insert adds a row and sets its Seq, Created and Updated. ErrExists if the ARN is taken.
 func (tx *Tx) Insert(r *Resource) error {
 	r.Created, r.Updated = tx.now.UTC(), tx.now.UTC()
-	res, err := tx.sql.ExecContext(tx.ctx, `INSERT INTO resource (`+strings.TrimPrefix(columns, "seq, ")+`) VALUES (?`+strings.Repeat(", ?", 22)+`)`, r.values()...)
+	res, err := tx.sql.ExecContext(tx.ctx, `INSERT INTO resource (`+strings.TrimPrefix(columns, "seq, ")+`) VALUES (?`+strings.Repeat(", ?", 21)+`)`, r.values()...)
 	if failed := (*sqlite.Error)(nil); errors.As(err, &failed) && failed.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE {
 		return ErrExists
 	}

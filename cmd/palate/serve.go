@@ -31,7 +31,8 @@ type config struct {
 	Hold          time.Duration     // least time that a resource stays in each transitional status
 	AutoTraining  bool              // whether solutions train on their schedule
 	MetricsListen string            // HOST:PORT of /metrics, for itself; "" = on Listen, unless credentials are configured
-	Drain         time.Duration     // how long requests under way may take to end at shutdown
+	DrainDelay    time.Duration     // how long everything is served at shutdown while /readyz says no
+	Drain         time.Duration     // how long requests under way may take to end at shutdown, after that
 	Log           *slog.Logger
 }
 
@@ -47,6 +48,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.Hold, "hold", 0, "hold every transitional status for at least this `DURATION`, so that clients can watch each")
 	fs.BoolVar(&c.AutoTraining, "auto-training", true, "create solution versions on the schedule of each solution")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "", "`HOST:PORT` that answers /metrics (default: --listen answers it, but not where credentials are configured)")
+	fs.DurationVar(&c.DrainDelay, "drain-delay", 0, "at shutdown, go on serving for this `DURATION` while /readyz answers 503, so that a proxy sends its requests elsewhere")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "wait at most this `DURATION` for requests under way at shutdown")
 }
 
@@ -70,6 +72,9 @@ func (c *config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil && c.MetricsListen != "" {
 		return fmt.Errorf("--metrics-listen must be HOST:PORT, not %q", c.MetricsListen)
+	}
+	if c.DrainDelay < 0 || c.Drain < 0 {
+		return errors.New("--drain-delay and --drain must not be negative")
 	}
 	if c.S3Endpoint != "" && (c.S3AccessKey == "") != (c.S3SecretKey == "") {
 		return errors.New("--s3-endpoint needs both PALATE_S3_ACCESS_KEY_ID and PALATE_S3_SECRET_ACCESS_KEY, or neither")

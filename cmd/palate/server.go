@@ -138,6 +138,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		Refuse:      s.refused,
 		Extra:       pages,
 		Observe:     metrics.Request,
+		Refused:     metrics.Refused,
 	})
 	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
 
@@ -283,11 +284,12 @@ func (s *server) wait(ctx context.Context) error {
 	go func() { failed <- s.group.Wait() }()
 	select {
 	case <-ctx.Done():
-		s.config.Log.Info("shutting down: finishing requests under way")
+		s.ready.Store(false)
+		s.leave(failed)
 	case err := <-failed:
+		s.ready.Store(false)
 		failed <- err
 	}
-	s.ready.Store(false)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Drain)
 	defer cancel()
 	err := s.http.Shutdown(drain)
@@ -297,6 +299,19 @@ func (s *server) wait(ctx context.Context) error {
 	}
 	s.stop()
 	return errors.Join(err, <-failed, s.close())
+}
+
+// leave goes on serving while whoever looks at /readyz takes notice, unless a part fails.
+func (s *server) leave(failed chan error) {
+	if s.config.DrainDelay > 0 {
+		s.config.Log.Info("shutting down: not ready for new clients", "delay", s.config.DrainDelay)
+		select {
+		case <-time.After(s.config.DrainDelay):
+		case err := <-failed:
+			failed <- err
+		}
+	}
+	s.config.Log.Info("shutting down: finishing requests under way")
 }
 
 // close releases what start opened, last opened first.

@@ -53,6 +53,7 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 // Of the HTTP server.
 var (
 	Requests       = counter("palate_requests_total", "Requests to the API, by operation and HTTP status.", "operation", "status")
+	CallsRefused   = counter("palate_calls_refused_total", "Calls refused with ThrottlingException because too many of their operation were under way.", "operation")
 	RequestSeconds = histogram("palate_request_seconds", "How long requests took, by operation.", []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}, "operation")
 )
 
@@ -133,22 +134,32 @@ var operations = map[string]*Operation{
 	"PutEvents": PutEvents, "PutItems": PutItems, "PutUsers": PutUsers, "PutActions": PutActions, "PutActionInteractions": PutActionInteractions,
 }
 
+// Refused counts a call that was refused before anything was known of it but its operation, see wire.Options.Refused. Amazon's metrics are of calls that were looked at.
+func Refused(operation string, status int) {
+	CallsRefused.WithLabelValues(operation).Inc()
+	seriesOf(operation, status).count.Inc()
+}
+
 // Request counts a request to the API, see wire.Options.Observe.
 func Request(operation, resource string, status int, start time.Time) {
 	if operation == "" {
 		operation = "unknown"
 	}
-	key := requestKey{operation, status}
-	m, ok := requests.Load(key)
-	if !ok {
-		m, _ = requests.LoadOrStore(key, &requestSeries{Requests.WithLabelValues(operation, strconv.Itoa(status)), RequestSeconds.WithLabelValues(operation)})
-	}
-	series := m.(*requestSeries)
+	series := seriesOf(operation, status)
 	series.count.Inc()
 	series.took.Observe(time.Since(start).Seconds())
 	if o := operations[operation]; o != nil {
 		o.Done(resource, status, start)
 	}
+}
+
+func seriesOf(operation string, status int) *requestSeries {
+	key := requestKey{operation, status}
+	m, ok := requests.Load(key)
+	if !ok {
+		m, _ = requests.LoadOrStore(key, &requestSeries{Requests.WithLabelValues(operation, strconv.Itoa(status)), RequestSeconds.WithLabelValues(operation)})
+	}
+	return m.(*requestSeries)
 }
 
 type requestKey struct {

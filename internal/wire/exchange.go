@@ -35,6 +35,7 @@ type exchange struct {
 	status   int              // 0 until an answer is sent
 	code     api.Code         // "" for success
 	resource string           // what the request was about, once found
+	refused  bool             // there was no room for it
 }
 
 // send writes the one answer.

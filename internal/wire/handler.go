@@ -50,9 +50,10 @@ type Options struct {
 	Bounds      map[string]int          // operation -> how many of its calls may be under way; one more is refused with ThrottlingException
 	Extra       map[string]http.Handler // unsigned pages by path, such as /metrics
 
-	// Observe is told of every request to an operation: its name, "" if there is no such operation, the resource that it was about, "" if none was found, the HTTP
+	// Observe is told of every request to an operation, but for those that Refused is told of: its name, "" if there is no such operation, the resource that it was about, "" if none was found, the HTTP
 	// status, and when it began. nil: nobody is.
 	Observe func(operation, resource string, status int, start time.Time)
+	Refused func(operation string, status int) // is told of the calls that Bounds keep out; nil: nobody is
 }
 
 type handler struct {
@@ -180,6 +181,7 @@ func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope s
 	body, err := readBody(w, r)
 	if room := h.rooms[op.Name]; room != nil && err == nil { // once the body is here: a slow sender takes nobody's place
 		if !room.enter() {
+			x.refused = true
 			x.fail(api.Errorf(api.Throttling, "Rate exceeded."))
 			return
 		}
@@ -283,7 +285,10 @@ func internalFailure() *api.Error {
 
 // record writes the request log: what was asked, how it ended, how long it took, and nothing that the client sent.
 func (h *handler) record(ctx context.Context, operation string, x *exchange, start time.Time) {
-	if h.Observe != nil {
+	switch {
+	case x.refused && h.Refused != nil:
+		h.Refused(operation, x.status)
+	case !x.refused && h.Observe != nil:
 		h.Observe(operation, x.resource, x.status, start)
 	}
 	level := slog.LevelDebug

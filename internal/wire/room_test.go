@@ -4,6 +4,7 @@ package wire_test
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/aws/session"
 	"github.com/aws/aws-sdk-go/service/personalizeevents"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/api/apitest"
@@ -24,16 +26,16 @@ import (
 const someEvents = `{"trackingId":"t","sessionId":"s","eventList":[{"eventType":"view","sentAt":1}]}`
 
 // stuck serves operations that do not end before release is called, and says on entered when one begins.
-func stuck(t *testing.T, bounds map[string]int) (h *httptest.Server, entered chan struct{}, release func()) {
+func stuck(t *testing.T, o wire.Options) (h *httptest.Server, entered chan struct{}, release func()) {
 	entered = make(chan struct{}, 100)
 	gate := make(chan struct{})
 	release = sync.OnceFunc(func() { close(gate) })
-	operations := apitest.Operations(func(context.Context, string, any, any) error {
+	o.Account, o.Operations = "000000000000", apitest.Operations(func(context.Context, string, any, any) error {
 		entered <- struct{}{}
 		<-gate
 		return nil
 	})
-	h = httptest.NewServer(wire.New(wire.Options{Operations: operations, Account: "000000000000", Bounds: bounds}))
+	h = httptest.NewServer(wire.New(o))
 	t.Cleanup(func() {
 		release()
 		h.Close()
@@ -42,7 +44,18 @@ func stuck(t *testing.T, bounds map[string]int) (h *httptest.Server, entered cha
 }
 
 func TestTheNewestCallIsRefusedWhenTooManyAreUnderWay(t *testing.T) {
-	h, entered, release := stuck(t, map[string]int{"PutEvents": 3})
+	var mu sync.Mutex
+	told := map[string]int{} // what Observe and Refused were told
+	tell := func(what, operation string, status int) {
+		mu.Lock()
+		defer mu.Unlock()
+		told[fmt.Sprint(what, " ", operation, " ", status)]++
+	}
+	h, entered, release := stuck(t, wire.Options{
+		Bounds:  map[string]int{"PutEvents": 3},
+		Observe: func(operation, _ string, status int, _ time.Time) { tell("observed", operation, status) },
+		Refused: func(operation string, status int) { tell("refused", operation, status) },
+	})
 	put := func() *httptest.ResponseRecorder {
 		return call{"POST", "/events", someEvents, nil}.do(h.Config.Handler)
 	}
@@ -56,7 +69,11 @@ func TestTheNewestCallIsRefusedWhenTooManyAreUnderWay(t *testing.T) {
 			t.Errorf("the fourth call was answered %d %s", w.Code, w.Body)
 		}
 	}
-	go call{"POST", "/recommendations", `{"campaignArn":"arn:aws:personalize:us-east-1:000000000000:campaign/c"}`, nil}.do(h.Config.Handler)
+	recommended := make(chan struct{})
+	go func() {
+		defer close(recommended)
+		call{"POST", "/recommendations", `{"campaignArn":"arn:aws:personalize:us-east-1:000000000000:campaign/c"}`, nil}.do(h.Config.Handler)
+	}()
 	<-entered // other operations are not bounded
 	release()
 	for range 3 {
@@ -67,10 +84,14 @@ func TestTheNewestCallIsRefusedWhenTooManyAreUnderWay(t *testing.T) {
 	if w := put(); w.Code != 200 {
 		t.Errorf("a call after all were answered was answered %d %s", w.Code, w.Body)
 	}
+	<-recommended
+	if diff := cmp.Diff(map[string]int{"observed PutEvents 200": 4, "refused PutEvents 400": 2, "observed GetRecommendations 200": 1}, told); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestSDKsComeAgainAfterARefusal(t *testing.T) {
-	h, entered, release := stuck(t, map[string]int{"PutEvents": 1})
+	h, entered, release := stuck(t, wire.Options{Bounds: map[string]int{"PutEvents": 1}})
 	first := make(chan int, 1)
 	go func() { first <- call{"POST", "/events", someEvents, nil}.do(h.Config.Handler).Code }()
 	<-entered

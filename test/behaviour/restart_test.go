@@ -1,16 +1,12 @@
 package behaviour
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/palate-dev/palate/test/server"
 	"github.com/palate-dev/palate/test/shop"
 )
 
@@ -144,48 +140,4 @@ func TestJobsThatWaitAtSIGTERMGoOnAfterIt(t *testing.T) {
 		t.Errorf("the export wrote %q", texts)
 	}
 	equalRows(t, "interactions", shop.Without(d.Interactions[:1500], d.Users[0]), h.Export(h.Interactions, "ALL"))
-}
-
-func TestNoAcknowledgedEventIsLostAtSIGTERM(t *testing.T) {
-	t.Parallel()
-	h := shop.Open(t, start(t))
-	tracking := h.Tracker()
-	want := map[string]bool{}
-	var mu sync.Mutex
-	for round := range 3 {
-		var senders sync.WaitGroup
-		for sender := range 4 {
-			senders.Go(func() {
-				for n := 0; ; n++ {
-					item := fmt.Sprintf("%d-%d-%d", round, sender, n)
-					_, err := h.Call("PutEvents", M{"trackingId": tracking, "sessionId": "canary-s", "userId": "canary-u", "eventList": []M{{"eventType": "view", "itemId": item, "sentAt": n}}})
-					if e := (*server.APIError)(nil); errors.As(err, &e) {
-						t.Errorf("PutEvents: %v", err)
-					}
-					if err != nil {
-						return
-					}
-					mu.Lock()
-					want[item] = true
-					mu.Unlock()
-				}
-			})
-		}
-		for n := 0; n < 50*(round+1); <-time.After(time.Millisecond) { // some events of this round have come
-			mu.Lock()
-			n = len(want)
-			mu.Unlock()
-		}
-		if status := h.Stop(); status != 0 {
-			t.Errorf("SIGTERM ended the server with status %d", status)
-		}
-		senders.Wait()
-		h.Restart()
-	}
-	stored := set(column(h.Export(h.Interactions, "ALL"), "ITEM_ID"))
-	for item := range want {
-		if !stored[item] {
-			t.Fatalf("of %d acknowledged events one is lost", len(want))
-		}
-	}
 }

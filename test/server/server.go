@@ -187,12 +187,24 @@ func (s *Server) Died(ctx context.Context) bool {
 	}
 }
 
-// Stop asks the process to end and returns its exit status.
-func (s *Server) Stop() int {
+// Terminate asks the process to end, and does not wait until it does.
+func (s *Server) Terminate() {
 	s.t.Helper()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// Stop asks the process to end and returns its exit status.
+func (s *Server) Stop() int {
+	s.t.Helper()
+	s.Terminate()
+	return s.Ended()
+}
+
+// Ended waits for the end of a process that was asked to end, and returns its exit status.
+func (s *Server) Ended() int {
+	s.t.Helper()
 	select {
 	case <-s.done:
 	case <-time.After(time.Minute):

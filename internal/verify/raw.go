@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,7 +98,7 @@ func (s *search) databases() error {
 		}
 	}
 	for _, path := range s.dbs {
-		found, err := look.file(s.ctx, path, 0)
+		found, err := look.database(s.ctx, path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -154,6 +155,22 @@ func (b *byteSearch) file(ctx context.Context, path string, from int64) (string,
 	if _, err := f.Seek(from, io.SeekStart); err != nil {
 		return "", err
 	}
+	return b.stream(ctx, f)
+}
+
+// database is file for one of the metadata database.
+func (b *byteSearch) database(ctx context.Context, path string) (string, error) {
+	if len(b.heads) == 0 {
+		return "", nil
+	}
+	f, err := openHeld(path)
+	if err != nil {
+		return "", err
+	}
+	return b.stream(ctx, io.NewSectionReader(f, 0, math.MaxInt64))
+}
+
+func (b *byteSearch) stream(ctx context.Context, f io.Reader) (string, error) {
 	buf := make([]byte, 1<<18+b.longest)
 	kept := 0
 	for {

@@ -27,7 +27,7 @@ const policy = `
 	internal/metrics    ->
 	internal/meta       ->
 	internal/recipe/vec -> internal/pace
-	internal/gateway    ->
+	internal/gateway    -> internal/blob
 	internal/verify     ->
 	internal/ledger     -> internal/blob
 	internal/receipt    -> internal/blob

@@ -106,8 +106,8 @@ func (l jobLine) working() bool {
 func (l jobLine) describe(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(t, "job\t%s\nkind\t%s\nstatus\t%s\n", l.ARN, l.Kind, l.Status)
-	if l.FailureReason != "" {
-		fmt.Fprintf(t, "reason\t%s\n", l.FailureReason)
+	if reason := l.reason(); reason != "" {
+		fmt.Fprintf(t, "reason\t%s\n", reason)
 	}
 	fmt.Fprintf(t, "created\t%s\nupdated\t%s\n", l.Created.Local().Format(time.DateTime), l.Updated.Local().Format(time.DateTime))
 	if l.Phase != "" {

@@ -38,6 +38,7 @@ type jobLine struct {
 	TimeLeftSec   float64       `json:"timeLeftSeconds,omitempty"`
 	Attempt       int           `json:"attempt,omitempty"`
 	FailureReason string        `json:"failureReason,omitempty"`
+	Waiting       string        `json:"waiting,omitempty"` // why it does not go on for now
 	Created       time.Time     `json:"creationDateTime"`
 	Updated       time.Time     `json:"lastUpdatedDateTime"`
 
@@ -112,7 +113,9 @@ func jobOf(r *meta.Resource) jobLine {
 	}
 	l.Overall = p.Overall
 	l.Phase, l.Done, l.Total, l.Unit = p.Phase, p.Done, p.Total, p.Unit
-	l.Rate, l.TimeLeft = p.Rate(), p.TimeLeft()
+	if l.Waiting = p.Waiting; l.Waiting == "" {
+		l.Rate, l.TimeLeft = p.Rate(), p.TimeLeft()
+	}
 	l.TimeLeftSec = l.TimeLeft.Seconds()
 	return l
 }
@@ -126,9 +129,17 @@ func printJobs(w io.Writer, lines []jobLine) error {
 	fmt.Fprintln(t, "JOB\tNAME\tSTATUS\tPROGRESS\tRATE\tLEFT\tUPDATED\tREASON")
 	for _, l := range lines {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Kind, cmp.Or(l.Name, filepath.Base(l.ARN)), l.Status,
-			l.progress(), l.rate(), l.left(), l.Updated.Local().Format(time.DateTime), l.FailureReason)
+			l.progress(), l.rate(), l.left(), l.Updated.Local().Format(time.DateTime), l.reason())
 	}
 	return t.Flush()
+}
+
+// reason is why the job has failed, or why it does not go on.
+func (l jobLine) reason() string {
+	if l.Waiting != "" {
+		return "waits: " + l.Waiting
+	}
+	return l.FailureReason
 }
 
 func (l jobLine) progress() string {

@@ -10,7 +10,7 @@
 //   - List is complete and sorted by key in byte order, and shows no unfinished object.
 //   - Destroy is idempotent. A local file is overwritten before it is unlinked, because an unlinked file's bytes stay on the device.
 //
-// Failures that a caller must tell apart are ErrNotFound, ErrNoBucket, ErrDenied, ErrUnreachable and ErrChanged; all are found by errors.Is.
+// Failures that a caller must tell apart are ErrNotFound, ErrNoBucket, ErrDenied, ErrUnreachable, ErrFull and ErrChanged; all are found by errors.Is.
 package blob
 
 import (
@@ -28,6 +28,7 @@ var (
 	ErrUnreachable = errors.New("storage unreachable")                // no answer after all retries
 	ErrChanged     = errors.New("object changed while it was read")   // its ETag is no longer the one it was opened or listed with
 	ErrKey         = errors.New("key cannot be stored here")          // not a clean relative path (Dir), or too long, or below an object in an S3 made of files
+	ErrFull        = errors.New("no room left behind the S3")         // S3 only; a local disk's is told by IsFull
 	ErrIntegrity   = errors.New("object does not match its checksum") // the bytes that arrived are not the bytes that were stored
 )
 

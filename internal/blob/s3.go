@@ -247,6 +247,8 @@ func classify(err error) error {
 			return ErrChanged
 		case "KeyTooLongError", "ObjectParentIsFile", "ExistingObjectIsDirectory", "DirectoryObjectContainsData": // the last three: versitygw, on files
 			return ErrKey
+		case "InsufficientStorage", "XMinioStorageFull", "QuotaExceeded": // the embedded S3's and versitygw's; MinIO; Ceph
+			return ErrFull
 		case "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
 			"Forbidden", "AccountProblem", "RequestTimeTooSkewed", "KMS.AccessDeniedException":
 			return ErrDenied
@@ -261,6 +263,8 @@ func classify(err error) error {
 			return ErrNotFound
 		case status == http.StatusPreconditionFailed:
 			return ErrChanged
+		case status == http.StatusInsufficientStorage:
+			return ErrFull
 		case status >= 500:
 			return ErrUnreachable
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/metrics"
 )
 
@@ -129,7 +130,7 @@ type merger struct {
 func (t *tableState) compact(ctx context.Context) (more bool, err error) {
 	due, l, release := t.dueMergers()
 	defer release()
-	if len(due) == 0 {
+	if len(due) == 0 || !t.roomFor(due) {
 		return false, nil
 	}
 	dir, err := t.g.stage()
@@ -147,6 +148,17 @@ func (t *tableState) compact(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	return true, nil
+}
+
+// roomFor tells whether the disk has room for the results beside what they replace. Where it has not, compaction waits: others need the rest.
+func (t *tableState) roomFor(due []merger) bool {
+	size := int64(blob.Reserve)
+	for _, m := range due {
+		for _, f := range m.in {
+			size += f.size
+		}
+	}
+	return blob.CheckRoom(t.g.dir, size) == nil
 }
 
 // commitMergers replaces the files of all mergers whose files are still there.

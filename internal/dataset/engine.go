@@ -36,6 +36,7 @@ import (
 
 var (
 	ErrBusy    = errors.New("the event queue of the dataset group is full") // Put: try again later
+	ErrFull    = errors.New("the disk is full")                             // Put: nothing was stored
 	ErrNoTable = errors.New("no such table")
 	errClosed  = errors.New("the dataset engine is closed")
 )

@@ -198,6 +198,9 @@ func (t *tableState) bucketsOf(m *mask) map[int]bool {
 func (t *tableState) eraseFiles(ctx context.Context, dir string, m *mask, progress *meter) (c change, removed int64, err error) {
 	buckets := t.bucketsOf(m)
 	files := t.files
+	if err := t.roomToErase(buckets); err != nil {
+		return c, 0, err
+	}
 	outs, counts := make([]*dataFile, len(files)), make([]int64, len(files))
 	err = inParallel(ctx, len(files), func(i int) (err error) {
 		defer progress.add(files[i].rows)
@@ -221,6 +224,24 @@ func (t *tableState) eraseFiles(ctx context.Context, dir string, m *mask, progre
 		}
 	}
 	return c, removed, nil
+}
+
+// metadataRoom is what one commit writes besides data files, with much to spare.
+const metadataRoom = 1 << 20
+
+// roomToErase fails unless the disk has room for all that an erasure may write: the old files stay until the commit, so each that it may have to rewrite is
+// there twice. To begin without that would fill the disk up for everybody else and end in the same failure.
+func (t *tableState) roomToErase(buckets map[int]bool) error {
+	size := int64(0)
+	for _, f := range t.files {
+		if buckets[f.bucket] {
+			size += f.size
+		}
+	}
+	if size == 0 {
+		return nil
+	}
+	return blob.CheckRoom(t.g.dir, size+metadataRoom)
 }
 
 // endedErasures lists the counts of jobs that are over and will not ask again.

@@ -10,12 +10,13 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/metrics"
 )
 
 // Put stores streamed rows: durable when it returns, and visible to every read that starts after. Source and Seq are set here.
-// ErrBusy means that nothing was stored and the caller may try again.
+// ErrBusy and ErrFull mean that nothing was stored and the caller may try again.
 func (e *Engine) Put(ctx context.Context, t Table, rows []Row) error {
 	state, err := e.find(t)
 	if err != nil {
@@ -29,7 +30,11 @@ func (e *Engine) Put(ctx context.Context, t Table, rows []Row) error {
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
-	return state.g.log.submit(ctx, &logRequest{kind: putRecord, table: state, rows: mem, body: encodePut(state.id, l, mem)}, true)
+	err = state.g.log.submit(ctx, &logRequest{kind: putRecord, table: state, rows: mem, body: encodePut(state.id, l, mem)}, true)
+	if blob.IsFull(err) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
 }
 
 // memRows turns rows of a schema into rows of a layout, whose slices are the table's own.

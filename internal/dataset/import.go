@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/palate-dev/palate/internal/blob"
 )
 
 // Object is one source of an import.
@@ -252,6 +254,9 @@ type runWriter struct {
 }
 
 func (w *runWriter) write(run spillRun) (*dataFile, error) {
+	if err := blob.CheckRoom(w.decoder.in.dir, blob.Reserve); err != nil {
+		return nil, err
+	}
 	b, err := w.decoder.decode(run)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/palate-dev/palate/internal/blob"
 )
 
 // spill holds the encoded rows of an import by bucket: in memory up to a limit, then in files. The files are encrypted with a key that only this process
@@ -118,6 +120,9 @@ func (s *spill) flush(bucket int, b *spillBucket, c *spillChunk) error {
 			return fmt.Errorf("spill: %w", err)
 		}
 		b.file = f
+	}
+	if err := blob.CheckRoom(s.dir, blob.Reserve); err != nil {
+		return fmt.Errorf("spill: %w", err)
 	}
 	s.stream(bucket, b.size).XORKeyStream(c.data, c.data)
 	c.sum = castagnoli(c.data)

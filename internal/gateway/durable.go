@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,7 +13,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
+
+	"github.com/palate-dev/palate/internal/blob"
 )
 
 // durable is the posix backend with the fsyncs that it lacks. Data is synced before it gets its name (syncStaged); here the name and the last
@@ -37,11 +41,37 @@ func (d *durable) DeleteBucket(ctx context.Context, bucket string) error {
 }
 
 func (d *durable) PutObject(ctx context.Context, in s3response.PutObjectInput) (s3response.PutObjectOutput, error) {
+	if err := d.room(in.ContentLength, in.Body); err != nil {
+		return s3response.PutObjectOutput{}, err
+	}
 	out, err := d.Posix.PutObject(ctx, in)
 	if err == nil {
 		err = d.syncObject(*in.Bucket, *in.Key)
 	}
 	return out, err
+}
+
+func (d *durable) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.UploadPartOutput, error) {
+	if err := d.room(in.ContentLength, in.Body); err != nil {
+		return nil, err
+	}
+	return d.Posix.UploadPart(ctx, in)
+}
+
+// small is what may still be uploaded where the disk has no room but the reserve: lists of users to forget are.
+const small = 1 << 20
+
+// room refuses an upload that would leave less than the reserve on the disk, which is also that of events and metadata.
+func (d *durable) room(length *int64, body io.Reader) error {
+	if length == nil || *length <= small {
+		return nil
+	}
+	err := blob.CheckRoom(d.root, *length+blob.Reserve)
+	if !blob.IsFull(err) {
+		return err
+	}
+	io.Copy(io.Discard, body) // as versitygw does: the client gets its answer once it has sent everything
+	return s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
 }
 
 func (d *durable) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {

@@ -219,6 +219,33 @@ func TestErrorsAndPanicsAreRetriedFiveTimesThenFail(t *testing.T) {
 	}
 }
 
+// A job that waits is tried again until it can go on, says meanwhile why, and has nothing to say afterwards.
+func TestAJobThatWaitsSaysWhyAndGoesOn(t *testing.T) {
+	b := newBench(t, job.Options{})
+	third, room := make(chan struct{}), make(chan struct{})
+	b.q.Handle(job.Remove, job.Spec{Endless: true, Run: func(ctx context.Context, t *job.Task) error {
+		t.Progress(job.Progress{Phase: "erase", Overall: 0.5})
+		if t.Resource().Job.Failures < 2 {
+			return fmt.Errorf("erase: %w", job.Wait(errors.New("no space left"), "the disk is full"))
+		}
+		close(third)
+		<-room
+		return activate(ctx, t)
+	}})
+	arn := b.add("a", meta.Job{Kind: job.Remove})
+	b.start()
+	<-third
+	r := b.get(arn)
+	var p job.Progress
+	if err := json.Unmarshal(r.Job.Progress, &p); err != nil || p.Waiting != "the disk is full" || p.Phase != "erase" {
+		t.Errorf("shown %s, %v", r.Job.Progress, err)
+	}
+	close(room)
+	if r := b.await(arn, settled); r.Status != meta.Active || r.Failure != "" {
+		t.Errorf("ended %q, %q", r.Status, r.Failure)
+	}
+}
+
 func TestLanesKeepTheOrder(t *testing.T) {
 	b := newBench(t, job.Options{})
 	var mu sync.Mutex

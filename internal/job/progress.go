@@ -14,6 +14,8 @@ type Progress struct {
 	Started time.Time `json:"started"`         // of the phase; set by Task.Progress if zero
 	At      time.Time `json:"at"`              // when Done was true; set by Task.Progress
 
+	Waiting string `json:"waiting,omitempty"` // why the job does not go on for now
+
 	// Overall is the share of the whole job that is done, 0 to 1, for jobs that can tell; 0 = unknown. It never goes back: a job that repeats what an earlier
 	// attempt had done shows where that one was until it has come by there.
 	Overall float64 `json:"overall,omitempty"`
@@ -48,6 +50,11 @@ func (t *Task) Progress(p Progress) {
 	defer t.mu.Unlock()
 	last := t.shown()
 	if p.Overall > 0 && last != nil && p.Overall < last.Overall {
+		if last.Waiting != "" { // it goes on
+			again := *last
+			again.Waiting = ""
+			t.progress = &again
+		}
 		return
 	}
 	if p.Started.IsZero() {
@@ -57,13 +64,25 @@ func (t *Task) Progress(p Progress) {
 		}
 	}
 	if p.Overall > 0 {
-		if t.progress == nil {
+		if t.fromAt.IsZero() {
 			t.from, t.fromAt = p.Overall, p.At
 		}
 		if gain, elapsed := p.Overall-t.from, p.At.Sub(t.fromAt).Seconds(); gain > 0 {
 			p.Left = (1 - p.Overall) * elapsed / gain
 		}
 	}
+	t.progress = &p
+}
+
+// wait notes with the last report why the job does not go on.
+func (t *Task) wait(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var p Progress
+	if last := t.shown(); last != nil {
+		p = *last
+	}
+	p.Waiting, p.Left, p.At = reason, 0, time.Now()
 	t.progress = &p
 }
 

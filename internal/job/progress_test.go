@@ -45,3 +45,28 @@ func TestJobsThatCannotTellTheirWholeSayWhatIsLeftOfThePhase(t *testing.T) {
 		t.Errorf("%+v", task.progress)
 	}
 }
+
+// Why a job waits is shown until it goes on, also while it repeats what an earlier attempt had done.
+func TestAWaitingJobSaysWhyUntilItGoesOn(t *testing.T) {
+	first := &Task{row: &meta.Resource{}}
+	first.Progress(Progress{Phase: "erase", Done: 5, Total: 10, Overall: 0.5})
+	first.wait("the disk is full")
+	var shown Progress
+	if err := json.Unmarshal(first.encodedProgress(), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if shown.Waiting != "the disk is full" || shown.Phase != "erase" || shown.Done != 5 || shown.TimeLeft() != 0 {
+		t.Errorf("waits as %+v", shown)
+	}
+	second := &Task{row: &meta.Resource{Job: meta.Job{Progress: first.encodedProgress()}}}
+	second.Progress(Progress{Phase: "erase", Overall: 0.4})
+	if p := second.progress; p == nil || p.Waiting != "" || p.Done != 5 {
+		t.Errorf("goes on as %+v", p)
+	}
+	second.Progress(Progress{Phase: "erase", Done: 6, Total: 10, Overall: 0.6})
+	second.fromAt = second.fromAt.Add(-time.Second)
+	second.Progress(Progress{Phase: "erase", Done: 7, Total: 10, Overall: 0.7})
+	if left := second.progress.TimeLeft(); left < 2*time.Second || left > 10*time.Second {
+		t.Errorf("%v left; a tenth took a second or a little more, and three are left", left)
+	}
+}

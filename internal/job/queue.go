@@ -10,7 +10,7 @@
 //   - After a crash or kill -9 the jobs that were running are claimed again as soon as a Queue runs (it drops the leases of its predecessors;
 //     the caller holds the lock of the data directory) and continue after their last completed step.
 //   - A body that fails by the customer's fault (Fail) is final at once. Any other error is retried with growing pauses, five attempts in all; crashes and
-//     shutdowns do not count.
+//     shutdowns do not count. One that must end well (Spec.Endless) is retried for ever, and may say what it waits for (Wait).
 //   - A job that was asked to stop (meta.Job.Cancel) never commits; its Stopped hook decides what the row becomes.
 //
 // # Crash points
@@ -286,6 +286,7 @@ func (t *Task) run() (err error) {
 // settle writes what became of an attempt.
 func (q *Queue) settle(ctx context.Context, shutdown bool, t *Task, err error) error {
 	var failed *failure
+	var waits *waiting
 	cause := context.Cause(t.ctx)
 	switch {
 	case t.isDone():
@@ -299,6 +300,12 @@ func (q *Queue) settle(ctx context.Context, shutdown bool, t *Task, err error) e
 	case errors.As(err, &failed):
 		q.log.Warn("job failed", "job", t.kind, "resource", t.Resource().ARN, "error", err)
 		return t.fail(ctx, failed.reason)
+	}
+	if errors.As(err, &waits) {
+		t.wait(waits.reason)
+		if _, err := q.db.Beat(ctx, t.Resource().ARN, t.owner, t.attempt, lease, t.encodedProgress()); err != nil {
+			return err
+		}
 	}
 	failures := t.Resource().Job.Failures + 1
 	q.log.Error("job attempt failed", "job", t.kind, "resource", t.Resource().ARN, "attempt", t.attempt, "failures", failures, "error", err)

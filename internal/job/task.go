@@ -31,6 +31,19 @@ func Failed(err error) bool {
 	return errors.As(err, &f)
 }
 
+// waiting is why a job cannot go on for now.
+type waiting struct {
+	reason string
+	err    error
+}
+
+func (w *waiting) Error() string { return w.reason + ": " + w.err.Error() }
+func (w *waiting) Unwrap() error { return w.err }
+
+// Wait returns an error that ends an attempt because of something outside of the job that err tells of, such as a full disk. Until an attempt succeeds the
+// reason is shown with the progress; it must not hold a user id. Only jobs that never give up may wait.
+func Wait(err error, reason string) error { return &waiting{reason, err} }
+
 // Task is one attempt at a job. Its methods may be called by several goroutines of the body, but for Step.
 type Task struct {
 	queue   *Queue

@@ -1,6 +1,7 @@
 package meta_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -428,4 +429,42 @@ func bumpCatalog(ctx context.Context, db *meta.DB) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// The room that the log needs on a full disk is there from the start, also after a crash that left a log with commits in it.
+func TestTheLogHasItsRoomBeforehand(t *testing.T) {
+	dir := t.TempDir()
+	first, err := meta.Open(filepath.Join(dir, "meta.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	update(t, first, func(tx *meta.Tx) error { return tx.Insert(filter("a")) })
+	const room = 8 << 20
+	log, err := os.ReadFile(filepath.Join(dir, "meta.db-wal"))
+	if err != nil || len(log) < room {
+		t.Fatalf("the log has %d bytes, %v", len(log), err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "meta.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	crashed := t.TempDir()
+	used := len(bytes.TrimRight(log, "\x00"))
+	for name, data := range map[string][]byte{"meta.db": text, "meta.db-wal": log[:used]} {
+		if err := os.WriteFile(filepath.Join(crashed, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second, err := meta.Open(filepath.Join(crashed, "meta.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if names := find(t, second, meta.Query{}); len(names) != 1 {
+		t.Errorf("after the crash there are %v", names)
+	}
+	if info, err := os.Stat(filepath.Join(crashed, "meta.db-wal")); err != nil || info.Size() < room {
+		t.Errorf("after the crash the log is %v, %v", info, err)
+	}
 }

@@ -6,11 +6,13 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -47,6 +49,9 @@ func Open(path string) (*DB, error) {
 	}
 	if err := migrate(db.write); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate %s: %w", path, err), db.Close())
+	}
+	if err := reserveLog(db.write, path+"-wal"); err != nil {
+		return nil, errors.Join(fmt.Errorf("reserve room for %s: %w", path, err), db.Close())
 	}
 	if db.read, err = connect(path, 8, "_pragma=query_only(1)"); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -120,6 +125,39 @@ func connect(path string, conns int, extra string) (*sql.DB, error) {
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	return pool, nil // it connects when it is used first
+}
+
+// logRoom is the least length of the write-ahead log. SQLite begins at its front again after 4 MB, or later while it cannot.
+const logRoom = 8 << 20
+
+// reserveLog makes the write-ahead log long before it is needed, so that what becomes of jobs can be written down when the disk has filled up. SQLite writes
+// over what is there, and takes what follows its last frame for nothing. A disk that is full by now gives what it has.
+func reserveLog(pool *sql.DB, path string) error {
+	tx, err := pool.BeginTx(context.Background(), nil) // nobody else writes meanwhile, another engine on the catalog least of all
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	for zeros := make([]byte, 1<<20); size < logRoom; {
+		n, err := f.Write(zeros[:min(logRoom-size, int64(len(zeros)))])
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		size += int64(n)
+	}
+	return nil
 }
 
 func migrationNames() []string {

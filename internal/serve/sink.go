@@ -145,6 +145,8 @@ func (s *Service) store(ctx context.Context, d *sink, rows []dataset.Row) error 
 		return nil
 	case errors.Is(err, dataset.ErrBusy):
 		return api.Errorf(api.Throttling, "Rate exceeded.")
+	case errors.Is(err, dataset.ErrFull):
+		return api.Errorf(api.ServiceUnavailable, "The disk of the server is full. Try again later.")
 	case errors.Is(err, dataset.ErrNoTable): // deleted since it was looked up
 		return api.Errorf(api.InvalidInput, "Resource Arn %s is being deleted.", d.arn)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
@@ -184,7 +185,7 @@ func (e *erasureRun) readList(ctx context.Context, location string) (string, err
 // unreadable makes whatever keeps the list from being read a failure of the job, unless the job itself was interrupted: before hide nothing has changed, and
 // later errors are retried for ever.
 func unreadable(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || blob.IsFull(err) {
 		return err
 	}
 	fault := customerFault(err)
@@ -381,9 +382,12 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
 	if err := e.destroyModel(m.New); err != nil { // a half-made one of an earlier attempt
 		return err
 	}
+	if err := roomForModel(e.model(m.Old)); err != nil {
+		return err
+	}
 	made, touched, err := recipe.Retrain(ctx, e.model(m.Old), e.users, e.model(m.New), nil)
 	if err != nil {
-		return fmt.Errorf("rebuild the model of %s: %w", m.ARN, err)
+		return errors.Join(fmt.Errorf("rebuild the model of %s: %w", m.ARN, err), e.destroyModel(m.New)) // the next attempt may have to wait for room
 	}
 	if !touched {
 		m.New = ""

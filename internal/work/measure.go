@@ -15,7 +15,7 @@ func (w *worker) handle(q *job.Queue, kind string, s job.Spec) {
 	run := s.Run
 	s.Run = func(ctx context.Context, t *job.Task) error {
 		row, start := t.Resource(), time.Now()
-		err := run(ctx, t)
+		err := fullDisk(s, run(ctx, t))
 		outcome := "done"
 		switch {
 		case job.Failed(err):

@@ -159,6 +159,8 @@ func customerFault(err error) error {
 		return job.Fail("Insufficient privileges for accessing data in Amazon S3. The bucket does not exist.")
 	case errors.Is(err, blob.ErrKey):
 		return job.Fail("The Amazon S3 location cannot be written: an object has the name of one of its folders, or the key would be too long.")
+	case errors.Is(err, blob.ErrFull):
+		return job.Fail("There is no room left at the Amazon S3 location. With the embedded S3 this is the disk of the data directory.")
 	case errors.Is(err, blob.ErrUnreachable):
 		return job.Fail("Amazon S3 cannot be reached at the configured endpoint.")
 	case errors.Is(err, blob.ErrIntegrity):

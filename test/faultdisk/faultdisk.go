@@ -106,14 +106,26 @@ func (d *Disk) FailAt(op Op, n, times int) {
 func (d *Disk) Heal() {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
-	d.fs.plans, d.fs.limit = nil, 0
+	d.fs.plans, d.fs.limit, d.fs.quota = nil, 0, false
 }
 
 // Fill leaves room for so many more bytes. Negative: none.
-func (d *Disk) Fill(free int64) {
+func (d *Disk) Fill(free int64) { d.limit(free, false) }
+
+// Quota is Fill by a quota: the disk says that it has much more room, and refuses to give it.
+func (d *Disk) Quota(free int64) { d.limit(free, true) }
+
+func (d *Disk) limit(free int64, quota bool) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
-	d.fs.limit = max(1, d.fs.used+free)
+	d.fs.limit, d.fs.quota = max(1, d.fs.used+free), quota
+}
+
+// Used is how many bytes all files have.
+func (d *Disk) Used() int64 {
+	d.fs.mu.Lock()
+	defer d.fs.mu.Unlock()
+	return d.fs.used
 }
 
 // Dead tells whether the power has failed.
@@ -170,6 +182,7 @@ type memFS struct {
 	pending []change // of names, not synced yet, oldest first
 	used    int64
 	limit   int64 // 0: none
+	quota   bool  // the limit is one of a quota
 	count   [ops]int
 	plans   []plan
 	hit     []string // what the planned faults met
@@ -265,6 +278,9 @@ func (f *memFS) name(n *inode) string {
 // room takes n bytes of the disk.
 func (f *memFS) room(n int64) fuse.Status {
 	if f.limit > 0 && n > 0 && f.used+n > f.limit {
+		if f.quota {
+			return fuse.Status(syscall.EDQUOT)
+		}
 		return fuse.Status(syscall.ENOSPC)
 	}
 	f.used += n

@@ -81,6 +81,12 @@ func TestTheDiskFillsAndFailsAsPlanned(t *testing.T) {
 	if _, err := f.Write(make([]byte, 11)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("write on a full disk: %v", err)
 	}
+	d.Quota(10)
+	var room syscall.Statfs_t
+	must(t, syscall.Statfs(d.Dir, &room))
+	if _, err := f.Write(make([]byte, 11)); !errors.Is(err, syscall.EDQUOT) || room.Bavail < 1<<20 {
+		t.Errorf("write beyond a quota: %v, free blocks %d", err, room.Bavail)
+	}
 	d.Heal()
 	d.FailAt(faultdisk.Write, 1, 1)
 	if _, err := f.Write([]byte("a")); !errors.Is(err, syscall.EIO) {

@@ -386,7 +386,7 @@ func (f *memFS) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	size := int64(1 << 40)
-	if f.limit > 0 {
+	if f.limit > 0 && !f.quota {
 		size = f.limit
 	}
 	free := uint64(max(0, size-f.used)) / 4096

@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -27,8 +26,12 @@ type bench struct {
 }
 
 func openBench(t *testing.T, r *rand.Rand) *bench {
+	return openBenchOf(t, r, 600)
+}
+
+func openBenchOf(t *testing.T, r *rand.Rand, events int) *bench {
 	disk := faultdisk.New(t)
-	b := &bench{disk: disk, r: r, data: shop.Generate(40, 20, 600, r.Uint64())}
+	b := &bench{disk: disk, r: r, data: shop.Generate(40, 20, events, r.Uint64())}
 	b.Shop = shop.Open(t, server.StartAt(t, filepath.Join(disk.Dir, "data")))
 	b.rows = b.data.Interactions
 	t.Cleanup(func() { t.Log(disk.Hit(), b.hit) })
@@ -206,54 +209,5 @@ func TestNoAcknowledgedEventIsLostToTheDisk(t *testing.T) {
 		}
 		t.Logf("%d acknowledged, %d not", len(acked), len(unknown))
 		b.rows = nil
-	})
-}
-
-// On a full disk a job fails with a reason or waits, puts are refused in a way that clients try again, and what is stored is served. A deletion waits; it
-// neither fails nor ends before its time.
-func TestAFullDisk(t *testing.T) {
-	seeds.Each(t, 0, 100, func(t *testing.T, r *rand.Rand) {
-		b := openBench(t, r)
-		tracking := b.Tracker()
-		put := func(user string) error {
-			_, err := b.Call("PutEvents", server.M{"trackingId": tracking, "userId": user, "sessionId": "s",
-				"eventList": []server.M{{"eventType": "view", "itemId": "item-0001", "sentAt": 1_700_000_000}}})
-			return err
-		}
-		arn, check := works["deletion"].start(b)
-		b.disk.Fill(int64(r.IntN(64 << 10)))
-		refused := false
-		for n := 0; n < 2000 && !refused; n++ {
-			err := put("event-user")
-			if e := (*server.APIError)(nil); errors.As(err, &e) && e.Status < 500 {
-				t.Fatalf("PutEvents on a full disk answers %v, which clients do not try again", err)
-			}
-			refused = err != nil
-			if err == nil {
-				b.rows = append(b.rows, []string{"event-user", "item-0001", "1700000000", "view", ""})
-			}
-		}
-		if !refused {
-			t.Fatal("the disk did not fill")
-		}
-		if !b.Running() {
-			t.Fatal("the server ended on a full disk")
-		}
-		if d, err := b.Describe("dataDeletionJob", arn); err != nil || d["status"] == "FAILED" {
-			t.Fatalf("the deletion on a full disk: %v %v", d, err)
-		}
-		b.disk.Heal()
-		b.finish("deletion", works["deletion"], arn, check)
-		if err := put("late-user"); err != nil {
-			t.Errorf("put on a disk with room again: %v", err)
-		}
-		b.rows = slices.Concat(b.rows, [][]string{{"late-user", "item-0001", "1700000000", "view", ""}})
-		seen := map[string]bool{} // equal events are exported once
-		b.rows = slices.DeleteFunc(b.rows, func(row []string) bool {
-			line := strings.Join(row, ",")
-			defer func() { seen[line] = true }()
-			return seen[line] && row[0] == "event-user"
-		})
-		b.check()
 	})
 }

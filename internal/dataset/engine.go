@@ -291,7 +291,7 @@ func (e *Engine) DropTable(ctx context.Context, t Table) error {
 		state.pauseCompaction() // for ever
 		state.write.Lock()
 		state.mu.Lock()
-		state.dropped, state.mem, state.index = true, nil, nil
+		state.dropped, state.mem, state.index = true, memory{}, nil
 		state.mu.Unlock()
 		state.write.Unlock() // before the fold, which takes it while it holds folding
 	}
@@ -300,9 +300,7 @@ func (e *Engine) DropTable(ctx context.Context, t Table) error {
 	}
 	g.mu.Lock()
 	delete(g.tables, t.ID)
-	if g.live != nil {
-		g.live.drop(t.ID)
-	}
+	g.live.drop(t.ID)
 	g.mu.Unlock()
 	if err := g.fold(ctx); err != nil { // the other tables' rows leave the log, then the log goes
 		return fmt.Errorf("drop table: %w", err)
@@ -336,7 +334,7 @@ func (e *Engine) DropGroup(ctx context.Context, id string) error {
 			t.write.Lock()
 			defer t.write.Unlock()
 			t.mu.Lock()
-			t.dropped, t.mem, t.index = true, nil, nil
+			t.dropped, t.mem, t.index = true, memory{}, nil
 			t.mu.Unlock()
 		}
 	}
@@ -437,6 +435,7 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 	g := &group{
 		e: e, id: id, dir: filepath.Join(e.dir, "groups", id), next: 1,
 		tables: make(map[string]*tableState), masks: make(map[string]*mask), imports: make(map[*importRun]bool), staged: make(map[string]bool),
+		live: newLiveIndex(),
 	}
 	for _, sub := range []string{"log", "tables", "staging", "erasing", "late"} {
 		if err := blob.MkdirAll(filepath.Join(g.dir, sub)); err != nil {
@@ -473,7 +472,7 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 			e.log.Error("take over the commit of another engine", "table", t.id, "error", err)
 		}
 	}
-	if err := g.rebuildLive(); err != nil {
+	if err := g.fillLive(); err != nil {
 		return nil, errors.Join(err, g.log.close())
 	}
 	return g, nil

@@ -55,9 +55,7 @@ func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress
 			return nil, fmt.Errorf("erase: table %s: %w", t.id, err)
 		}
 	}
-	g.mu.Lock()
 	g.live.erase(func(user string) bool { return m.users.Has(user) || m.sessions.Has(user) }, m.cut)
-	g.mu.Unlock()
 	return removed, nil
 }
 
@@ -146,8 +144,11 @@ func (s *snapshot) sessionsOf(ctx context.Context, m *mask, yield func(session s
 		}
 	}
 	w := newBuilder(s.layout, Put)
-	for _, r := range s.mem {
+	if err := s.mem.each(s.layout, func(r *memRow) error {
 		w.add(r.vals, r.seq, r.session, r.eventID)
+		return nil
+	}); err != nil {
+		return err
 	}
 	return visit(w.b)
 }

@@ -310,9 +310,11 @@ func TestVerifyCatchesALeakInEveryKindOfPlace(t *testing.T) {
 	if err := verify(); err != nil {
 		t.Fatal(err)
 	}
-	r := &logRequest{kind: putRecord, table: state, body: encodePut("t1", state.layout, []memRow{{vals: []Value{str("canary-user-3"), str("i"), num(1), {}, {}}}})}
-	r.rows = []memRow{{}}
-	r.seq = cut
+	body, err := encodePut("t1", state.layout, []int{0, 1, 2}, []Row{{Values: []Value{str("canary-user-3"), str("i"), num(1)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &logRequest{kind: putRecord, table: state, body: body, rows: 1, seq: cut}
 	g, _ := s.group("g1")
 	if err := g.log.append([]*logRequest{r}); err != nil { // behind the writer's back, with an old number
 		t.Fatal(err)

@@ -37,7 +37,11 @@ func (e *Engine) Export(ctx context.Context, t Table, mode Ingestion, progress f
 	if mode == ExportAll && !t.Schema.Type.isLog() {
 		x.sel.distinct, x.sel.newest = false, true
 	}
-	x.mem = s.memBlocks()
+	if x.mem, err = s.mem.blocks(s.layout); err != nil {
+		stop()
+		s.release()
+		return 0, fmt.Errorf("export: %w", err)
+	}
 	x.buckets = s.buckets(x.mem)
 	x.start(ctx)
 	defer func() {

@@ -24,7 +24,11 @@ func boundMemory(t *testing.T, input int, f func()) {
 // dataFileBytes is a small data file as the engine writes it.
 func dataFileBytes(t testing.TB, l *layout) []byte {
 	t.Helper()
-	var rows []memRow
+	var rows []Row
+	fields := make([]int, len(l.cols))
+	for c := range fields {
+		fields[c] = c
+	}
 	for i := range 20 {
 		v := make([]Value, len(l.cols))
 		for c, col := range l.cols {
@@ -35,9 +39,15 @@ func dataFileBytes(t testing.TB, l *layout) []byte {
 				v[c] = Value{Valid: true, Int: int64(i % 2), Float: float64(i)}
 			}
 		}
-		rows = append(rows, memRow{vals: v, seq: int64(i + 1)})
+		rows = append(rows, Row{Values: v})
 	}
-	files, err := writeMemRows(t.TempDir(), l, rows)
+	text, err := encodePut("t", l, fields, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m memory
+	m.add(memPut{first: 1, rows: len(rows), text: string(text)})
+	files, err := writeMemory(t.TempDir(), l, m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,38 +26,15 @@ func (e *Engine) Put(ctx context.Context, t Table, rows []Row) error {
 		return nil
 	}
 	l := state.current()
-	mem, err := memRows(l, l.fields(t.Schema), rows)
+	body, err := encodePut(state.id, l, l.fields(t.Schema), rows)
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
-	err = state.g.log.submit(ctx, &logRequest{kind: putRecord, table: state, rows: mem, body: encodePut(state.id, l, mem)}, true)
+	err = state.g.log.submit(ctx, &logRequest{kind: putRecord, table: state, rows: len(rows), body: body}, true)
 	if blob.IsFull(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err
-}
-
-// memRows turns rows of a schema into rows of a layout, whose slices are the table's own.
-func memRows(l *layout, fields []int, rows []Row) ([]memRow, error) {
-	mem := make([]memRow, len(rows))
-	all := make([]Value, len(rows)*len(l.cols))
-	for i, r := range rows {
-		if len(r.Values) != len(fields) {
-			return nil, errors.New("a row does not have the fields of the schema")
-		}
-		vals := all[i*len(l.cols) : (i+1)*len(l.cols) : (i+1)*len(l.cols)]
-		for f, c := range fields {
-			if c < 0 {
-				return nil, errors.New("the table does not have all columns of the schema yet")
-			}
-			vals[c] = r.Values[f]
-		}
-		if !vals[l.key].Valid || l.time >= 0 && !vals[l.time].Valid {
-			return nil, errors.New("a row lacks its key or its timestamp")
-		}
-		mem[i] = memRow{vals: vals, session: r.Session, eventID: r.EventID}
-	}
-	return mem, nil
 }
 
 // Fence returns a cut through the order of arrival: every Put that was acknowledged before the call has a smaller or equal sequence number, every Put
@@ -80,25 +57,31 @@ func (e *Engine) Fence(ctx context.Context, group string) (cut int64, err error)
 	return r.seq, nil
 }
 
-// receive shows new rows of the log to readers.
-func (t *tableState) receive(rows []memRow) {
+// receive shows the rows of a put to readers.
+func (t *tableState) receive(p memPut) {
 	t.mu.Lock()
 	if t.dropped {
 		t.mu.Unlock()
 		return
 	}
-	t.mem = append(t.mem, rows...)
-	if t.index != nil {
-		t.index.put(rows)
-	}
-	l := t.layout
+	t.mem.add(p)
+	l, records := t.layout, t.index
 	t.mu.Unlock()
-	if t.kind == Interactions {
-		t.g.mu.Lock()
-		if t.g.live != nil {
-			t.g.live.add(t.id, l, rows)
+	if t.kind != Interactions && records == nil {
+		return
+	}
+	at, d := liveColumnsOf(l), memReader{layout: l}
+	err := d.put(&p, func(r *memRow) error {
+		if records != nil {
+			records.add(r.key(l), r.vals, r.seq, Put)
 		}
-		t.g.mu.Unlock()
+		if t.kind == Interactions {
+			t.g.live.insert(t.id, r.key(l), at.of(r))
+		}
+		return nil
+	})
+	if err != nil { // it was encoded a moment ago
+		t.g.e.fatal(fmt.Errorf("decode rows of table %s: %w", t.id, err))
 	}
 }
 
@@ -175,45 +158,37 @@ func (t *tableState) fold(ctx context.Context, upto int64) error {
 	t.write.Lock()
 	defer t.write.Unlock()
 	t.mu.Lock()
-	n := 0
-	for n < len(t.mem) && t.mem[n].seq <= upto {
-		n++
-	}
-	rows, l, dropped := t.mem[:n:n], t.layout, t.dropped
+	rows, _ := t.mem.split(upto)
+	l, dropped := t.layout, t.dropped
 	t.mu.Unlock()
-	if n == 0 || dropped {
+	if rows.rows == 0 || dropped {
 		return nil
 	}
 	dir, err := t.g.stage()
 	if err != nil {
 		return err
 	}
-	add, err := writeMemRows(dir, l, rows)
+	add, err := writeMemory(dir, l, rows)
 	if err == nil {
-		props := t.highest(rows[n-1].seq)
+		props := t.highest(rows.last())
 		props[foldedProperty] = strconv.FormatInt(upto, 10)
-		err = t.commit(ctx, change{add: add, props: props, swap: func() { t.mem = slices.Clone(t.mem[n:]) }})
+		err = t.commit(ctx, change{add: add, props: props, swap: func() { _, t.mem = t.mem.split(upto) }})
 	}
 	if err == nil {
-		metrics.FoldRows.Add(float64(n))
+		metrics.FoldRows.Add(float64(rows.rows))
 	}
 	t.g.e.wantCompaction()
 	return errors.Join(err, t.g.unstage(dir))
 }
 
-// writeMemRows writes rows into one file for each bucket that has any.
-func writeMemRows(dir string, l *layout, rows []memRow) (add []*dataFile, err error) {
-	buckets := make(map[int]*builder)
-	for _, r := range rows {
-		b := l.bucketOf(r.vals[l.key].Str)
-		if buckets[b] == nil {
-			buckets[b] = newBuilder(l, Put)
-			buckets[b].shared = true
-		}
-		buckets[b].add(r.vals, r.seq, r.session, r.eventID)
+// writeMemory writes rows into one file for each bucket that has any.
+func writeMemory(dir string, l *layout, rows memory) (add []*dataFile, err error) {
+	blocks, err := rows.blocks(l)
+	if err != nil {
+		return nil, err
 	}
-	for _, b := range slices.Sorted(maps.Keys(buckets)) {
-		f, err := writeSorted(dir, buckets[b].b, Put, b)
+	for _, bucket := range slices.Sorted(maps.Keys(blocks)) {
+		f, err := writeSorted(dir, blocks[bucket], Put, bucket)
 		if err != nil {
 			return nil, err
 		}

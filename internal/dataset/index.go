@@ -55,7 +55,10 @@ func (t *tableState) lookupIndex(ctx context.Context) (*index, error) {
 func (t *tableState) fillIndex(ctx context.Context, x *index) error {
 	s := t.snapshot()
 	defer s.release()
-	mem := s.memBlocks()
+	mem, err := s.mem.blocks(s.layout)
+	if err != nil {
+		return err
+	}
 	vals := make([]Value, len(x.layout.cols))
 	for _, bucket := range s.buckets(mem) {
 		err := s.each(ctx, bucket, mem[bucket], selection{bulk: true, put: true, newest: true}, func(b *block, i int) error {
@@ -93,15 +96,6 @@ type indexed struct {
 
 func newIndex(l *layout) *index {
 	return &index{layout: l, kinds: l.kinds(), records: make(map[string]indexed)}
-}
-
-// put adds streamed rows.
-func (x *index) put(rows []memRow) {
-	for _, r := range rows {
-		vals := make([]Value, len(x.layout.cols))
-		copy(vals, r.vals)
-		x.add(vals[x.layout.key].Str, vals, r.seq, Put)
-	}
 }
 
 // add keeps the record if it is newer than the one that stands.

@@ -39,6 +39,19 @@ func (n *interner) code(dict *[]string, s string, clone bool) (code uint32, fres
 	return code, true
 }
 
+// find returns the code of s if it has one.
+func (n *interner) find(dict []string, s string) (code uint32, ok bool) {
+	h := uint32(maphash.String(n.seed, s))
+	mask := uint32(len(n.slots) - 1)
+	for at := h & mask; n.slots[at] != 0; at = (at + 1) & mask {
+		code := n.slots[at] - 1
+		if n.hashes[code] == h && dict[code] == s {
+			return code, true
+		}
+	}
+	return 0, false
+}
+
 func (n *interner) grow() {
 	n.slots = make([]uint32, 2*len(n.slots))
 	mask := uint32(len(n.slots) - 1)

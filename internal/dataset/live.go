@@ -3,9 +3,9 @@ package dataset
 import (
 	"cmp"
 	"context"
+	"hash/maphash"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -32,16 +32,7 @@ func (e *Engine) Live(group, user string) []LiveEvent {
 			cut = max(cut, m.cut)
 		}
 	}
-	var out []LiveEvent
-	g.mu.Lock()
-	for _, users := range g.live.tables {
-		for _, ev := range users[user] {
-			if ev.Seq > cut {
-				out = append(out, ev)
-			}
-		}
-	}
-	g.mu.Unlock()
+	out := g.live.of(user, cut)
 	slices.SortFunc(out, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })
 	if len(out) > liveKept {
 		out = slices.Delete(out, 0, len(out)-liveKept)
@@ -50,72 +41,96 @@ func (e *Engine) Live(group, user string) []LiveEvent {
 	return out
 }
 
-// liveIndex holds the newest streamed interactions of each user of a group. The group's mutex guards it.
+// liveIndex holds the newest streamed interactions of each user of a group, without pointers but for one of each user: there are as many events as users times
+// liveKept, and the garbage collector would look at each.
+//
+// Users are spread over shards, each with a mutex of its own: a start fills them from all processors at once, and a request waits for no other user's.
 type liveIndex struct {
-	tables map[string]map[string][]LiveEvent // by table, by user
-	names  map[string]string                 // items and types, so that equal ones are one string
+	seed   maphash.Seed
+	shards [liveShards]liveShard
+	names  [liveShards]liveNames
 }
 
-// maxLiveNames bounds the names that are shared; with more, sharing begins anew.
-const maxLiveNames = 1 << 20
+const liveShards = 64
 
-// rebuildLive reads the streamed rows of all interactions tables.
-func (g *group) rebuildLive() error {
-	g.live = &liveIndex{tables: make(map[string]map[string][]LiveEvent)}
+type liveShard struct {
+	mu     sync.Mutex
+	tables map[string]*liveUsers
+}
+
+// liveUsers are the users of one table in one shard.
+type liveUsers struct {
+	codes *interner
+	users []string      // by code
+	lists [][]liveEvent // by code
+}
+
+// liveEvent is a LiveEvent with names as codes.
+type liveEvent struct {
+	seq, time  int64
+	value      float64
+	item, kind uint32
+}
+
+// liveNames are some of the items and types, which many events share. They are never forgotten: there are few of them beside events.
+type liveNames struct {
+	mu    sync.RWMutex
+	codes *interner
+	dict  []string
+}
+
+func newLiveIndex() *liveIndex {
+	x := &liveIndex{seed: maphash.MakeSeed()}
+	for i := range liveShards {
+		x.shards[i].tables, x.names[i].codes = make(map[string]*liveUsers), newInterner()
+	}
+	return x
+}
+
+func (x *liveIndex) shard(user string) *liveShard {
+	return &x.shards[maphash.String(x.seed, user)%liveShards]
+}
+
+// code returns the code of an item or a type.
+func (x *liveIndex) code(name string) uint32 {
+	shard := uint32(maphash.String(x.seed, name) % liveShards)
+	n := &x.names[shard]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	code, _ := n.codes.code(&n.dict, name, true)
+	return code*liveShards + shard
+}
+
+func (x *liveIndex) name(code uint32) string {
+	n := &x.names[code%liveShards]
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.dict[code/liveShards]
+}
+
+// fillLive reads the streamed rows of the data files of all interactions tables, but for those that are hidden. What is in the log is there already.
+func (g *group) fillLive() error {
 	for _, t := range g.allTables() {
 		if t.kind != Interactions {
 			continue
 		}
 		s := t.snapshot()
-		err := g.live.fill(t.id, s)
+		at := liveColumnsOf(s.layout)
+		err := s.eachPutBlock(context.Background(), nil, func(b *block) error {
+			hidden := s.hider()
+			for i := range b.n {
+				if !hidden.hides(b, i) {
+					g.live.insert(t.id, b.key(i), at.event(func(c int) Value { return b.col(c).value(i) }, b.seq(i)))
+				}
+			}
+			return b.err
+		})
 		s.release()
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// fill takes the streamed rows of a snapshot that are not hidden.
-func (x *liveIndex) fill(table string, s *snapshot) error {
-	at := liveColumnsOf(s.layout)
-	var mu sync.Mutex
-	err := s.eachPutBlock(context.Background(), nil, func(b *block) error {
-		mu.Lock()
-		defer mu.Unlock()
-		hidden := s.hider()
-		for i := range b.n {
-			if !hidden.hides(b, i) {
-				x.insert(table, b.key(i), at.event(func(c int) Value { return b.col(c).value(i) }, b.seq(i)))
-			}
-		}
-		return b.err
-	})
-	if err != nil {
-		return err
-	}
-	hidden := s.hider()
-	for i := range s.mem { // as they are: to make blocks of a long log would be the longest part of a start
-		if r := &s.mem[i]; !hidden.hidesRow(r.vals[s.layout.key].Str, r.seq, r.session) {
-			x.add(table, s.layout, s.mem[i:i+1])
-		}
-	}
-	return nil
-}
-
-// add takes new rows of the log.
-func (x *liveIndex) add(table string, l *layout, rows []memRow) {
-	at := liveColumnsOf(l)
-	for i := range rows {
-		r := &rows[i]
-		ev := at.event(func(c int) Value {
-			if c < len(r.vals) {
-				return r.vals[c]
-			}
-			return Value{}
-		}, r.seq)
-		x.insert(table, r.vals[l.key].Str, ev)
-	}
 }
 
 // liveColumns are the columns that serving looks at; -1 where a table has none.
@@ -142,54 +157,103 @@ func (at liveColumns) event(value func(c int) Value, seq int64) LiveEvent {
 	return ev
 }
 
-// name returns a copy of an item or a type that all events share: the row that it came with is in the memory of a whole request.
-func (x *liveIndex) name(s string) string {
-	if kept, ok := x.names[s]; ok {
-		return kept
-	}
-	if x.names == nil || len(x.names) >= maxLiveNames {
-		x.names = make(map[string]string)
-	}
-	s = strings.Clone(s)
-	x.names[s] = s
-	return s
+// of reads a row of a memory.
+func (at liveColumns) of(r *memRow) LiveEvent {
+	return at.event(func(c int) Value { return r.vals[c] }, r.seq)
 }
 
-// insert keeps the newest events of a user. It lets the list grow to twice its size, so that trimming costs little.
+// insert keeps the newest events of a user, in whatever order they come. It lets the list grow to twice its size, so that trimming costs little.
 func (x *liveIndex) insert(table, user string, ev LiveEvent) {
-	users := x.tables[table]
-	if users == nil {
-		users = make(map[string][]LiveEvent)
-		x.tables[table] = users
+	shard := x.shard(user)
+	in := liveEvent{seq: ev.Seq, time: ev.Time, value: ev.Value, item: x.code(ev.Item), kind: x.code(ev.Type)}
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	u := shard.tables[table]
+	if u == nil {
+		u = &liveUsers{codes: newInterner()}
+		shard.tables[table] = u
 	}
-	list, known := users[user]
-	if !known {
-		user = strings.Clone(user)
+	code, fresh := u.codes.code(&u.users, user, true)
+	if fresh {
+		u.lists = append(u.lists, nil)
 	}
-	ev.Item, ev.Type = x.name(ev.Item), x.name(ev.Type)
-	list = append(list, ev)
+	list := append(u.lists[code], in)
 	if len(list) >= 2*liveKept {
-		slices.SortFunc(list, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })
+		slices.SortFunc(list, func(a, b liveEvent) int { return cmp.Compare(a.seq, b.seq) })
 		list = slices.Clone(list[len(list)-liveKept:])
 	}
-	users[user] = list
+	u.lists[code] = list
 }
 
-func (x *liveIndex) drop(table string) { delete(x.tables, table) }
-
-// erase forgets the events of users up to a cut.
-func (x *liveIndex) erase(gone func(user string) bool, cut int64) {
-	for _, users := range x.tables {
-		for user, list := range users {
-			if !gone(user) {
-				continue
+// of returns the events of a user after a cut, in no order.
+func (x *liveIndex) of(user string, cut int64) (out []LiveEvent) {
+	shard := x.shard(user)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	for _, u := range shard.tables {
+		code, ok := u.codes.find(u.users, user)
+		if !ok {
+			continue
+		}
+		for _, ev := range u.lists[code] {
+			if ev.seq > cut {
+				out = append(out, LiveEvent{Seq: ev.seq, Time: ev.time, Item: x.name(ev.item), Type: x.name(ev.kind), Value: ev.value})
 			}
-			list = slices.DeleteFunc(list, func(ev LiveEvent) bool { return ev.Seq <= cut })
-			if len(list) == 0 {
-				delete(users, user)
-				continue
-			}
-			users[user] = slices.Clone(list)
 		}
 	}
+	return out
+}
+
+// locked calls f with each shard, whose mutex it holds.
+func (x *liveIndex) locked(f func(*liveShard)) {
+	for i := range x.shards {
+		shard := &x.shards[i]
+		shard.mu.Lock()
+		f(shard)
+		shard.mu.Unlock()
+	}
+}
+
+// each yields the sequence number of every event.
+func (x *liveIndex) each(yield func(user string, seq int64)) {
+	x.locked(func(shard *liveShard) {
+		for _, u := range shard.tables {
+			for code, list := range u.lists {
+				for _, ev := range list {
+					yield(u.users[code], ev.seq)
+				}
+			}
+		}
+	})
+}
+
+func (x *liveIndex) drop(table string) {
+	x.locked(func(shard *liveShard) { delete(shard.tables, table) })
+}
+
+// erase forgets the events of users up to a cut, and the names of those who have no others.
+func (x *liveIndex) erase(gone func(user string) bool, cut int64) {
+	x.locked(func(shard *liveShard) {
+		for table, u := range shard.tables {
+			if slices.ContainsFunc(u.users, gone) {
+				shard.tables[table] = u.without(gone, cut)
+			}
+		}
+	})
+}
+
+// without builds the shard anew, so that nothing is left of who is gone.
+func (u *liveUsers) without(gone func(user string) bool, cut int64) *liveUsers {
+	left := &liveUsers{codes: newInterner()}
+	for code, user := range u.users {
+		list := u.lists[code]
+		if gone(user) {
+			list = slices.Clone(slices.DeleteFunc(list, func(ev liveEvent) bool { return ev.seq <= cut }))
+		}
+		if len(list) > 0 {
+			left.codes.code(&left.users, user, false)
+			left.lists = append(left.lists, list)
+		}
+	}
+	return left
 }

@@ -62,9 +62,10 @@ type logRequest struct {
 	kind  requestKind
 	table *tableState
 	body  []byte // encoded rows, without sequence numbers
-	rows  []memRow
+	rows  int
 	done  chan struct{}
 
+	text     string // body as it stands in the frame
 	err      error
 	seq      int64    // the last number given (put), the fence's own number (fence), the last number in closed segments (rotate)
 	segments []string // rotate: all closed segments
@@ -104,6 +105,9 @@ func openLog(g *group) (*eventLog, error) {
 				return nil, err
 			}
 		}
+	}
+	if err := l.checkRows(g.e.ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("event log: %w", err), l.active.Close())
 	}
 	go l.write()
 	return l, nil
@@ -254,50 +258,64 @@ func laterFrame(b []byte) bool {
 
 func (l *eventLog) sawSeq(seq int64) { l.g.next = max(l.g.next, seq+1) }
 
-// replay puts the rows of a frame that are not in data files yet into the tables' memory.
+// replay puts the rows of a frame that are not in data files yet into the tables' memory, still encoded.
 func (l *eventLog) replay(f frame) error {
 	l.sawSeq(f.last)
 	return eachRecord(f.payload, func(rec record) error {
 		t, ok := l.g.tables[rec.table]
-		if rec.kind != putRecord || !ok || rec.first <= t.intProperty(foldedProperty) {
+		if rec.kind != putRecord || !ok || rec.put.first <= t.intProperty(foldedProperty) {
 			return nil
 		}
-		rows, err := rec.rows(t.layout)
-		t.mem = append(t.mem, rows...)
-		return err
+		t.mem.add(rec.put)
+		return nil
 	})
+}
+
+// checkRows decodes all rows in the tables' memory, on all processors: what does not decode must not be found out by the first reader. The live events
+// among them come into the index on the way.
+func (l *eventLog) checkRows(ctx context.Context) error {
+	for _, t := range l.g.allTables() {
+		pages, masks := t.mem.pages, l.g.activeMasks()
+		if err := inParallel(ctx, len(pages), func(i int) error {
+			hidden := &hider{masks: masks, none: len(masks) == 0}
+			at, d := liveColumnsOf(t.layout), memReader{layout: t.layout}
+			return d.page(pages[i], func(r *memRow) error {
+				if t.kind == Interactions && !hidden.hidesRow(r.key(t.layout), r.seq, r.session) {
+					l.g.live.insert(t.id, r.key(t.layout), at.of(r))
+				}
+				return nil
+			})
+		}); err != nil {
+			return fmt.Errorf("rows of table %s: %w", t.id, err)
+		}
+	}
+	return nil
 }
 
 // record is one request as it stands in a frame.
 type record struct {
 	kind  requestKind
-	first int64 // number of its first row
 	table string
-	ids   []int  // Iceberg field ids of the values
-	kinds []Kind // and their kinds
-	count int
-	rest  textReader
+	put   memPut // of a putRecord; for others only first counts
 }
 
-// eachRecord decodes a payload, whose bytes must not change afterwards.
+// eachRecord decodes a payload, whose bytes must not change afterwards. It does not look at the rows.
 func eachRecord(payload []byte, yield func(record) error) error {
 	all := textReader{s: unsafe.String(unsafe.SliceData(payload), len(payload))}
 	for all.s != "" && all.err == nil {
 		body := textReader{s: all.string()}
-		rec := record{kind: requestKind(body.uvarint()), first: int64(body.uvarint())}
+		rec := record{kind: requestKind(body.uvarint()), put: memPut{first: int64(body.uvarint())}}
 		if rec.kind == putRecord {
+			rec.put.text = body.s
 			rec.table = body.string()
-			for n := body.uvarint(); n > 0 && body.err == nil; n-- {
-				rec.ids = append(rec.ids, int(body.uvarint()))
-				rec.kinds = append(rec.kinds, Kind(body.uvarint()))
-			}
+			body.columns()
 			n := body.uvarint()
 			if n > uint64(len(body.s)) { // a row is more than a byte
 				body.fail()
 			}
-			rec.count = int(n)
+			rec.put.rows = int(n)
 		}
-		if rec.rest = body; body.err != nil {
+		if body.err != nil {
 			return body.err
 		}
 		if err := yield(rec); err != nil {
@@ -307,54 +325,18 @@ func eachRecord(payload []byte, yield func(record) error) error {
 	return all.err
 }
 
-// rows decodes the rows of a put record for a layout.
-func (rec *record) rows(l *layout) ([]memRow, error) {
-	at := make([]int, len(rec.ids))
-	for i, id := range rec.ids {
-		at[i] = slices.IndexFunc(l.cols, func(c columnInfo) bool { return c.id == id })
+// columns decodes the Iceberg field ids and the kinds of a put's values.
+func (r *textReader) columns() (ids []int, kinds []Kind) {
+	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
+		ids = append(ids, int(r.uvarint()))
+		kinds = append(kinds, Kind(r.uvarint()))
 	}
-	const step = 256 // rows that share their memory: a damaged count must not allocate for rows that are not there
-	rows := make([]memRow, 0, min(rec.count, step))
-	vals := make([]Value, len(rec.ids))
-	var free []Value
-	for i := range rec.count {
-		if len(free) == 0 {
-			free = make([]Value, min(rec.count-i, step)*len(l.cols))
-		}
-		row := memRow{vals: free[:len(l.cols):len(l.cols)], seq: rec.first + int64(i), session: rec.rest.string(), eventID: rec.rest.string()}
-		free = free[len(l.cols):]
-		rec.rest.values(rec.kinds, vals)
-		if rec.rest.err != nil {
-			return nil, rec.rest.err
-		}
-		for j, c := range at {
-			if c >= 0 {
-				row.vals[c] = vals[j]
-			}
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
+	return ids, kinds
 }
 
-// encodedSize is at least what encodePut needs, so that it does not copy what it has.
-func encodedSize(t string, l *layout, rows []memRow) int {
-	size := len(t) + 4*len(l.cols) + 32
-	for i := range rows {
-		r := &rows[i]
-		size += len(r.session) + len(r.eventID) + 20 + len(l.cols)/8
-		for j := range r.vals {
-			if v := &r.vals[j]; v.Valid {
-				size += len(v.Str) + 10
-			}
-		}
-	}
-	return size
-}
-
-// encodePut encodes rows for the log, all but the sequence number that stands before them.
-func encodePut(t string, l *layout, rows []memRow) []byte {
-	kinds := l.kinds()
+// encodePut encodes rows for the log, all but the sequence number that stands before them. fields has the table's column of each value.
+func encodePut(t string, l *layout, fields []int, rows []Row) ([]byte, error) {
+	kinds, vals := l.kinds(), make([]Value, len(l.cols))
 	b := appendString(make([]byte, 0, encodedSize(t, l, rows)), t)
 	b = binary.AppendUvarint(b, uint64(len(l.cols)))
 	for _, c := range l.cols {
@@ -362,12 +344,40 @@ func encodePut(t string, l *layout, rows []memRow) []byte {
 		b = binary.AppendUvarint(b, uint64(c.kind))
 	}
 	b = binary.AppendUvarint(b, uint64(len(rows)))
-	for _, r := range rows {
-		b = appendString(b, r.session)
-		b = appendString(b, r.eventID)
-		b = appendValues(b, kinds, r.vals)
+	for i := range rows {
+		r := &rows[i]
+		if len(r.Values) != len(fields) {
+			return nil, errors.New("a row does not have the fields of the schema")
+		}
+		for f, c := range fields {
+			if c < 0 {
+				return nil, errors.New("the table does not have all columns of the schema yet")
+			}
+			vals[c] = r.Values[f]
+		}
+		if !vals[l.key].Valid || l.time >= 0 && !vals[l.time].Valid {
+			return nil, errors.New("a row lacks its key or its timestamp")
+		}
+		b = appendString(b, r.Session)
+		b = appendString(b, r.EventID)
+		b = appendValues(b, kinds, vals)
 	}
-	return b
+	return b, nil
+}
+
+// encodedSize is at least what encodePut needs, so that it does not copy what it has.
+func encodedSize(t string, l *layout, rows []Row) int {
+	size := len(t) + 4*len(l.cols) + 32
+	for i := range rows {
+		r := &rows[i]
+		size += len(r.Session) + len(r.EventID) + 20 + len(l.cols)/8
+		for j := range r.Values {
+			if v := &r.Values[j]; v.Valid {
+				size += len(v.Str) + 10
+			}
+		}
+	}
+	return size
 }
 
 // submit hands a request to the writer and waits. try refuses at once if the queue is full.

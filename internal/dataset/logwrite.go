@@ -88,13 +88,7 @@ func (l *eventLog) number(batch []*logRequest) {
 	defer l.g.seqMu.Unlock()
 	l.g.inFlight = l.g.next
 	for _, r := range batch {
-		for i := range r.rows {
-			r.rows[i].seq = l.g.next
-			l.g.next++
-		}
-		if r.kind == fenceRecord {
-			l.g.next++
-		}
+		l.g.next += int64(max(r.rows, 1)) // a fence takes one of its own
 		r.seq = l.g.next - 1
 	}
 }
@@ -102,21 +96,17 @@ func (l *eventLog) number(batch []*logRequest) {
 // append writes the frame. If the write fails the file is cut back to its last good frame; if that or a sync fails, the process must end.
 func (l *eventLog) append(batch []*logRequest) error {
 	b := append(l.buf[:0], make([]byte, frameHeader)...)
-	first := int64(0)
+	var head []byte
 	for _, r := range batch {
-		seq := r.seq - int64(max(len(r.rows), 1)) + 1
-		if first == 0 {
-			first = seq
-		}
-		head := binary.AppendUvarint(nil, uint64(r.kind))
-		head = binary.AppendUvarint(head, uint64(seq))
+		head = binary.AppendUvarint(head[:0], uint64(r.kind))
+		head = binary.AppendUvarint(head, uint64(r.first()))
 		b = binary.AppendUvarint(b, uint64(len(head)+len(r.body)))
 		b = append(append(b, head...), r.body...)
 	}
 	l.buf = b
 	binary.LittleEndian.PutUint32(b, frameMagic)
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)-frameHeader))
-	binary.LittleEndian.PutUint64(b[8:], uint64(first))
+	binary.LittleEndian.PutUint64(b[8:], uint64(batch[0].first()))
 	binary.LittleEndian.PutUint64(b[16:], uint64(batch[len(batch)-1].seq))
 	binary.LittleEndian.PutUint32(b[24:], castagnoli(b[frameHeader:]))
 	binary.LittleEndian.PutUint32(b[28:], castagnoli(b[:28]))
@@ -134,6 +124,7 @@ func (l *eventLog) append(batch []*logRequest) error {
 	metrics.LogFsync.Observe(time.Since(start).Seconds())
 	metrics.LogBatch.Observe(float64(len(batch)))
 	l.size += int64(len(b))
+	share(b[frameHeader:], batch)
 	l.mu.Lock()
 	l.waiting += int64(len(b))
 	if l.activeAt == 0 {
@@ -146,11 +137,25 @@ func (l *eventLog) append(batch []*logRequest) error {
 	return nil
 }
 
+// share gives each put its part of one copy of the frame: the bodies have room to spare, and together they are one object for the garbage collector.
+func share(payload []byte, batch []*logRequest) {
+	text := string(payload)
+	end := 0
+	for _, r := range batch {
+		n, size := binary.Uvarint(payload[end:])
+		end += size + int(n)
+		r.text, r.body = text[end-len(r.body):end], nil
+	}
+}
+
+// first is the number of the request's first row.
+func (r *logRequest) first() int64 { return r.seq - int64(max(r.rows, 1)) + 1 }
+
 func (l *eventLog) publish(batch []*logRequest) {
 	for _, r := range batch {
 		if r.kind == putRecord {
-			metrics.PutRows.Add(float64(len(r.rows)))
-			r.table.receive(r.rows)
+			metrics.PutRows.Add(float64(r.rows))
+			r.table.receive(memPut{first: r.first(), rows: r.rows, text: r.text})
 		}
 	}
 }

@@ -31,7 +31,10 @@ func (e *Engine) read(ctx context.Context, t Table, sel selection, yield func(Ro
 	defer s.release()
 	fields := s.layout.fields(t.Schema)
 	values := make([]Value, len(fields))
-	mem := s.memBlocks()
+	mem, err := s.mem.blocks(s.layout)
+	if err != nil {
+		return err
+	}
 	if sel.unrepeated {
 		streamed, err := s.surveyStreamed(ctx, mem)
 		if err != nil {
@@ -60,7 +63,7 @@ func (e *Engine) Count(ctx context.Context, t Table) (n int64, err error) {
 	for _, f := range state.files {
 		n += f.rows
 	}
-	return n + int64(len(state.mem)), nil
+	return n + int64(state.mem.rows), nil
 }
 
 // Latest returns a sequence number that no row of the table exceeds and that grows with every row that comes in; 0 for an empty table.
@@ -74,10 +77,7 @@ func (e *Engine) Latest(ctx context.Context, t Table) (seq int64, err error) {
 	if len(state.files) > 0 {
 		seq = state.intProperty(seqProperty)
 	}
-	if n := len(state.mem); n > 0 {
-		seq = max(seq, state.mem[n-1].seq)
-	}
-	return seq, nil
+	return max(seq, state.mem.last()), nil
 }
 
 // selection says which rows of a snapshot a read wants. Rows that a running erasure hides are never among them.
@@ -87,24 +87,6 @@ type selection struct {
 	newest     bool           // of each key only the newest row
 	unrepeated bool           // without events that repeat an eventId ...
 	repeated   map[int64]bool // ... which are these, by sequence number
-}
-
-// memBlocks puts the rows in memory into one block for each bucket.
-func (s *snapshot) memBlocks() map[int]*block {
-	builders := make(map[int]*builder)
-	for _, r := range s.mem {
-		b := s.layout.bucketOf(r.vals[s.layout.key].Str)
-		if builders[b] == nil {
-			builders[b] = newBuilder(s.layout, Put)
-			builders[b].shared = true
-		}
-		builders[b].add(r.vals, r.seq, r.session, r.eventID)
-	}
-	blocks := make(map[int]*block)
-	for b, w := range builders {
-		blocks[b] = w.b
-	}
-	return blocks
 }
 
 // buckets returns the numbers of the buckets that hold anything, in order.

@@ -138,7 +138,10 @@ func TestMergedRunsAreInOrder(t *testing.T) {
 	}
 	snap := state.snapshot()
 	defer snap.release()
-	mem := snap.memBlocks()
+	mem, err := snap.mem.blocks(snap.layout)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, bucket := range snap.buckets(mem) {
 		var last *block
 		var at, rows int

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"fmt"
 	"path/filepath"
 )
 
@@ -60,32 +61,28 @@ func (e *Engine) Erasing(group, job string) bool {
 }
 
 // Remembered yields every row of users that stands in memory: rows that are not folded yet, live events, records that serving looks up.
-func (e *Engine) Remembered(group string, yield func(place, key, session string, seq int64)) {
+func (e *Engine) Remembered(group string, yield func(place, key, session string, seq int64)) error {
 	g, ok := e.group(group)
 	if !ok {
-		return
+		return nil
 	}
 	for _, t := range g.allTables() {
 		if !t.kind.holdsUsers() {
 			continue
 		}
 		t.mu.Lock()
-		rows, key, records := t.mem[:len(t.mem):len(t.mem)], t.layout.key, t.index
+		rows, l, records := t.mem.clone(), t.layout, t.index
 		t.mu.Unlock()
-		for _, r := range rows {
-			yield("streamed rows in memory", r.vals[key].Str, r.session, r.seq)
+		if err := rows.each(l, func(r *memRow) error {
+			yield("streamed rows in memory", r.key(l), r.session, r.seq)
+			return nil
+		}); err != nil {
+			return fmt.Errorf("rows of table %s in memory: %w", t.id, err)
 		}
 		records.each(func(key string, seq int64) { yield("records in memory", key, "", seq) })
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, users := range g.live.tables {
-		for user, events := range users {
-			for _, ev := range events {
-				yield("live events in memory", user, user, ev.Seq)
-			}
-		}
-	}
+	g.live.each(func(user string, seq int64) { yield("live events in memory", user, user, seq) })
+	return nil
 }
 
 // each yields the keys of all records.

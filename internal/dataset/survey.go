@@ -137,11 +137,14 @@ func (e *Engine) look(ctx context.Context, groupID string, at []tableAt, users *
 			return nil, err
 		}
 		s.Tables = append(s.Tables, found)
-		for _, r := range state.mem {
+		if err := state.mem.each(state.layout, func(r *memRow) error {
 			s.LogRows++
-			if key := r.vals[state.layout.key].Str; state.kind.holdsUsers() && (m.users.Has(key) || m.sessions.Has(key) && r.session == key) {
+			if key := r.key(state.layout); state.kind.holdsUsers() && (m.users.Has(key) || m.sessions.Has(key) && r.session == key) {
 				s.LogMatching++
 			}
+			return nil
+		}); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil

@@ -43,14 +43,6 @@ type dataFile struct {
 	footer uint32 // of a new file: CRC-32C of its footer, which becomes part of its name
 }
 
-// memRow is a streamed row that is in the log but not yet in a data file. vals is by column of the layout and may be shorter.
-type memRow struct {
-	vals    []Value
-	seq     int64
-	session string
-	eventID string
-}
-
 // tableState is one open table.
 type tableState struct {
 	g    *group
@@ -65,7 +57,7 @@ type tableState struct {
 	layout   *layout
 	props    iceberg.Properties
 	files    []*dataFile
-	mem      []memRow          // by ascending seq, all above folded
+	mem      memory            // all above folded
 	pins     map[*dataFile]int // readers
 	garbage  []*dataFile       // left the table, not yet destroyed
 	unpinned chan struct{}     // closed and replaced whenever a reader leaves
@@ -388,7 +380,7 @@ type snapshot struct {
 	t      *tableState
 	layout *layout
 	files  []*dataFile
-	mem    []memRow
+	mem    memory
 	masks  []*mask
 	seq    int64 // all rows with a smaller or equal number are in
 }
@@ -402,7 +394,7 @@ func (t *tableState) snapshot() *snapshot {
 	if inFlight > 0 {
 		s.seq = min(s.seq, inFlight-1)
 	}
-	s.layout, s.files, s.mem = t.layout, slices.Clone(t.files), t.mem[:len(t.mem):len(t.mem)]
+	s.layout, s.files, s.mem = t.layout, slices.Clone(t.files), t.mem.clone()
 	for _, f := range s.files {
 		t.pins[f]++
 	}

@@ -25,7 +25,10 @@ func (e *Engine) Events(ctx context.Context, t Table) (*Events, error) {
 	}
 	s := state.snapshot()
 	defer s.release()
-	mem := s.memBlocks()
+	mem, err := s.mem.blocks(s.layout)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
 	r, err := newTraining(ctx, s, mem)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)

@@ -47,7 +47,7 @@ type Store interface {
 	// Erasing tells whether a deletion of that name is running in the group.
 	Erasing(group, job string) bool
 	// Remembered yields the rows of users that stand in memory; place is a name of the registry.
-	Remembered(group string, yield func(place, key, session string, seq int64))
+	Remembered(group string, yield func(place, key, session string, seq int64)) error
 }
 
 // Use is what a model directory is there for.
@@ -242,12 +242,14 @@ func (s *search) log() error {
 
 // memory checks the rows that the engine holds in memory.
 func (s *search) memory() (err error) {
-	s.Store.Remembered(s.Group, func(place, key, session string, seq int64) {
+	if readErr := s.Store.Remembered(s.Group, func(place, key, session string, seq int64) {
 		s.checked(place)
 		if err == nil && s.covers(key, session, seq) {
 			err = fmt.Errorf("%s: %w", place, errListed)
 		}
-	})
+	}); readErr != nil {
+		return readErr
+	}
 	return err
 }
 

@@ -126,11 +126,12 @@ func (f *fixture) change(pattern string, edit func([]byte) []byte) {
 func appendID(text []byte) []byte { return append(text, gone...) }
 
 // Remembered adds what a test has planted.
-func (f *fixture) Remembered(group string, yield func(place, key, session string, seq int64)) {
-	f.Engine.Remembered(group, yield)
+func (f *fixture) Remembered(group string, yield func(place, key, session string, seq int64)) error {
+	err := f.Engine.Remembered(group, yield)
 	for place, id := range f.memory {
 		yield(place, id, "", 1)
 	}
+	return err
 }
 
 func (f *fixture) StillModel(_ context.Context, name string, look func(verify.Use) error) error {

@@ -105,8 +105,11 @@ func (v *value) member(name string) *value {
 			return &v.items[i]
 		}
 	}
-	return &value{}
+	return &absent
 }
+
+// absent stands for every member that an object does not have. Nobody writes to it.
+var absent value
 
 func (r *reader) space() {
 	for r.at < len(r.in) && strings.IndexByte(" \t\r\n", r.in[r.at]) >= 0 {
@@ -292,7 +295,7 @@ func (r *reader) string() (string, error) {
 
 // escaped goes on with the string that began at start and has its first escape here.
 func (r *reader) escaped(start int) (string, error) {
-	out := append([]byte(nil), r.in[start:r.at]...)
+	out := append(make([]byte, 0, r.at-start+64), r.in[start:r.at]...)
 	for r.at < len(r.in) {
 		c := r.in[r.at]
 		switch {

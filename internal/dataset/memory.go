@@ -3,6 +3,8 @@ package dataset
 import (
 	"slices"
 	"strings"
+
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // memory holds the streamed rows of a table that are in the log and not yet in a data file, as they stand in the log: encoded, one text for each put. A row that
@@ -136,9 +138,13 @@ type memReader struct {
 }
 
 func (d *memReader) page(page []memPut, yield func(*memRow) error) error {
-	for i := range page {
+	for i, rows := 0, 0; i < len(page); i++ {
 		if err := d.put(&page[i], yield); err != nil {
 			return err
+		}
+		if rows += page[i].rows; rows >= 128 {
+			rows = 0
+			pace.Process.Yield()
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sort"
+
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // cursor walks the rows of one sorted run: a data file, or streamed rows in memory.
@@ -69,8 +71,11 @@ func mergeRuns(ctx context.Context, l *layout, files []*dataFile, mem *block, yi
 		sift(heap, i)
 	}
 	for n := 0; len(heap) > 0; n++ {
-		if n%256 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		if n%64 == 0 {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			pace.Process.Yield()
 		}
 		top := heap[0]
 		b, from, to := top.b, top.at, top.b.n

@@ -10,6 +10,8 @@ import (
 	"github.com/parquet-go/parquet-go/deprecated"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 const (
@@ -187,6 +189,7 @@ type chunkWriter struct {
 }
 
 func (w *fileWriter) writeColumn(col fileColumn, v *vector, order []int32) (format.ColumnChunk, error) {
+	pace.Process.Yield()
 	start := w.off
 	cw := &chunkWriter{fileWriter: w}
 	cw.meta = format.ColumnMetaData{

@@ -5,10 +5,11 @@
 // of a millisecond queue behind its turns. Here each of n workers, between blocks of its work, rests n-1 times as long as the block took while
 // requests are under way. Together they use one processor at most and never less than a share of it, so that neither side starves.
 //
-// Work that runs on one goroutine needs no pacing. What a job computes never depends on the pace.
+// Work that runs on one goroutine takes what the scheduler gives it, but gives way often: Yield. What a job computes never depends on the pace.
 package pace
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -48,6 +49,14 @@ func (b *Budget) clock() time.Time {
 		return b.now()
 	}
 	return time.Now()
+}
+
+// Yield lets requests go first that wait for this processor. Work of any kind that takes more than a millisecond calls it every tenth of one: a goroutine that
+// does not is taken off its processor after ten to twenty milliseconds, and all requests that the scheduler has put behind it wait that long.
+func (b *Budget) Yield() {
+	if b.Serving() {
+		runtime.Gosched()
+	}
 }
 
 // A Worker is one of some goroutines that share a job's work. Only that goroutine may use it.

@@ -19,6 +19,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -257,7 +258,7 @@ func notServed(service string) string {
 }
 
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	body, err := readAll(http.MaxBytesReader(w, r.Body, MaxBody), r.ContentLength)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, api.Errorf(api.RequestEntityTooLarge, "The request body is larger than %d bytes.", tooLarge.Limit)
 	}
@@ -265,6 +266,15 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *api.Error) {
 		return nil, api.Errorf(api.Serialization, "The request body could not be read to its end.")
 	}
 	return body, nil
+}
+
+// readAll is io.ReadAll for a body that most likely has the given length, which nobody has checked: it is believed up to 64 KB.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	const most = 64 << 10
+	var body bytes.Buffer
+	body.Grow(int(min(max(length, 0), most)) + bytes.MinRead)
+	_, err := body.ReadFrom(r)
+	return body.Bytes(), err
 }
 
 // visible turns the error of an operation into what the client may see of it. The log gets the rest, once.

@@ -70,13 +70,13 @@ func (t *tableState) receive(p memPut) {
 	if t.kind != Interactions && records == nil {
 		return
 	}
-	at, d := liveColumnsOf(l), memReader{layout: l}
+	at, d, live := liveColumnsOf(l), memReader{layout: l}, t.g.live.inserter(t.id)
 	err := d.put(&p, func(r *memRow) error {
 		if records != nil {
 			records.add(r.key(l), r.vals, r.seq, Put)
 		}
 		if t.kind == Interactions {
-			t.g.live.insert(t.id, r.key(l), at.of(r))
+			live.insert(r.key(l), at.of(r))
 		}
 		return nil
 	})

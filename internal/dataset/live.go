@@ -117,10 +117,10 @@ func (g *group) fillLive() error {
 		s := t.snapshot()
 		at := liveColumnsOf(s.layout)
 		err := s.eachPutBlock(context.Background(), nil, func(b *block) error {
-			hidden := s.hider()
+			hidden, live := s.hider(), g.live.inserter(t.id)
 			for i := range b.n {
 				if !hidden.hides(b, i) {
-					g.live.insert(t.id, b.key(i), at.event(func(c int) Value { return b.col(c).value(i) }, b.seq(i)))
+					live.insert(b.key(i), at.event(func(c int) Value { return b.col(c).value(i) }, b.seq(i)))
 				}
 			}
 			return b.err
@@ -162,10 +162,25 @@ func (at liveColumns) of(r *memRow) LiveEvent {
 	return at.event(func(c int) Value { return r.vals[c] }, r.seq)
 }
 
+// liveInserter inserts the events of one table. It is for one goroutine, which it spares most of the look-ups of a type: there are few.
+type liveInserter struct {
+	x     *liveIndex
+	table string
+	known bool
+	kind  string // the last type
+	code  uint32
+}
+
+func (x *liveIndex) inserter(table string) *liveInserter { return &liveInserter{x: x, table: table} }
+
 // insert keeps the newest events of a user, in whatever order they come. It lets the list grow to twice its size, so that trimming costs little.
-func (x *liveIndex) insert(table, user string, ev LiveEvent) {
+func (in *liveInserter) insert(user string, ev LiveEvent) {
+	if !in.known || in.kind != ev.Type {
+		in.known, in.kind, in.code = true, ev.Type, in.x.code(ev.Type)
+	}
+	x, table := in.x, in.table
 	shard := x.shard(user)
-	in := liveEvent{seq: ev.Seq, time: ev.Time, value: ev.Value, item: x.code(ev.Item), kind: x.code(ev.Type)}
+	coded := liveEvent{seq: ev.Seq, time: ev.Time, value: ev.Value, item: x.code(ev.Item), kind: in.code}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	u := shard.tables[table]
@@ -177,7 +192,7 @@ func (x *liveIndex) insert(table, user string, ev LiveEvent) {
 	if fresh {
 		u.lists = append(u.lists, nil)
 	}
-	list := append(u.lists[code], in)
+	list := append(u.lists[code], coded)
 	if len(list) >= 2*liveKept {
 		slices.SortFunc(list, func(a, b liveEvent) int { return cmp.Compare(a.seq, b.seq) })
 		list = slices.Clone(list[len(list)-liveKept:])

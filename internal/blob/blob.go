@@ -7,7 +7,7 @@
 //     word, of the machine.
 //   - Open returns one version of an object from the first byte to the last. If the object is replaced meanwhile, reading either goes on with the
 //     old version or fails with ErrChanged; it never yields a mixture.
-//   - List is complete and sorted by key in byte order, and shows no unfinished object.
+//   - List is complete and sorted by key in byte order, and shows no unfinished object. Where the service contradicts itself it fails with ErrListing.
 //   - Destroy is idempotent. A local file is overwritten before it is unlinked, because an unlinked file's bytes stay on the device.
 //
 // Failures that a caller must tell apart are ErrNotFound, ErrNoBucket, ErrDenied, ErrUnreachable, ErrFull and ErrChanged; all are found by errors.Is.
@@ -29,6 +29,8 @@ var (
 	ErrChanged     = errors.New("object changed while it was read")   // its ETag is no longer the one it was opened or listed with
 	ErrKey         = errors.New("key cannot be stored here")          // not a clean relative path (Dir), or too long, or below an object in an S3 made of files
 	ErrFull        = errors.New("no room left behind the S3")         // S3 only; a local disk's is told by IsFull
+	ErrListing     = errors.New("the listing contradicts itself")     // S3 only: pages overlap or are out of order, time and again
+	ErrRefused     = errors.New("request refused")                    // S3 only: an answer of class 4xx that none of the others stands for
 	ErrIntegrity   = errors.New("object does not match its checksum") // the bytes that arrived are not the bytes that were stored
 )
 
@@ -55,6 +57,10 @@ type Store interface {
 
 	// Create stores all of r under key, replacing what was there. An error of r is returned, wrapped, and nothing is stored.
 	Create(ctx context.Context, key string, r io.Reader, o PutOptions) error
+
+	// Abandon drops what a Create of the key has left that was cut off by the end of its process. It does nothing to an object, and must not run beside a
+	// Create of that key.
+	Abandon(ctx context.Context, key string) error
 
 	// Destroy removes an object and every older version of it. A missing object is no error.
 	Destroy(ctx context.Context, key string) error

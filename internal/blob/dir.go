@@ -148,6 +148,9 @@ func (d *Dir) Create(ctx context.Context, key string, r io.Reader, _ PutOptions)
 	return WriteFile(at, contextReader{ctx, r})
 }
 
+// Abandon does nothing: OpenDir has destroyed what an earlier process left.
+func (d *Dir) Abandon(context.Context, string) error { return nil }
+
 func (d *Dir) Destroy(_ context.Context, key string) error {
 	if err := checkKey(key); err != nil {
 		return err

@@ -66,6 +66,9 @@ func (m *Mem) Create(ctx context.Context, key string, r io.Reader, _ PutOptions)
 	return nil
 }
 
+// Abandon does nothing: nothing is left.
+func (m *Mem) Abandon(context.Context, string) error { return nil }
+
 func (m *Mem) Destroy(_ context.Context, key string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -137,14 +137,42 @@ func newHTTPClient() *http.Client {
 	}
 }
 
+// List asks again for a listing that contradicts itself: objects may come and go between its pages.
 func (s *S3) List(ctx context.Context, prefix string) ([]Info, error) {
-	var found []Info
+	for n := 1; ; n++ {
+		found, err := s.list(ctx, prefix)
+		if err != nil {
+			return nil, s.fail("list", prefix, err)
+		}
+		if ascend(found) {
+			return found, nil
+		}
+		if n == attempts {
+			return nil, s.fail("list", prefix, ErrListing)
+		}
+		if err := sleep(ctx, n); err != nil {
+			return nil, s.fail("list", prefix, err)
+		}
+	}
+}
+
+// ascend tells whether each key is greater than the one before.
+func ascend(found []Info) bool {
+	for i := 1; i < len(found); i++ {
+		if found[i-1].Key >= found[i].Key {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *S3) list(ctx context.Context, prefix string) (found []Info, err error) {
 	pages := s3.NewListObjectsV2Paginator(s.client, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: &prefix},
 		func(o *s3.ListObjectsV2PaginatorOptions) { o.StopOnDuplicateToken = true })
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, s.fail("list", prefix, err)
+			return nil, err
 		}
 		for _, o := range page.Contents {
 			found = append(found, Info{
@@ -152,12 +180,15 @@ func (s *S3) List(ctx context.Context, prefix string) ([]Info, error) {
 			})
 		}
 	}
-	for i := 1; i < len(found); i++ {
-		if found[i-1].Key >= found[i].Key {
-			return nil, fmt.Errorf("list s3://%s/%s: the server's pages overlap or are out of order", s.bucket, prefix)
-		}
-	}
 	return found, nil
+}
+
+// Abandon aborts the multipart uploads of a key.
+func (s *S3) Abandon(ctx context.Context, key string) error {
+	if err := s.abortUploads(ctx, key); err != nil {
+		return s.fail("abandon", key, err)
+	}
+	return nil
 }
 
 func (s *S3) Destroy(ctx context.Context, key string) error {
@@ -215,13 +246,35 @@ func (s *S3) abortUploads(ctx context.Context, key string) error {
 			if aws.ToString(u.Key) != key {
 				continue
 			}
-			_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.bucket, Key: &key, UploadId: u.UploadId})
-			if err != nil && !isCode(err, "NoSuchUpload") {
+			if err := s.abort(ctx, key, u.UploadId); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// abort drops one multipart upload. A part that is still on its way at the service can outlive that, so it asks afterwards.
+func (s *S3) abort(ctx context.Context, key string, id *string) error {
+	for n := 1; ; n++ {
+		_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.bucket, Key: &key, UploadId: id})
+		if isCode(err, "NoSuchUpload") {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		left, err := s.client.ListParts(ctx, &s3.ListPartsInput{Bucket: &s.bucket, Key: &key, UploadId: id})
+		if err != nil || len(left.Parts) == 0 { // mostly NoSuchUpload; to list needs a right of its own
+			return nil
+		}
+		if n == attempts {
+			return fmt.Errorf("%d parts outlive their upload", len(left.Parts))
+		}
+		if err := sleep(ctx, n); err != nil {
+			return err
+		}
+	}
 }
 
 // fail says what was done to which object, and adds the sentinel that tells callers what kind of failure it is.
@@ -243,6 +296,8 @@ func classify(err error) error {
 			return ErrNoBucket
 		case "NoSuchKey", "NotFound", "NoSuchVersion":
 			return ErrNotFound
+		case "NoSuchUpload": // somebody aborted it, or the answer to its completion was lost: worth another attempt at the whole
+			return nil
 		case "PreconditionFailed", "InvalidRange":
 			return ErrChanged
 		case "KeyTooLongError", "ObjectParentIsFile", "ExistingObjectIsDirectory", "DirectoryObjectContainsData": // the last three: versitygw, on files
@@ -267,6 +322,8 @@ func classify(err error) error {
 			return ErrFull
 		case status >= 500:
 			return ErrUnreachable
+		case status >= 400:
+			return ErrRefused
 		}
 	}
 	var unsent *smithyhttp.RequestSendError

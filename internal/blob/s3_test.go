@@ -417,11 +417,11 @@ func TestCreateDropsThePartsOfAKilledOne(t *testing.T) {
 	if n := s.unfinished(t, bucket); n != 1 {
 		t.Errorf("%d unfinished uploads, want that of the other key only", n)
 	}
-	if err := store.Destroy(t.Context(), "k2"); err != nil {
+	if err := store.Abandon(t.Context(), "k2"); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.unfinished(t, bucket); n != 0 {
-		t.Errorf("%d unfinished uploads after Destroy", n)
+		t.Errorf("%d unfinished uploads after Abandon", n)
 	}
 }
 

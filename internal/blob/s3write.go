@@ -19,7 +19,7 @@ const (
 	partSize    = 16 << 20 // smaller objects go in one request
 	uploads     = 3        // parts on their way at once; with the one being filled this bounds the memory of a Create to four parts
 	maxParts    = 10_000   // S3's limit: 160 GB an object, far beyond what palate writes in one
-	abortWithin = 30 * time.Second
+	abortWithin = time.Minute
 )
 
 func (s *S3) Create(ctx context.Context, key string, r io.Reader, o PutOptions) error {
@@ -88,8 +88,7 @@ func (s *S3) createInParts(ctx context.Context, key string, head []byte, r io.Re
 		// The caller's context may be the reason for the failure; cleaning up must not depend on it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortWithin)
 		defer cancel()
-		_, aborting := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: &s.bucket, Key: &key, UploadId: upload.UploadId})
-		if aborting != nil && !isCode(aborting, "NoSuchUpload") {
+		if aborting := s.abort(ctx, key, upload.UploadId); aborting != nil {
 			err = fmt.Errorf("%w (and its parts could not be dropped: %v)", err, aborting)
 		}
 	}()

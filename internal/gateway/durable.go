@@ -23,7 +23,8 @@ import (
 // attributes follow, before the client has its answer. Thus a power cut leaves the old object or the new one, and what was answered stays.
 type durable struct {
 	*posix.Posix
-	root string
+	root  string
+	parts parts
 }
 
 func (d *durable) CreateBucket(ctx context.Context, in *s3.CreateBucketInput, acl []byte) error {
@@ -55,7 +56,39 @@ func (d *durable) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.U
 	if err := d.room(in.ContentLength, in.Body); err != nil {
 		return nil, err
 	}
-	return d.Posix.UploadPart(ctx, in)
+	d.parts.begin(*in.UploadId)
+	out, err := d.Posix.UploadPart(ctx, in)
+	if d.parts.end(*in.UploadId) {
+		return nil, d.dropLate(ctx, *in.Bucket, *in.Key, *in.UploadId)
+	}
+	return out, err
+}
+
+func (d *durable) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput) (s3response.CopyPartResult, error) {
+	d.parts.begin(*in.UploadId)
+	out, err := d.Posix.UploadPartCopy(ctx, in)
+	if d.parts.end(*in.UploadId) {
+		return s3response.CopyPartResult{}, d.dropLate(ctx, *in.Bucket, *in.Key, *in.UploadId)
+	}
+	return out, err
+}
+
+func (d *durable) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
+	err := d.Posix.AbortMultipartUpload(ctx, in)
+	if err == nil {
+		d.parts.over(*in.UploadId)
+	}
+	return err
+}
+
+// dropLate drops a part that arrived when its upload was over: versitygw makes the upload's directory anew for it, and the upload would be there again.
+func (d *durable) dropLate(ctx context.Context, bucket, key, id string) error {
+	none := s3err.GetNoSuchUploadErr(id)
+	err := d.Posix.AbortMultipartUpload(context.WithoutCancel(ctx), &s3.AbortMultipartUploadInput{Bucket: &bucket, Key: &key, UploadId: &id})
+	if err != nil && !errors.Is(err, none) {
+		return err
+	}
+	return none
 }
 
 // small is what may still be uploaded where the disk has no room but the reserve: lists of users to forget are.
@@ -85,6 +118,7 @@ func (d *durable) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 func (d *durable) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
 	out, version, err := d.Posix.CompleteMultipartUpload(ctx, in)
 	if err == nil {
+		d.parts.over(*in.UploadId)
 		err = d.syncObject(*in.Bucket, *in.Key)
 	}
 	return out, version, err

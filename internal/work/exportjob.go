@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -18,7 +19,8 @@ import (
 
 var ingestion = map[string]dataset.Ingestion{"BULK": dataset.ExportBulk, "PUT": dataset.ExportPut, "ALL": dataset.ExportAll}
 
-// export is a dataset export job: {path}/{jobName}/part-00000.csv and on. An object appears whole or not at all; a resumed job writes all of them again.
+// export is a dataset export job: {path}/{jobName}/part-00000.csv and on. An object appears whole or not at all; a resumed job writes all of them again, and leaves
+// neither parts of uploads nor objects of an earlier attempt.
 func (w *worker) export(ctx context.Context, t *job.Task) error {
 	d, err := meta.Doc[api.DatasetExportJob](t.Resource())
 	if err != nil {
@@ -52,12 +54,34 @@ func (w *worker) export(ctx context.Context, t *job.Task) error {
 		t.Progress(job.Progress{Phase: "export", Done: rows, Total: total, Unit: "rows", Started: started})
 	}
 	crash.Point("export/parts")
+	key := func(part int) string { return fmt.Sprintf("%s%s/part-%05d.csv", prefix, d.JobName, part) }
+	var begun int // how many parts any attempt has begun to write
+	if err := t.Load(&begun); err != nil {
+		return err
+	}
+	for part := range begun { // of an attempt that was cut off
+		if err := store.Abandon(ctx, key(part)); err != nil && !errors.Is(err, blob.ErrDenied) { // it needs rights that writing does not
+			return customerFault(err)
+		}
+	}
+	written := 0
 	rows, err := w.Engine.Export(ctx, table, ingestion[d.IngestionMode], progress, func(part int, r io.Reader) error {
-		key := fmt.Sprintf("%s%s/part-%05d.csv", prefix, d.JobName, part)
-		return store.Create(ctx, key, r, blob.PutOptions{KMSKeyARN: destination.KMSKeyARN})
+		if part >= begun {
+			begun = part + 1
+			if err := t.Save(ctx, begun); err != nil {
+				return err
+			}
+		}
+		written = part + 1
+		return store.Create(ctx, key(part), r, blob.PutOptions{KMSKeyARN: destination.KMSKeyARN})
 	})
 	if err != nil {
 		return customerFault(err)
+	}
+	for part := written; part < begun; part++ { // rows may have gone since an earlier attempt wrote it
+		if err := store.Destroy(ctx, key(part)); err != nil {
+			return customerFault(err)
+		}
 	}
 	metrics.ExportRows.Add(float64(rows))
 	w.Log.Info("export finished", "job", t.Resource().ARN, "rows", rows, "took", time.Since(started).Round(time.Millisecond))

@@ -163,6 +163,10 @@ func customerFault(err error) error {
 		return job.Fail("There is no room left at the Amazon S3 location. With the embedded S3 this is the disk of the data directory.")
 	case errors.Is(err, blob.ErrUnreachable):
 		return job.Fail("Amazon S3 cannot be reached at the configured endpoint.")
+	case errors.Is(err, blob.ErrListing):
+		return job.Fail("The listing of the Amazon S3 location contradicts itself. Start another job once nothing is written there any more.")
+	case errors.Is(err, blob.ErrRefused):
+		return errors.Join(job.Fail("Amazon S3 refused a request of the job. The log of the server has its answer."), err)
 	case errors.Is(err, blob.ErrIntegrity):
 		return job.Fail("An object in Amazon S3 does not match its checksum.")
 	case errors.Is(err, blob.ErrChanged):

@@ -33,12 +33,16 @@ const policy = `
 	internal/receipt    -> internal/blob
 	internal/wire       -> internal/api internal/pace
 	internal/job        -> internal/crash internal/meta
-	internal/dataset    -> internal/blob internal/crash internal/metrics internal/pace
-	internal/filter     -> internal/dataset
-	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec
-	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe
-	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/recipe
-	internal/work       -> internal/api internal/blob internal/crash internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/quota internal/receipt internal/recipe internal/verify
+	internal/schema     ->
+	internal/schema/schematest -> internal/schema
+	internal/userset    ->
+	internal/rowtext    -> internal/pace internal/schema
+	internal/dataset    -> internal/blob internal/crash internal/metrics internal/pace internal/rowtext internal/schema internal/userset
+	internal/filter     -> internal/schema
+	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec internal/schema internal/userset
+	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe internal/schema
+	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/recipe internal/rowtext internal/schema
+	internal/work       -> internal/api internal/blob internal/crash internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/quota internal/receipt internal/recipe internal/rowtext internal/schema internal/userset internal/verify
 	internal/demo       -> internal/api internal/blob
 	cmd/palate          -> *
 	bench/*             -> *

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // pieces is how the rows of the compaction benchmark come in: most by one import, then many small imports, then events.
@@ -134,7 +136,7 @@ func (s section) Open(context.Context) (io.ReadCloser, error) {
 }
 
 func (b *bench) loadSection(ctx context.Context, t dataset.Table, incremental bool, job string, from, to int64) (string, error) {
-	n, err := b.engine.Import(ctx, t, dataset.Import{Job: job, Incremental: incremental, Objects: []dataset.Object{section{b.in.path, from, to}}})
+	n, err := b.engine.Import(ctx, t, dataset.Import{Job: job, Incremental: incremental, Objects: []rowtext.Object{section{b.in.path, from, to}}})
 	return fmt.Sprintf("%d rows", n), err
 }
 
@@ -176,7 +178,7 @@ func (b *bench) putFrom(ctx context.Context, t dataset.Table, from int64) (strin
 		if err != nil {
 			return "", err
 		}
-		row.Values = []dataset.Value{{Valid: true, Str: rec[0]}, {Valid: true, Str: rec[1]}, {Valid: true, Int: at}, {Valid: true, Str: rec[3]}, {}}
+		row.Values = []schema.Value{{Valid: true, Str: rec[0]}, {Valid: true, Str: rec[1]}, {Valid: true, Int: at}, {Valid: true, Str: rec[3]}, {}}
 		if rec[4] != "" {
 			if row.Values[4].Float, err = strconv.ParseFloat(rec[4], 64); err != nil {
 				return "", err

@@ -29,6 +29,9 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
+	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/internal/verify"
 )
 
@@ -77,7 +80,7 @@ func run(rows int, p pieces, dir, only, profile string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	b := &bench{in: in, data: dir, profile: profile, table: dataset.Table{Group: "bench", ID: "interactions", Schema: schema()}}
+	b := &bench{in: in, data: dir, profile: profile, table: dataset.Table{Group: "bench", ID: "interactions", Schema: ratings()}}
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "meta.db")+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {
 		return err
@@ -120,10 +123,10 @@ func run(rows int, p pieces, dir, only, profile string) error {
 	return nil
 }
 
-func schema() *dataset.Schema {
-	return &dataset.Schema{Type: dataset.Interactions, Fields: []dataset.Field{
-		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: dataset.Long}, {Name: "EVENT_TYPE", Nullable: true},
-		{Name: "EVENT_VALUE", Kind: dataset.Float, Nullable: true},
+func ratings() *schema.Schema {
+	return &schema.Schema{Type: schema.Interactions, Fields: []schema.Field{
+		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: schema.Long}, {Name: "EVENT_TYPE", Nullable: true},
+		{Name: "EVENT_VALUE", Kind: schema.Float, Nullable: true},
 	}}
 }
 
@@ -227,7 +230,7 @@ func (o object) Open(context.Context) (io.ReadCloser, error) { return os.Open(o.
 
 func (b *bench) load(ctx context.Context) (string, error) {
 	b.loads++
-	n, err := b.engine.Import(ctx, b.table, dataset.Import{Job: fmt.Sprint("load-", b.loads), Objects: []dataset.Object{object{b.in}}})
+	n, err := b.engine.Import(ctx, b.table, dataset.Import{Job: fmt.Sprint("load-", b.loads), Objects: []rowtext.Object{object{b.in}}})
 	return fmt.Sprintf("%d rows", n), err
 }
 
@@ -255,7 +258,7 @@ func (b *bench) erase(ctx context.Context, job string, users []string) (string, 
 	if err != nil {
 		return "", err
 	}
-	if err := b.engine.Hide(ctx, b.table.Group, job, dataset.NewUserSet(users), cut); err != nil {
+	if err := b.engine.Hide(ctx, b.table.Group, job, userset.New(users), cut); err != nil {
 		return "", err
 	}
 	removed, err := b.engine.Erase(ctx, []dataset.Table{b.table}, job, nil)
@@ -274,6 +277,6 @@ func (b *bench) verify(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return "clean", verify.Run(ctx, verify.Search{
-		Data: b.data, Group: b.table.Group, Users: users, Sessions: dataset.NewUserSet(nil), Cut: cut, Store: b.engine,
+		Data: b.data, Group: b.table.Group, Users: users, Sessions: userset.New(nil), Cut: cut, Store: b.engine,
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // wideBytes is about how much CSV each wide table has.
@@ -17,10 +19,10 @@ const wideBytes = 300 << 20
 
 // importColumns imports interactions of a hundred columns, of all kinds, full and empty, repeating and not.
 func (b *bench) importColumns(ctx context.Context) (string, error) {
-	s := schema()
-	kinds := []dataset.Kind{dataset.String, dataset.Long, dataset.Float, dataset.Boolean, dataset.String}
+	s := ratings()
+	kinds := []schema.Kind{schema.String, schema.Long, schema.Float, schema.Boolean, schema.String}
 	for i := len(s.Fields); i < 100; i++ {
-		s.Fields = append(s.Fields, dataset.Field{Name: fmt.Sprint("COLUMN_", i), Kind: kinds[i%len(kinds)], Nullable: true})
+		s.Fields = append(s.Fields, schema.Field{Name: fmt.Sprint("COLUMN_", i), Kind: kinds[i%len(kinds)], Nullable: true})
 	}
 	random := rand.New(rand.NewPCG(3, 4))
 	return b.importWide(ctx, "columns", s, func(line []byte, row int) []byte {
@@ -29,11 +31,11 @@ func (b *bench) importColumns(ctx context.Context) (string, error) {
 			line = append(line, ',')
 			switch {
 			case random.IntN(4) == 0:
-			case f.Kind == dataset.Long:
+			case f.Kind == schema.Long:
 				line = fmt.Append(line, random.Int64N(1<<40))
-			case f.Kind == dataset.Float:
+			case f.Kind == schema.Float:
 				line = fmt.Append(line, float64(random.IntN(100_000))/64)
-			case f.Kind == dataset.Boolean:
+			case f.Kind == schema.Boolean:
 				line = fmt.Append(line, row%2 == 0)
 			case i%2 == 0:
 				line = fmt.Appendf(line, "value-%d", random.IntN(1000))
@@ -47,7 +49,7 @@ func (b *bench) importColumns(ctx context.Context) (string, error) {
 
 // importTexts imports items whose textual field has the length that it may have at most.
 func (b *bench) importTexts(ctx context.Context) (string, error) {
-	s := &dataset.Schema{Type: dataset.Items, Fields: []dataset.Field{{Name: "ITEM_ID"}, {Name: "DESCRIPTION", Nullable: true, Textual: true}}}
+	s := &schema.Schema{Type: schema.Items, Fields: []schema.Field{{Name: "ITEM_ID"}, {Name: "DESCRIPTION", Nullable: true, Textual: true}}}
 	random := rand.New(rand.NewPCG(5, 6))
 	words := strings.Fields("the of a lantern river winter stolen garden paper machine quiet letters an old mountain under glass house with two")
 	return b.importWide(ctx, "texts", s, func(line []byte, row int) []byte {
@@ -59,7 +61,7 @@ func (b *bench) importTexts(ctx context.Context) (string, error) {
 	})
 }
 
-func (b *bench) importWide(ctx context.Context, name string, s *dataset.Schema, row func(line []byte, row int) []byte) (string, error) {
+func (b *bench) importWide(ctx context.Context, name string, s *schema.Schema, row func(line []byte, row int) []byte) (string, error) {
 	path := filepath.Join(filepath.Dir(b.in.path), name+".csv")
 	defer os.Remove(path)
 	size, err := writeWide(path, s, row)
@@ -70,18 +72,18 @@ func (b *bench) importWide(ctx context.Context, name string, s *dataset.Schema, 
 	if err := b.engine.CreateTable(ctx, table); err != nil {
 		return "", err
 	}
-	n, err := b.engine.Import(ctx, table, dataset.Import{Job: name, Objects: []dataset.Object{object{input{path: path, size: size}}}})
+	n, err := b.engine.Import(ctx, table, dataset.Import{Job: name, Objects: []rowtext.Object{object{input{path: path, size: size}}}})
 	return fmt.Sprintf("%d rows, %.0f MB", n, float64(size)/1e6), err
 }
 
-func writeWide(path string, s *dataset.Schema, row func(line []byte, row int) []byte) (size int64, err error) {
+func writeWide(path string, s *schema.Schema, row func(line []byte, row int) []byte) (size int64, err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<20)
-	line := dataset.AppendCSVHeader(nil, s)
+	line := rowtext.AppendCSVHeader(nil, s)
 	for i := 0; size < wideBytes; i++ {
 		n, err := w.Write(line)
 		if err != nil {

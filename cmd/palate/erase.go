@@ -19,6 +19,8 @@ import (
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/receipt"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/internal/work"
 )
 
@@ -61,7 +63,7 @@ func runErase(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 }
 
 // users reads the list as a data deletion job would.
-func (c *eraseCommand) users(ctx context.Context) (*dataset.UserSet, error) {
+func (c *eraseCommand) users(ctx context.Context) (*userset.Set, error) {
 	if c.s3 != "" {
 		s3 := blob.S3Config{Endpoint: c.endpoint, Region: "us-east-1", PathStyle: true, AccessKey: os.Getenv("PALATE_S3_ACCESS_KEY_ID"), SecretKey: os.Getenv("PALATE_S3_SECRET_ACCESS_KEY")}
 		if s3.AccessKey == "" {
@@ -74,8 +76,8 @@ func (c *eraseCommand) users(ctx context.Context) (*dataset.UserSet, error) {
 		return nil, err
 	}
 	defer f.Close()
-	list := dataset.NewUserSetBuilder()
-	if err := dataset.ReadUserList(ctx, c.list, f, list.Add); err != nil {
+	list := userset.NewBuilder()
+	if err := rowtext.ReadUserList(ctx, c.list, f, list.Add); err != nil {
 		return nil, err
 	}
 	return list.Set(), nil
@@ -118,7 +120,7 @@ type modelPlan struct {
 }
 
 // look opens the metadata database for reading and the files of the store; nothing is written, and no engine is opened.
-func (c *eraseCommand) look(ctx context.Context, users *dataset.UserSet) (*erasePlan, error) {
+func (c *eraseCommand) look(ctx context.Context, users *userset.Set) (*erasePlan, error) {
 	path := filepath.Join(c.data, "meta.db")
 	db, err := meta.OpenReadOnly(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -191,7 +193,7 @@ func (c *eraseCommand) rows(ctx context.Context, db *meta.DB) (g meta.GroupPriva
 }
 
 // model looks into the model of a resource. One that is replaced while it is read is looked at again under its new name.
-func (c *eraseCommand) model(ctx context.Context, db *meta.DB, arn string, ids *dataset.UserSet) (modelPlan, error) {
+func (c *eraseCommand) model(ctx context.Context, db *meta.DB, arn string, ids *userset.Set) (modelPlan, error) {
 	plan := modelPlan{Resource: arn}
 	for last := ""; ; {
 		var p meta.ModelPrivate

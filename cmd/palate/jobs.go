@@ -14,9 +14,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // jobKinds are the resources that are long work.
@@ -42,7 +42,7 @@ type jobLine struct {
 	Created       time.Time     `json:"creationDateTime"`
 	Updated       time.Time     `json:"lastUpdatedDateTime"`
 
-	RowReport *dataset.RowReport `json:"rowReport,omitempty"` // of one job that was asked for
+	RowReport *rowtext.RowReport `json:"rowReport,omitempty"` // of one job that was asked for
 }
 
 func runJobs(ctx context.Context, args []string, stdout, stderr io.Writer) error {

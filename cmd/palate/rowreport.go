@@ -7,12 +7,12 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // rowReportOf returns what is wrong with the rows of an import that failed for them, nil if there is nothing of the kind.
-func rowReportOf(r *meta.Resource) *dataset.RowReport {
+func rowReportOf(r *meta.Resource) *rowtext.RowReport {
 	if r.Kind != meta.ImportJob {
 		return nil
 	}
@@ -20,14 +20,14 @@ func rowReportOf(r *meta.Resource) *dataset.RowReport {
 	if err != nil || len(p.Report) == 0 {
 		return nil
 	}
-	report := new(dataset.RowReport)
+	report := new(rowtext.RowReport)
 	if json.Unmarshal(p.Report, report) != nil {
 		return nil
 	}
 	return report
 }
 
-func printRowReport(w io.Writer, r *dataset.RowReport) error {
+func printRowReport(w io.Writer, r *rowtext.RowReport) error {
 	looked := fmt.Sprintf("all %d rows", r.Rows)
 	if !r.Complete {
 		looked = fmt.Sprintf("the first %d rows", r.Rows)

@@ -7,10 +7,10 @@ import (
 	"strings"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/filter"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Batch inference and batch segment jobs. Requests are checked whole, then refused: this build does not run them.
@@ -190,15 +190,15 @@ func checkThemes(d deployment, itemName string) error {
 	if !d.entry.Has(recipe.Themes) {
 		return api.Errorf(api.InvalidInput, "batchInferenceJobMode THEME_GENERATION is not supported by recipe %s.", d.entry.Name)
 	}
-	items := d.data.schemas[dataset.Items]
+	items := d.data.schemas[schema.Items]
 	i := -1
 	if items != nil {
 		i = items.Match(itemName)
 	}
-	if i < 0 || items.Fields[i].Kind != dataset.String {
+	if i < 0 || items.Fields[i].Kind != schema.String {
 		return api.Errorf(api.InvalidInput, "The itemName of themeGenerationConfig must be a string column of the Items dataset.")
 	}
-	if !slices.ContainsFunc(items.Fields, func(f dataset.Field) bool { return f.Textual }) {
+	if !slices.ContainsFunc(items.Fields, func(f schema.Field) bool { return f.Textual }) {
 		return api.Errorf(api.InvalidInput, "Theme generation requires a textual column in the Items dataset.")
 	}
 	return nil

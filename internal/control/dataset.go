@@ -4,9 +4,9 @@ import (
 	"context"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // CreateDataset creates an empty dataset of a type that its group does not have yet.
@@ -14,14 +14,14 @@ func (s *Service) CreateDataset(ctx context.Context, in *api.CreateDatasetReques
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
 	}
-	kind, ok := dataset.ParseType(in.DatasetType)
+	kind, ok := schema.ParseType(in.DatasetType)
 	if !ok {
 		return nil, api.Errorf(api.InvalidInput, "Dataset type %s is not valid. It must be one of Interactions, Items, Users, Actions, Action_Interactions.", in.DatasetType)
 	}
 	sc := scopeOf(ctx)
 	var arn string
 	err := s.update(ctx, func(tx *meta.Tx) error {
-		schema, err := lookup(tx, sc, meta.Schema, in.SchemaARN)
+		described, err := lookup(tx, sc, meta.Schema, in.SchemaARN)
 		if err != nil {
 			return err
 		}
@@ -36,12 +36,12 @@ func (s *Service) CreateDataset(ctx context.Context, in *api.CreateDatasetReques
 		if err := usable(group); err != nil {
 			return err
 		}
-		private, err := newTable(group, schema, kind)
+		private, err := newTable(group, described, kind)
 		if err != nil {
 			return err
 		}
-		doc := api.Dataset{Name: in.Name, DatasetARN: arn, DatasetGroupARN: group.ARN, DatasetType: string(kind), SchemaARN: schema.ARN}
-		if kind == dataset.ActionInteractions {
+		doc := api.Dataset{Name: in.Name, DatasetARN: arn, DatasetGroupARN: group.ARN, DatasetType: string(kind), SchemaARN: described.ARN}
+		if kind == schema.ActionInteractions {
 			doc.TrackingID = newUUID() // its tracker is implicit
 		}
 		r := &meta.Resource{ARN: arn, Kind: meta.Dataset, Name: in.Name, Group: group.ARN, Parent: group.ARN, Job: meta.Job{Kind: job.Activate, Lane: arn}}
@@ -54,7 +54,7 @@ func (s *Service) CreateDataset(ctx context.Context, in *api.CreateDatasetReques
 }
 
 // newTable checks that a group can have a dataset of this type with this schema, and returns what the engine needs of it.
-func newTable(group, schema *meta.Resource, kind dataset.Type) (*meta.DatasetPrivate, error) {
+func newTable(group, described *meta.Resource, kind schema.Type) (*meta.DatasetPrivate, error) {
 	g, err := meta.Doc[api.DatasetGroup](group)
 	if err != nil {
 		return nil, err
@@ -63,29 +63,29 @@ func newTable(group, schema *meta.Resource, kind dataset.Type) (*meta.DatasetPri
 	if err != nil {
 		return nil, err
 	}
-	text, parsed, err := schemaOf(schema)
+	text, parsed, err := schemaOf(described)
 	if err != nil {
 		return nil, err
 	}
-	if g.Domain != "" && (kind == dataset.Actions || kind == dataset.ActionInteractions) {
+	if g.Domain != "" && (kind == schema.Actions || kind == schema.ActionInteractions) {
 		return nil, api.Errorf(api.InvalidInput, "A dataset group with domain %s cannot have a dataset of type %s.", g.Domain, kind)
 	}
 	if parsed.Domain != g.Domain {
-		return nil, api.Errorf(api.InvalidInput, "The domain of schema %s does not match the domain of dataset group %s.", schema.ARN, group.ARN)
+		return nil, api.Errorf(api.InvalidInput, "The domain of schema %s does not match the domain of dataset group %s.", described.ARN, group.ARN)
 	}
 	if parsed.Type != kind {
-		return nil, api.Errorf(api.InvalidInput, "Schema %s is for datasets of type %s, not %s.", schema.ARN, parsed.Type, kind)
+		return nil, api.Errorf(api.InvalidInput, "Schema %s is for datasets of type %s, not %s.", described.ARN, parsed.Type, kind)
 	}
 	return &meta.DatasetPrivate{Group: id.ID, Table: newDirectory(), Type: string(kind), Domain: g.Domain, Schema: text}, nil
 }
 
 // schemaOf returns the text of a schema and what it says.
-func schemaOf(schema *meta.Resource) (text string, parsed *dataset.Schema, err error) {
-	doc, err := meta.Doc[api.DatasetSchema](schema)
+func schemaOf(described *meta.Resource) (text string, parsed *schema.Schema, err error) {
+	doc, err := meta.Doc[api.DatasetSchema](described)
 	if err != nil {
 		return "", nil, err
 	}
-	parsed, err = dataset.ParseSchema(doc.Schema, doc.Domain)
+	parsed, err = schema.Parse(doc.Schema, doc.Domain)
 	return doc.Schema, parsed, err
 }
 
@@ -116,7 +116,7 @@ func (s *Service) UpdateDataset(ctx context.Context, in *api.UpdateDatasetReques
 		if err != nil {
 			return err
 		}
-		schema, err := lookup(tx, sc, meta.Schema, in.SchemaARN)
+		described, err := lookup(tx, sc, meta.Schema, in.SchemaARN)
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (s *Service) UpdateDataset(ctx context.Context, in *api.UpdateDatasetReques
 		if err := none(tx, d, meta.Query{Parent: d.ARN, Statuses: pending}); err != nil {
 			return err // an import or export runs on the old columns
 		}
-		return s.enqueueUpdate(tx, d, schema)
+		return s.enqueueUpdate(tx, d, described)
 	})
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (s *Service) UpdateDataset(ctx context.Context, in *api.UpdateDatasetReques
 	return &api.UpdateDatasetResponse{DatasetARN: in.DatasetARN}, nil
 }
 
-func (s *Service) enqueueUpdate(tx *meta.Tx, d, schema *meta.Resource) error {
+func (s *Service) enqueueUpdate(tx *meta.Tx, d, described *meta.Resource) error {
 	doc, err := meta.Doc[api.Dataset](d)
 	if err != nil {
 		return err
@@ -143,11 +143,11 @@ func (s *Service) enqueueUpdate(tx *meta.Tx, d, schema *meta.Resource) error {
 	if err != nil {
 		return err
 	}
-	current, err := dataset.ParseSchema(private.Schema, private.Domain)
+	current, err := schema.Parse(private.Schema, private.Domain)
 	if err != nil {
 		return err
 	}
-	text, next, err := schemaOf(schema)
+	text, next, err := schemaOf(described)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (s *Service) enqueueUpdate(tx *meta.Tx, d, schema *meta.Resource) error {
 		return api.Errorf(api.InvalidInput, "%v", err)
 	}
 	now := api.NewTime(s.now())
-	doc.LatestDatasetUpdate = &api.DatasetUpdateSummary{SchemaARN: schema.ARN, Status: meta.UpdatePending, CreationDateTime: now, LastUpdatedDateTime: now}
+	doc.LatestDatasetUpdate = &api.DatasetUpdateSummary{SchemaARN: described.ARN, Status: meta.UpdatePending, CreationDateTime: now, LastUpdatedDateTime: now}
 	private.NextSchema = text
 	if err := d.SetDoc(doc); err != nil {
 		return err
@@ -175,18 +175,18 @@ func (s *Service) DeleteDataset(ctx context.Context, in *api.DeleteDatasetReques
 		if err != nil {
 			return err
 		}
-		for _, q := range datasetBlockers(d, dataset.Type(private.Type)) {
+		for _, q := range datasetBlockers(d, schema.Type(private.Type)) {
 			if err := none(tx, d, q); err != nil {
 				return err
 			}
 		}
-		return unmeasured(tx, d, dataset.Type(private.Type))
+		return unmeasured(tx, d, schema.Type(private.Type))
 	})
 	return &api.DeleteDatasetResponse{}, err
 }
 
 // datasetBlockers are the queries that must find nothing before a dataset can go: what is built on it, and what may be reading or writing it.
-func datasetBlockers(d *meta.Resource, kind dataset.Type) []meta.Query {
+func datasetBlockers(d *meta.Resource, kind schema.Type) []meta.Query {
 	blockers := []meta.Query{
 		{Parent: d.ARN, Statuses: pending}, // imports and exports
 		{Group: d.Group, Kind: meta.Filter},
@@ -195,14 +195,14 @@ func datasetBlockers(d *meta.Resource, kind dataset.Type) []meta.Query {
 	for _, reader := range []string{meta.DeletionJob, meta.SolutionVersion, meta.Recommender, meta.BatchInferenceJob, meta.BatchSegmentJob} {
 		blockers = append(blockers, meta.Query{Group: d.Group, Kind: reader, Statuses: pending})
 	}
-	if kind == dataset.Interactions {
+	if kind == schema.Interactions {
 		blockers = append(blockers, meta.Query{Group: d.Group, Kind: meta.EventTracker}, meta.Query{Group: d.Group, Kind: meta.MetricAttribution})
 	}
 	return blockers
 }
 
 // unmeasured checks that no metric attribution of the group sums a column of the dataset.
-func unmeasured(tx *meta.Tx, d *meta.Resource, kind dataset.Type) error {
+func unmeasured(tx *meta.Tx, d *meta.Resource, kind schema.Type) error {
 	attributions, err := tx.Find(meta.Query{Kind: meta.MetricAttribution, Group: d.Group})
 	if err != nil {
 		return err
@@ -217,7 +217,7 @@ func unmeasured(tx *meta.Tx, d *meta.Resource, kind dataset.Type) error {
 			if parts == nil {
 				continue
 			}
-			if summed, ok := dataset.ParseType(parts[1]); ok && summed == kind {
+			if summed, ok := schema.ParseType(parts[1]); ok && summed == kind {
 				return blocked(d, a)
 			}
 		}

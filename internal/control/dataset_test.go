@@ -8,10 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/quota"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 const (
@@ -65,8 +65,8 @@ func TestADatasetHoldsWhatTheEngineNeeds(t *testing.T) {
 	if p.Group != group.ID || !opaque.MatchString(p.Group) || !opaque.MatchString(p.Table) || p.Group == p.Table || p.Type != "ITEMS" {
 		t.Errorf("private part %+v", p)
 	}
-	if schema, err := dataset.ParseSchema(p.Schema, p.Domain); err != nil || schema.Type != dataset.Items {
-		t.Errorf("its schema is %+v, %v", schema, err)
+	if parsed, err := schema.Parse(p.Schema, p.Domain); err != nil || parsed.Type != schema.Items {
+		t.Errorf("its schema is %+v, %v", parsed, err)
 	}
 }
 

@@ -4,20 +4,20 @@ import (
 	"fmt"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // groupData is what a dataset group holds, as the rules of solutions, recommenders, filters and metric attributions see it.
 type groupData struct {
-	datasets map[dataset.Type]*meta.Resource
-	schemas  map[dataset.Type]*dataset.Schema // in force; a type without a dataset is missing
+	datasets map[schema.Type]*meta.Resource
+	schemas  map[schema.Type]*schema.Schema // in force; a type without a dataset is missing
 }
 
 // dataOf reads what a dataset group holds. What failed to be created, or is leaving, is not there.
 func dataOf(tx *meta.Tx, group string) (groupData, error) {
-	data := groupData{map[dataset.Type]*meta.Resource{}, map[dataset.Type]*dataset.Schema{}}
+	data := groupData{map[schema.Type]*meta.Resource{}, map[schema.Type]*schema.Schema{}}
 	found, err := tx.Find(meta.Query{Kind: meta.Dataset, Group: group, Statuses: living})
 	if err != nil {
 		return data, err
@@ -27,7 +27,7 @@ func dataOf(tx *meta.Tx, group string) (groupData, error) {
 		if err != nil {
 			return data, err
 		}
-		schema, err := dataset.ParseSchema(p.Schema, p.Domain)
+		schema, err := schema.Parse(p.Schema, p.Domain)
 		if err != nil {
 			return data, fmt.Errorf("parse the schema of %s: %w", r.ARN, err)
 		}
@@ -37,14 +37,14 @@ func dataOf(tx *meta.Tx, group string) (groupData, error) {
 }
 
 // has reports whether the dataset of that type exists and has the column.
-func (g groupData) has(t dataset.Type, column string) bool {
+func (g groupData) has(t schema.Type, column string) bool {
 	schema := g.schemas[t]
 	return schema != nil && schema.Match(column) >= 0
 }
 
 // isEventType reports whether a column's name, in any of its spellings, means EVENT_TYPE.
 func (g groupData) isEventType(column string) bool {
-	schema := g.schemas[dataset.Interactions]
+	schema := g.schemas[schema.Interactions]
 	return schema != nil && schema.Match("EVENT_TYPE") >= 0 && schema.Match(column) == schema.Match("EVENT_TYPE")
 }
 

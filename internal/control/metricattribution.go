@@ -7,9 +7,9 @@ import (
 	"slices"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // maxMetrics is the number of metrics in one attribution.
@@ -85,7 +85,7 @@ var metricExpression = regexp.MustCompile(`(?i)^\s*(?:SAMPLECOUNT\s*\(\s*\)|SUM\
 
 // checkMetrics checks the metrics' expressions against the group's schemas.
 func checkMetrics(metrics []api.MetricAttribute, data groupData) error {
-	if !data.has(dataset.Interactions, "EVENT_TYPE") {
+	if !data.has(schema.Interactions, "EVENT_TYPE") {
 		return api.Errorf(api.InvalidInput, "A metric attribution requires an Interactions dataset with an EVENT_TYPE column.")
 	}
 	for _, m := range metrics {
@@ -104,8 +104,8 @@ func checkExpression(m api.MetricAttribute, data groupData) error {
 	if parts[1] == "" {
 		return nil
 	}
-	t, _ := dataset.ParseType(parts[1])
-	if t != dataset.Interactions && t != dataset.Items {
+	t, _ := schema.ParseType(parts[1])
+	if t != schema.Interactions && t != schema.Items {
 		return api.Errorf(api.InvalidInput, "The expression of metric %s can only sum a column of Items or Interactions.", m.MetricName)
 	}
 	schema := data.schemas[t]

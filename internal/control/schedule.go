@@ -10,6 +10,7 @@ import (
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // What the service does by itself: it trains solutions on a schedule and moves campaigns to new versions. Both are decided here, from the
@@ -158,16 +159,16 @@ func (s *Service) hasNewData(ctx context.Context, solution *meta.Resource) (bool
 			known = model.Seq
 		}
 		data, err := dataOf(tx, solution.Group)
-		if err != nil || data.datasets[dataset.Interactions] == nil {
+		if err != nil || data.datasets[schema.Interactions] == nil {
 			return err
 		}
-		interactions, err = meta.Private[meta.DatasetPrivate](data.datasets[dataset.Interactions])
+		interactions, err = meta.Private[meta.DatasetPrivate](data.datasets[schema.Interactions])
 		return err
 	})
 	if err != nil || interactions.Table == "" {
 		return false, err
 	}
-	schema, err := dataset.ParseSchema(interactions.Schema, interactions.Domain)
+	schema, err := schema.Parse(interactions.Schema, interactions.Domain)
 	if err != nil {
 		return false, err
 	}

@@ -4,13 +4,13 @@ import (
 	"context"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // CreateSchema creates a schema, which belongs to the account and never changes. It is usable when the call returns.
 func (s *Service) CreateSchema(ctx context.Context, in *api.CreateSchemaRequest) (*api.CreateSchemaResponse, error) {
-	if _, err := dataset.ParseSchema(in.Schema, in.Domain); err != nil {
+	if _, err := schema.Parse(in.Schema, in.Domain); err != nil {
 		return nil, api.Errorf(api.InvalidInput, "%v", err)
 	}
 	sc := scopeOf(ctx)

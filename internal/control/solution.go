@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // solutionPrivate is kept beside a solution's Describe shape: where the schedule of automatic training stands.
@@ -140,7 +140,7 @@ func checkSolutionUse(in *api.CreateSolutionRequest, e *recipe.Entry, data group
 	if err := data.require(e); err != nil {
 		return nil, err
 	}
-	if in.EventType != "" && !data.has(dataset.Interactions, "EVENT_TYPE") {
+	if in.EventType != "" && !data.has(schema.Interactions, "EVENT_TYPE") {
 		return nil, api.Errorf(api.InvalidInput, "eventType requires an EVENT_TYPE column in the Interactions dataset.")
 	}
 	if in.PerformIncrementalUpdate != nil && *in.PerformIncrementalUpdate && !e.Has(recipe.IncrementalUpdate) {
@@ -163,7 +163,7 @@ func checkSolutionConfig(given *api.SolutionConfig, e *recipe.Entry, data groupD
 		return nil, nil
 	}
 	c := *given
-	if c.EventValueThreshold != "" && !data.has(dataset.Interactions, "EVENT_VALUE") {
+	if c.EventValueThreshold != "" && !data.has(schema.Interactions, "EVENT_VALUE") {
 		return nil, api.Errorf(api.InvalidInput, "eventValueThreshold requires an EVENT_VALUE column in the Interactions dataset.")
 	}
 	if err := checkEventsConfigUse(c.EventsConfig, e, data); err != nil {
@@ -193,7 +193,7 @@ func checkObjective(o *api.OptimizationObjective, e *recipe.Entry, data groupDat
 	if !e.Has(recipe.Objective) {
 		return api.Errorf(api.InvalidInput, "optimizationObjective is not supported by recipe %s.", e.Name)
 	}
-	items := data.schemas[dataset.Items]
+	items := data.schemas[schema.Items]
 	i := -1
 	if items != nil {
 		i = items.Match(o.ItemAttribute)

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // unsupported is the answer to what the API offers and this build does not do yet: refused, never pretended.
@@ -75,7 +75,7 @@ func checkMetadata(e *recipe.Entry, enabled *bool, data groupData) error {
 	if !e.Has(recipe.MetadataOptIn) && !e.Has(recipe.MetadataAlways) {
 		return api.Errorf(api.InvalidInput, "enableMetadataWithRecommendations is not supported by recipe %s.", e.Name)
 	}
-	if items := data.schemas[dataset.Items]; items == nil || len(items.Fields) < 2 {
+	if items := data.schemas[schema.Items]; items == nil || len(items.Fields) < 2 {
 		return api.Errorf(api.InvalidInput, "enableMetadataWithRecommendations requires an Items dataset with a metadata column.")
 	}
 	return nil
@@ -98,7 +98,7 @@ func checkColumns(c *api.TrainingDataConfig, data groupData) error {
 		return err
 	}
 	for name, columns := range c.ExcludedDatasetColumns {
-		if t, _ := dataset.ParseType(name); t == dataset.Interactions && slices.ContainsFunc(columns, data.isEventType) {
+		if t, _ := schema.ParseType(name); t == schema.Interactions && slices.ContainsFunc(columns, data.isEventType) {
 			return api.Errorf(api.InvalidInput, "EVENT_TYPE cannot be excluded from training.")
 		}
 	}
@@ -106,9 +106,9 @@ func checkColumns(c *api.TrainingDataConfig, data groupData) error {
 }
 
 func checkColumnMap(member string, given map[string][]string, data groupData) error {
-	var seen []dataset.Type
+	var seen []schema.Type
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		t, ok := dataset.ParseType(name)
+		t, ok := schema.ParseType(name)
 		if !ok {
 			return api.Errorf(api.InvalidInput, "%s: %s is not a type of dataset.", member, name)
 		}
@@ -159,11 +159,11 @@ func checkEventsConfigUse(c *api.EventsConfig, e *recipe.Entry, data groupData) 
 	if !e.Has(recipe.EventWeights) {
 		return api.Errorf(api.InvalidInput, "eventsConfig is not supported by recipe %s.", e.Name)
 	}
-	if !data.has(dataset.Interactions, "EVENT_TYPE") {
+	if !data.has(schema.Interactions, "EVENT_TYPE") {
 		return api.Errorf(api.InvalidInput, "eventsConfig requires an EVENT_TYPE column in the Interactions dataset.")
 	}
 	thresholds := slices.ContainsFunc(c.EventParametersList, func(p api.EventParameters) bool { return p.EventValueThreshold != nil })
-	if thresholds && !data.has(dataset.Interactions, "EVENT_VALUE") {
+	if thresholds && !data.has(schema.Interactions, "EVENT_VALUE") {
 		return api.Errorf(api.InvalidInput, "eventValueThreshold requires an EVENT_VALUE column in the Interactions dataset.")
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // fragment gives a table bulk and streamed rows in many small files, and returns the lines of all rows.
@@ -63,7 +65,7 @@ func (s *testStore) mostFiles(tab Table) (most int) {
 func (s *testStore) view(tab Table) (out []string) {
 	s.t.Helper()
 	if err := s.Rows(s.t.Context(), tab, func(r Row) error {
-		out = append(out, fmt.Sprint(string(AppendCSVRow(nil, tab.Schema, r.Values)), r.Source, r.Seq, r.Session, r.EventID))
+		out = append(out, fmt.Sprint(string(rowtext.AppendCSVRow(nil, tab.Schema, r.Values)), r.Source, r.Seq, r.Session, r.EventID))
 		return nil
 	}); err != nil {
 		s.t.Fatal(err)

@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // The crash tests run this test binary again as a child, kill it at a random moment, open what it has left, and let the work be repeated.
@@ -205,7 +208,7 @@ func crashCSV(users, rows int) string {
 
 func crashImport(t *testing.T, s *testStore) {
 	tab := Table{Group: "g1", ID: "t1", Schema: interactionsSchema()}
-	n, err := s.Import(t.Context(), tab, Import{Job: "again", Objects: []Object{text{"b.csv", crashCSV(300, 20_000)}}})
+	n, err := s.Import(t.Context(), tab, Import{Job: "again", Objects: []rowtext.Object{text{"b.csv", crashCSV(300, 20_000)}}})
 	if err != nil || n != 20_000 {
 		t.Fatalf("import: %d, %v", n, err)
 	}
@@ -305,7 +308,7 @@ func TestKilledErasureRemovesTheSameRowsInTheEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Hide(t.Context(), "g1", "e1", NewUserSet(erasedUsers()), cut); err != nil {
+		if err := s.Hide(t.Context(), "g1", "e1", userset.New(erasedUsers()), cut); err != nil {
 			t.Fatal(err)
 		}
 	}, func(t *testing.T, s *testStore) {

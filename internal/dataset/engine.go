@@ -1,4 +1,4 @@
-// Package dataset keeps the rows of dataset groups: schemas, CSV in and out, individual records, reads for training and serving, and erasure.
+// Package dataset keeps the rows of dataset groups: imports and exports, individual records, reads for training and serving, and erasure.
 //
 // Rows stand in Parquet files under Apache Iceberg tables, so that other engines can read the very same tables; FORMAT.md has every byte. Four ideas carry it:
 //
@@ -32,6 +32,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 var (
@@ -240,7 +241,7 @@ func (e *Engine) AlterTable(ctx context.Context, t Table) error {
 	update := tx.UpdateSchema(true, false)
 	changed := false
 	for _, f := range t.Schema.Fields {
-		if isSystemName(f.Name) {
+		if schema.IsSystemColumn(f.Name) {
 			return fmt.Errorf("alter table: field name %s is reserved", f.Name)
 		}
 		if state.layout.column(f.Name) < 0 {

@@ -15,6 +15,8 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/internal/verify"
 )
 
@@ -160,7 +162,7 @@ var jobs int
 func (s *testStore) imp(t Table, incremental bool, body string) int64 {
 	s.t.Helper()
 	jobs++
-	n, err := s.Import(s.t.Context(), t, Import{Job: fmt.Sprint("job-", jobs), Incremental: incremental, Objects: []Object{text{"a.csv", body}}})
+	n, err := s.Import(s.t.Context(), t, Import{Job: fmt.Sprint("job-", jobs), Incremental: incremental, Objects: []rowtext.Object{text{"a.csv", body}}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -172,7 +174,7 @@ func (s *testStore) lines(t Table, read func(context.Context, Table, func(Row) e
 	s.t.Helper()
 	var out []string
 	err := read(s.t.Context(), t, func(r Row) error {
-		out = append(out, strings.TrimSuffix(string(AppendCSVRow(nil, t.Schema, r.Values)), "\n"))
+		out = append(out, strings.TrimSuffix(string(rowtext.AppendCSVRow(nil, t.Schema, r.Values)), "\n"))
 		return nil
 	})
 	if err != nil {
@@ -209,7 +211,7 @@ func (s *testStore) erase(job string, tables []Table, users ...string) (n int64)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := s.Hide(ctx, "g1", job, NewUserSet(users), cut); err != nil {
+	if err := s.Hide(ctx, "g1", job, userset.New(users), cut); err != nil {
 		s.t.Fatal(err)
 	}
 	removed, err := s.Erase(ctx, tables, job, nil)

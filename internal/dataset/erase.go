@@ -15,6 +15,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/crash"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // Erase removes every row of the hidden users up to the cut, and the anonymous rows of the sessions that they signed in with, from the given tables of one
@@ -46,7 +47,7 @@ func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress
 			return nil, fmt.Errorf("erase: %w", err)
 		}
 		states = append(states, state)
-		if state.kind.holdsUsers() {
+		if state.kind.HoldsUsers() {
 			meter.total += state.storedRows()
 		}
 	}
@@ -98,9 +99,9 @@ func (g *group) findSessions(ctx context.Context, job string) (*mask, error) {
 	if err := g.fold(ctx); err != nil {
 		return nil, err
 	}
-	found := NewUserSetBuilder()
+	found := userset.NewBuilder()
 	for _, t := range g.allTables() {
-		if !t.kind.isLog() {
+		if !t.kind.IsLog() {
 			continue
 		}
 		s := t.snapshot()
@@ -155,7 +156,7 @@ func (s *snapshot) sessionsOf(ctx context.Context, m *mask, yield func(session s
 
 // erase removes what the mask covers from the table's files, in one commit.
 func (t *tableState) erase(ctx context.Context, m *mask, progress *meter) (removed int64, err error) {
-	if !t.kind.holdsUsers() {
+	if !t.kind.HoldsUsers() {
 		return 0, nil
 	}
 	defer t.pauseCompaction()() // what it has read and written must not outlive the rows
@@ -187,7 +188,7 @@ func (t *tableState) erase(ctx context.Context, m *mask, progress *meter) (remov
 // bucketsOf are the buckets in which rows that the mask removes can stand.
 func (t *tableState) bucketsOf(m *mask) map[int]bool {
 	buckets := make(map[int]bool)
-	for _, set := range []*UserSet{m.users, m.sessions} {
+	for _, set := range []*userset.Set{m.users, m.sessions} {
 		for id := range set.All() {
 			buckets[t.layout.bucketOf(id)] = true
 		}

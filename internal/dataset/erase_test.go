@@ -13,6 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // pausing is an Object that stops in the middle until it is told to go on.
@@ -41,7 +44,7 @@ func TestImportInFlightDoesNotBringErasedUsersBack(t *testing.T) {
 	o := pausing{text{"a.csv", body}, make(chan struct{}), make(chan struct{})}
 	done := make(chan error)
 	go func() {
-		_, err := s.Import(context.Background(), tab, Import{Job: "slow", Objects: []Object{o}})
+		_, err := s.Import(context.Background(), tab, Import{Job: "slow", Objects: []rowtext.Object{o}})
 		done <- err
 	}()
 	<-o.reached
@@ -78,7 +81,7 @@ func TestRowsAfterTheCutStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.put(tab, event("canary-user-1", "new", 2, ""))
-	if err := s.Hide(t.Context(), "g1", "e1", NewUserSet([]string{"canary-user-1"}), cut); err != nil {
+	if err := s.Hide(t.Context(), "g1", "e1", userset.New([]string{"canary-user-1"}), cut); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -112,7 +115,7 @@ func TestHiddenUsersAreUnknownToEveryReadAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Hide(t.Context(), "g1", "e1", NewUserSet([]string{"u1"}), cut); err != nil {
+	if err := s.Hide(t.Context(), "g1", "e1", userset.New([]string{"u1"}), cut); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -180,7 +183,7 @@ func TestSweepWaitsForReaders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Hide(t.Context(), "g1", "e1", NewUserSet([]string{"canary-user-1"}), cut); err != nil {
+	if err := s.Hide(t.Context(), "g1", "e1", userset.New([]string{"canary-user-1"}), cut); err != nil {
 		t.Fatal(err)
 	}
 	state, err := s.find(tab)
@@ -222,7 +225,7 @@ func TestErasuresBesidePutsAndImports(t *testing.T) {
 	work.Go(func() {
 		for i := range 6 {
 			body := interactionsHeader + fmt.Sprintf("bulk-%d,i,1,,\ncanary-user-%d,i,1,,\n", i, i)
-			if _, err := s.Import(t.Context(), tab, Import{Job: fmt.Sprint("beside-", i), Incremental: true, Objects: []Object{text{"a", body}}}); err != nil {
+			if _, err := s.Import(t.Context(), tab, Import{Job: fmt.Sprint("beside-", i), Incremental: true, Objects: []rowtext.Object{text{"a", body}}}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -260,7 +263,7 @@ func TestVerifyCatchesALeakInEveryKindOfPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Hide(t.Context(), "g1", "e1", NewUserSet([]string{"canary-user-3"}), cut); err != nil {
+	if err := s.Hide(t.Context(), "g1", "e1", userset.New([]string{"canary-user-3"}), cut); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.verify("e1"); err == nil {

@@ -3,6 +3,8 @@ package dataset
 import (
 	"cmp"
 	"slices"
+
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // Events is the training input of an interactions table: the effective view, sorted by (user, time, item, type, seq).
@@ -32,7 +34,7 @@ func (ev *Events) Filter(keep func(i int) bool) *Events {
 }
 
 // Without returns the events of everybody but users; touched tells whether that left any out.
-func (ev *Events) Without(users *UserSet) (out *Events, touched bool) {
+func (ev *Events) Without(users *userset.Set) (out *Events, touched bool) {
 	kept := make([]bool, ev.Len())
 	for u, name := range ev.Users {
 		gone := users.Has(name)

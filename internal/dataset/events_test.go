@@ -9,6 +9,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 type plainEvent struct {
@@ -67,7 +69,7 @@ func same(t *rapid.T, want, got *Events) {
 func TestEventsWithoutAUserEqualEventsThatNeverHeldHim(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := drawEvents(t)
-		gone := NewUserSet([]string{"u1", "u4", "nobody"})
+		gone := userset.New([]string{"u1", "u4", "nobody"})
 		var rest []plainEvent
 		for _, e := range list {
 			if !gone.Has(e.user) {

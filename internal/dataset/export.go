@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/palate-dev/palate/internal/pace"
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // Ingestion selects rows for an export by where they came from.
@@ -34,7 +35,7 @@ func (e *Engine) Export(ctx context.Context, t Table, mode Ingestion, progress f
 	ctx, stop := context.WithCancel(ctx)
 	s := state.snapshot()
 	x := &export{s: s, schema: t.Schema, sel: selection{bulk: mode != ExportPut, put: mode != ExportBulk, distinct: true}}
-	if mode == ExportAll && !t.Schema.Type.isLog() {
+	if mode == ExportAll && !t.Schema.Type.IsLog() {
 		x.sel.distinct, x.sel.newest = false, true
 	}
 	if x.mem, err = s.mem.blocks(s.layout); err != nil {
@@ -49,7 +50,7 @@ func (e *Engine) Export(ctx context.Context, t Table, mode Ingestion, progress f
 		x.work.Wait()
 		s.release()
 	}()
-	out := &partWriter{write: write, header: AppendCSVHeader(nil, t.Schema)}
+	out := &partWriter{write: write, header: rowtext.AppendCSVHeader(nil, t.Schema)}
 	for i := range x.buckets {
 		for c := range x.chunks[i] {
 			if err := out.add(c.data); err != nil {

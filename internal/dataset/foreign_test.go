@@ -18,6 +18,8 @@ import (
 	"github.com/apache/iceberg-go/table"
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // otherEngine commits to a table as another engine does: it knows the catalog's tables and Iceberg, and nothing of ours.
@@ -575,7 +577,7 @@ func TestNeitherSideLosesRows(t *testing.T) {
 	work.Go(func() {
 		for n := range rounds {
 			body := fmt.Sprintf("USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\nu%d,bulk,%d,view,\n", n, n)
-			if _, err := s.Import(t.Context(), tab, Import{Job: fmt.Sprint("race-", n), Incremental: true, Objects: []Object{text{"a.csv", body}}}); err != nil {
+			if _, err := s.Import(t.Context(), tab, Import{Job: fmt.Sprint("race-", n), Incremental: true, Objects: []rowtext.Object{text{"a.csv", body}}}); err != nil {
 				t.Error(err)
 			}
 		}

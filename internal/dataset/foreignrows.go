@@ -5,16 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"math"
 	"os"
-	"strings"
 	"syscall"
-	"unicode/utf8"
 	"unsafe"
 
 	"github.com/apache/iceberg-go"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // foreignRow is a row that another engine has written. Its strings are valid until the next row.
@@ -29,7 +29,7 @@ type foreignRow struct {
 // foreignRules are what the values of a table must be, the same as those of an import.
 type foreignRules struct {
 	layout  *layout
-	columns []csvColumn // by column of the layout
+	columns []rowtext.Rule // by column of the layout
 }
 
 // schemaText is a schema as a table's property.
@@ -42,17 +42,17 @@ func schemaText(s *Schema) string {
 }
 
 // newForeignRules reads the rules off the schema in force. Columns that it does not have any more, and tables that remember no schema, go by their types.
-func newForeignRules(l *layout, schema string) *foreignRules {
+func newForeignRules(l *layout, text string) *foreignRules {
 	var s Schema
-	if json.Unmarshal([]byte(schema), &s) != nil {
+	if json.Unmarshal([]byte(text), &s) != nil {
 		s = Schema{Type: l.kind}
 	}
 	r := &foreignRules{layout: l}
 	for _, col := range l.cols {
-		rule := csvColumn{name: col.name, kind: col.kind, nullable: !col.required, limit: maxText, low: math.MinInt64, high: math.MaxInt64}
+		rule := rowtext.RuleOfKind(col.name, col.kind, !col.required)
 		for i, f := range s.Fields {
 			if f.Name == col.name {
-				rule = newCSVColumn(&s, i)
+				rule = rowtext.RuleOf(&s, i)
 			}
 		}
 		r.columns = append(r.columns, rule)
@@ -196,7 +196,7 @@ func (r *foreignRules) kindOf(id int) (kind Kind, name string, ok bool) {
 			return c.kind, c.name, true
 		}
 	}
-	for _, name := range systemColumns() {
+	for _, name := range schema.SystemColumns() {
 		if r.layout.system[name] == id {
 			if name == seqColumn {
 				return Long, name, true
@@ -245,11 +245,15 @@ func (r *foreignRules) row(ids []int, values parquet.Row, row *foreignRow) error
 	if row.source == Bulk && (row.session != "" || row.eventID != "") {
 		return refuse("a row has a session or an event id although its %s is not PUT", sourceColumn)
 	}
-	if !plainText(row.session, maxText) || !plainText(row.eventID, maxText) {
+	if !rowtext.PlainText(row.session, rowtext.MaxText) || !rowtext.PlainText(row.eventID, rowtext.MaxText) {
 		return refuse("a session or event id is too long or not plain text")
 	}
 	for c := range row.vals {
-		if reason := r.columns[c].fault(&row.vals[c], r.layout.cols[c].required); reason != "" {
+		reason := r.columns[c].Check(&row.vals[c])
+		if !row.vals[c].Valid && r.layout.cols[c].required {
+			reason = "is null or empty"
+		}
+		if reason != "" {
 			return refuse("column %s holds a value that %s", r.layout.cols[c].name, reason)
 		}
 	}
@@ -278,47 +282,4 @@ func foreignValue(k Kind, v parquet.Value) Value {
 		return Value{Valid: true, Int: n}
 	}
 	return Value{Valid: true, Float: v.Double()}
-}
-
-// fault says what is wrong with a value, "" if nothing is. A text that an import would cut is cut.
-func (c *csvColumn) fault(v *Value, required bool) string {
-	if !v.Valid {
-		if required || !c.nullable {
-			return "is null or empty"
-		}
-		return ""
-	}
-	switch c.kind {
-	case String:
-		if c.truncate && len(v.Str) > c.limit {
-			v.Str = firstRunes(v.Str, c.limit)
-		}
-		if !plainText(v.Str, c.limit) {
-			return "is too long or not plain text"
-		}
-	case Int, Long:
-		if v.Int < c.low || v.Int > c.high {
-			return "is out of its range"
-		}
-	case Float, Double:
-		if math.IsNaN(v.Float) || math.IsInf(v.Float, 0) {
-			return "is not a finite number"
-		}
-	}
-	return ""
-}
-
-func firstRunes(s string, n int) string {
-	for i := range s {
-		if n == 0 {
-			return s[:i]
-		}
-		n--
-	}
-	return s
-}
-
-// plainText is what a CSV file can hold.
-func plainText(s string, limit int) bool {
-	return utf8.ValidString(s) && !strings.ContainsAny(s, "\x00\r") && (len(s) <= limit || utf8.RuneCountInString(s) <= limit)
 }

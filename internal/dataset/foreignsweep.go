@@ -183,7 +183,7 @@ func (t *tableState) sweepIncoming(ctx context.Context, m *mask) error {
 	err := t.eachIncoming(func(path string, info fs.FileInfo) error {
 		age := time.Since(info.ModTime())
 		stays := info.Mode().IsRegular() && age < orphanAge
-		if stays && m != nil && t.kind.holdsUsers() && strings.HasSuffix(path, ".parquet") {
+		if stays && m != nil && t.kind.HoldsUsers() && strings.HasSuffix(path, ".parquet") {
 			covered, err := t.holdsCovered(ctx, path, m)
 			if errors.Is(err, fs.ErrNotExist) || ctx.Err() != nil {
 				return ctx.Err()

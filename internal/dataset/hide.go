@@ -14,14 +14,15 @@ import (
 
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/crash"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // mask hides the rows of the listed users up to a cut, and the anonymous rows of the sessions that Erase has found for them. It stands in
 // erasing/JOB/ from Hide to Unhide: users (which begins with the cut), and sessions.
 type mask struct {
 	job      string
-	users    *UserSet
-	sessions *UserSet // nil until they are known
+	users    *userset.Set
+	sessions *userset.Set // nil until they are known
 	cut      int64
 }
 
@@ -32,7 +33,7 @@ const (
 )
 
 // Hide makes the users unknown to reads and to serving up to the cut, durably, and pins their list. Repeating it with the same job changes nothing.
-func (e *Engine) Hide(ctx context.Context, group, job string, users *UserSet, cut int64) error {
+func (e *Engine) Hide(ctx context.Context, group, job string, users *userset.Set, cut int64) error {
 	if !isOpaque(group) || !isOpaque(job) {
 		return errors.New("hide: a name is not of [a-z0-9-]")
 	}
@@ -91,7 +92,7 @@ func (e *Engine) Forgetting(group string) bool {
 }
 
 // HiddenUsers returns the list that Hide has pinned, and its cut.
-func (e *Engine) HiddenUsers(group, job string) (*UserSet, int64, error) {
+func (e *Engine) HiddenUsers(group, job string) (*userset.Set, int64, error) {
 	g, ok := e.group(group)
 	if ok {
 		if m := g.mask(job); m != nil {
@@ -103,7 +104,7 @@ func (e *Engine) HiddenUsers(group, job string) (*UserSet, int64, error) {
 
 // ErasedIDs returns every id under which Erase has removed rows: the listed users and the sessions that they signed in with. A model may know such a visitor
 // by the session alone.
-func (e *Engine) ErasedIDs(group, job string) (*UserSet, error) {
+func (e *Engine) ErasedIDs(group, job string) (*userset.Set, error) {
 	g, ok := e.group(group)
 	if !ok {
 		return nil, ErrNoTable
@@ -112,8 +113,8 @@ func (e *Engine) ErasedIDs(group, job string) (*UserSet, error) {
 	if m == nil {
 		return nil, errNotHidden
 	}
-	ids := NewUserSetBuilder()
-	for _, set := range []*UserSet{m.users, m.sessions} {
+	ids := userset.NewBuilder()
+	for _, set := range []*userset.Set{m.users, m.sessions} {
 		for id := range set.All() {
 			ids.Add(id)
 		}
@@ -122,7 +123,7 @@ func (e *Engine) ErasedIDs(group, job string) (*UserSet, error) {
 }
 
 // ErasedSessions returns the sessions whose anonymous rows Erase has removed.
-func (e *Engine) ErasedSessions(group, job string) (*UserSet, error) {
+func (e *Engine) ErasedSessions(group, job string) (*userset.Set, error) {
 	if g, ok := e.group(group); ok {
 		if m := g.mask(job); m != nil {
 			return m.sessions, nil
@@ -218,7 +219,7 @@ func readMask(dir, job string) (*mask, error) {
 		return nil, errors.New("too short")
 	}
 	m := &mask{job: job, cut: int64(binary.LittleEndian.Uint64(text))}
-	if m.users, err = ReadUserSet(bytes.NewReader(text[8:])); err != nil {
+	if m.users, err = userset.Read(bytes.NewReader(text[8:])); err != nil {
 		return nil, err
 	}
 	m.sessions, err = readSessions(dir)
@@ -226,7 +227,7 @@ func readMask(dir, job string) (*mask, error) {
 }
 
 // readSessions returns nil if they are not known yet.
-func readSessions(dir string) (*UserSet, error) {
+func readSessions(dir string) (*userset.Set, error) {
 	text, err := os.ReadFile(filepath.Join(dir, sessionsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -234,5 +235,5 @@ func readSessions(dir string) (*UserSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ReadUserSet(bytes.NewReader(text))
+	return userset.Read(bytes.NewReader(text))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"runtime"
 	"slices"
@@ -15,20 +14,14 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/rowtext"
 )
-
-// Object is one source of an import.
-type Object interface {
-	Name() string
-	Size() int64
-	Open(ctx context.Context) (io.ReadCloser, error)
-}
 
 // Import is one bulk import.
 type Import struct {
 	Job         string // unique id: a job that has already committed returns its count again
 	Incremental bool   // append; otherwise replace all bulk rows
-	Objects     []Object
+	Objects     []rowtext.Object
 	MinRows     int64
 	Progress    func(rows, bytes, totalBytes int64)
 	// Erasures names the running erasures that took effect, or are about to, since the import was accepted: it may be older than their cut although it began
@@ -45,7 +38,7 @@ type importRun struct {
 // keptImports is how many committed imports a table remembers.
 const keptImports = 64
 
-// Import replaces or extends the bulk rows of a table, all or nothing. An *InputError is the customer's fault and leaves the table as it was.
+// Import replaces or extends the bulk rows of a table, all or nothing. An *rowtext.InputError is the customer's fault and leaves the table as it was.
 func (e *Engine) Import(ctx context.Context, t Table, imp Import) (rows int64, err error) {
 	state, err := e.find(t)
 	if err != nil {
@@ -70,7 +63,7 @@ func (e *Engine) Import(ctx context.Context, t Table, imp Import) (rows int64, e
 		return 0, err
 	}
 	if in.rows < imp.MinRows {
-		return 0, errors.Join(&InputError{Reason: fmt.Sprintf("Input CSV has fewer than %d interactions.", imp.MinRows)}, in.spill.close())
+		return 0, errors.Join(&rowtext.InputError{Reason: fmt.Sprintf("Input CSV has fewer than %d interactions.", imp.MinRows)}, in.spill.close())
 	}
 	files, err := in.write(ctx)
 	if err = errors.Join(err, in.spill.close()); err != nil {
@@ -94,7 +87,7 @@ func (e *Engine) HasBulk(ctx context.Context, t Table) (bool, error) {
 }
 
 // begin takes sequence numbers for all lines that the objects can have and makes the import known to erasures.
-func (g *group) begin(objects []Object) *importRun {
+func (g *group) begin(objects []rowtext.Object) *importRun {
 	n := int64(1)
 	for _, o := range objects {
 		n += linesOf(o)
@@ -113,7 +106,7 @@ func (g *group) end(run *importRun) {
 }
 
 // linesOf bounds the number of an object's last line.
-func linesOf(o Object) int64 { return o.Size() + 2 }
+func linesOf(o rowtext.Object) int64 { return o.Size() + 2 }
 
 // importer carries one import from CSV to staged files.
 type importer struct {
@@ -142,7 +135,7 @@ const sortBytes = 160 << 20
 // read parses all objects into the spill.
 func (in *importer) read(ctx context.Context) (err error) {
 	if len(in.imp.Objects) == 0 {
-		return &InputError{Reason: "The specified Amazon S3 location does not contain any CSV files."}
+		return &rowtext.InputError{Reason: "The specified Amazon S3 location does not contain any CSV files."}
 	}
 	in.layout = in.t.current()
 	if in.key, in.cols, in.dicts, err = importColumns(in.layout, in.schema); err != nil {
@@ -196,14 +189,14 @@ func (in *importer) readObjects(ctx context.Context, workers []*importWorker) er
 	return nil
 }
 
-func (in *importer) readObject(ctx context.Context, o Object, header []string, workers []*importWorker, progress func(rows, bytes int64)) (rows int64, seen []string, err error) {
+func (in *importer) readObject(ctx context.Context, o rowtext.Object, header []string, workers []*importWorker, progress func(rows, bytes int64)) (rows int64, seen []string, err error) {
 	r, err := o.Open(ctx)
 	if err != nil {
 		return 0, nil, fmt.Errorf("open %s: %w", o.Name(), err)
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	opts := CSVOptions{Name: o.Name(), Workers: len(workers), Header: header, Progress: progress}
-	seen, rows, err = readCSV(ctx, r, in.schema, opts, func(w int) csvSink { return workers[w] })
+	opts := rowtext.CSVOptions{Name: o.Name(), Workers: len(workers), Header: header, Progress: progress}
+	seen, rows, err = rowtext.ReadBatches(ctx, r, in.schema, opts, func(w int) rowtext.Sink { return workers[w] })
 	return rows, seen, err
 }
 
@@ -310,7 +303,7 @@ func (t *tableState) dropHidden(ctx context.Context, in *importer, files []*data
 	masks := in.run.masks
 	t.g.mu.Unlock()
 	counts := make(map[string]int64)
-	if !t.kind.holdsUsers() {
+	if !t.kind.HoldsUsers() {
 		return files, counts, nil
 	}
 	for _, m := range slices.Concat(masks, in.older) {

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 const interactionsHeader = "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\n"
@@ -64,7 +66,7 @@ func TestIncrementalImportAppendsAndNewestRecordWins(t *testing.T) {
 func TestImportThatCommittedAnswersItsCountAgain(t *testing.T) {
 	s := newStore(t)
 	tab := s.create("t1", interactionsSchema())
-	imp := Import{Job: "j", Incremental: true, Objects: []Object{text{"a.csv", interactionsHeader + "u,i,1,,\n"}}}
+	imp := Import{Job: "j", Incremental: true, Objects: []rowtext.Object{text{"a.csv", interactionsHeader + "u,i,1,,\n"}}}
 	for range 2 {
 		if n, err := s.Import(t.Context(), tab, imp); n != 1 || err != nil {
 			t.Fatalf("import: %d, %v", n, err)
@@ -84,14 +86,14 @@ func TestFailedImportLeavesTheTableAsItWas(t *testing.T) {
 	tab := s.create("t1", interactionsSchema())
 	s.imp(tab, false, interactionsHeader+"u1,i1,1,,\n")
 	before := s.files()
-	for name, objects := range map[string][]Object{
+	for name, objects := range map[string][]rowtext.Object{
 		"bad row":     {text{"a.csv", interactionsHeader + strings.Repeat("u,i,1,,\n", 1000) + "u,i,x,,\n"}},
 		"too few":     {text{"a.csv", interactionsHeader + "u,i,1,,\n"}},
 		"two headers": {text{"a.csv", interactionsHeader + strings.Repeat("u,i,1,,\n", 20)}, text{"b.csv", "ITEM_ID,USER_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\ni,u,1,,\n"}},
 		"no objects":  nil,
 	} {
 		_, err := s.Import(t.Context(), tab, Import{Job: "j", Objects: objects, MinRows: 10})
-		var in *InputError
+		var in *rowtext.InputError
 		if !errors.As(err, &in) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -119,7 +121,7 @@ func TestImportOfManyRowsSpillsAndKeepsThemAll(t *testing.T) {
 	}
 	var last [3]int64
 	n, err := s.Import(t.Context(), tab, Import{
-		Job: "j", Objects: []Object{text{"a.csv", a.String()}, text{"b.csv", b.String()}},
+		Job: "j", Objects: []rowtext.Object{text{"a.csv", a.String()}, text{"b.csv", b.String()}},
 		Progress: func(rows, bytes, total int64) { last = [3]int64{rows, bytes, total} },
 	})
 	if err != nil || n != 120_000 {
@@ -186,7 +188,7 @@ func TestAlteredTableReadsOldRowsWithNulls(t *testing.T) {
 // The same input gives the same files, however many cores have read it and in whatever order they took its blocks.
 func TestImportWritesTheSameFilesOnAnyNumberOfCores(t *testing.T) {
 	schema := everyKind(Interactions)
-	var objects []Object
+	var objects []rowtext.Object
 	for o := range 2 {
 		var b strings.Builder
 		b.WriteString("USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,TEXT,AGE,BORN,EVENT_VALUE,SCORE,OK\n")

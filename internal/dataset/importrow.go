@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"unsafe"
+
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // A row of an import on its way through the spill, which one process writes and reads:
@@ -48,14 +50,14 @@ func importColumns(l *layout, s *Schema) (key int, cols []importColumn, dicts in
 type importWorker struct {
 	in     *importer
 	id     int
-	object Object
+	object rowtext.Object
 	first  int64 // the sequence number of line 0 of the object
 	offset int64 // of the object among all bytes of the import
 	span   int64
 	key    int
 	cols   []importColumn
 	codes  []*textCodes
-	coded  [][batchRows]uint32 // by dictionary: what codes has said of the batch
+	coded  [][rowtext.BatchRows]uint32 // by dictionary: what codes has said of the batch
 	budget int
 	fixed  int // weight of a row without its strings
 	chunks []workerChunk
@@ -72,18 +74,18 @@ func newImportWorker(in *importer, id, budget int) *importWorker {
 	for range in.dicts {
 		w.codes = append(w.codes, newTextCodes(&w.budget))
 	}
-	w.coded = make([][batchRows]uint32, in.dicts)
+	w.coded = make([][rowtext.BatchRows]uint32, in.dicts)
 	w.fixed = 3*8 + 9*len(in.layout.cols) // decoded columns, their order, and what the encoding of a row adds
 	return w
 }
 
 // begin is called before the rows of each object.
-func (w *importWorker) begin(o Object, first, offset int64) {
+func (w *importWorker) begin(o rowtext.Object, first, offset int64) {
 	w.object, w.first, w.offset = o, first, offset
 }
 
-// block is called before the rows of each block of an object: a chunk must not go over the end of a span of the input.
-func (w *importWorker) block(offset int64) error {
+// Block is called before the rows of each block of an object: a chunk must not go over the end of a span of the input.
+func (w *importWorker) Block(offset int64) error {
 	span := (w.offset + offset) / w.in.t.g.e.limits.spanBytes
 	if span == w.span {
 		return nil
@@ -93,7 +95,7 @@ func (w *importWorker) block(offset int64) error {
 	return err
 }
 
-func (w *importWorker) rows(lines []int64, values []Value) (n int, err error) {
+func (w *importWorker) Rows(lines []int64, values []Value) (n int, err error) {
 	fields := len(w.in.schema.Fields)
 	for i := range w.cols {
 		if c := &w.cols[i]; c.codes >= 0 {
@@ -137,7 +139,7 @@ func (w *importWorker) row(i int, line int64, v []Value) error {
 		switch col.kind {
 		case String:
 			weight += len(x.Str)
-			code := w.coded[col.codes][i&(batchRows-1)]
+			code := w.coded[col.codes][i&(rowtext.BatchRows-1)]
 			b = binary.LittleEndian.AppendUint32(b, code)
 			if code == 0 {
 				b = appendString(b, x.Str)

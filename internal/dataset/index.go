@@ -14,7 +14,7 @@ func (e *Engine) Lookup(ctx context.Context, t Table, key string) (Row, bool, er
 	if err != nil {
 		return Row{}, false, err
 	}
-	if t.Schema.Type.isLog() {
+	if t.Schema.Type.IsLog() {
 		return Row{}, false, fmt.Errorf("look up: rows of %s have no key", t.Schema.Type)
 	}
 	x, err := state.lookupIndex(e.ctx)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // lateKept is how long a filter of late events is kept: longer than SDKs and queues of clients try again.
@@ -52,7 +53,7 @@ func (f *lateFilter) holds(id string, sent, now time.Time) bool {
 }
 
 // with returns the filter with more ids.
-func (f *lateFilter) with(ids *UserSet) *lateFilter {
+func (f *lateFilter) with(ids *userset.Set) *lateFilter {
 	more := *f
 	more.hashes = slices.Clone(f.hashes)
 	for id := range ids.All() {
@@ -91,7 +92,7 @@ func decodeLate(job string, b []byte) (*lateFilter, error) {
 
 // KeepLateOut begins to keep out events of the users that were sent before now. An erasure calls it before it takes its cut, so that no such event comes in
 // between; repeating it before the cut moves the time.
-func (e *Engine) KeepLateOut(ctx context.Context, group, job string, users *UserSet) error {
+func (e *Engine) KeepLateOut(ctx context.Context, group, job string, users *userset.Set) error {
 	if !isOpaque(group) || !isOpaque(job) {
 		return errors.New("keep late events out: a name is not of [a-z0-9-]")
 	}

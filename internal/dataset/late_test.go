@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // TestLateEventsAreKeptOutForADay drives the clock: a filter survives restarts, knows the sessions that the erasure found, expires, and is destroyed with its key.
@@ -24,7 +27,7 @@ func TestLateEventsAreKeptOutForADay(t *testing.T) {
 	signedIn := event("canary-user-1", "i", 1, "")
 	signedIn.Session = "canary-session-1"
 	s.put(tab, signedIn, event("canary-user-2", "i", 1, ""))
-	if err := s.KeepLateOut(t.Context(), "g1", "e1", NewUserSet([]string{"canary-user-1"})); err != nil {
+	if err := s.KeepLateOut(t.Context(), "g1", "e1", userset.New([]string{"canary-user-1"})); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.erase("e1", []Table{tab}, "canary-user-1"); n != 1 {
@@ -70,7 +73,7 @@ func TestLateEventsAreKeptOutForADay(t *testing.T) {
 
 func TestAnExpiredFilterIsDestroyedAtStart(t *testing.T) {
 	s := newStore(t)
-	if err := s.KeepLateOut(t.Context(), "g1", "e1", NewUserSet([]string{"canary-user-1"})); err != nil {
+	if err := s.KeepLateOut(t.Context(), "g1", "e1", userset.New([]string{"canary-user-1"})); err != nil {
 		t.Fatal(err)
 	}
 	s.lim.now = func() time.Time { return time.Now().Add(25 * time.Hour) }
@@ -91,7 +94,7 @@ func TestAnImportAcceptedBeforeTheCutLeavesTheUsersOut(t *testing.T) {
 	}
 	asked, ended := make(chan struct{}, 1000), make(chan error)
 	go func() {
-		_, err := s.Import(t.Context(), tab, Import{Job: "pending", Objects: []Object{text{"f", "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\ncanary-user-1,j,3,,\ncanary-user-3,j,4,,\ncanary-user-1,k,5,,\n"}},
+		_, err := s.Import(t.Context(), tab, Import{Job: "pending", Objects: []rowtext.Object{text{"f", "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\ncanary-user-1,j,3,,\ncanary-user-3,j,4,,\ncanary-user-1,k,5,,\n"}},
 			Erasures: func(ctx context.Context) ([]string, error) {
 				select {
 				case asked <- struct{}{}:
@@ -102,7 +105,7 @@ func TestAnImportAcceptedBeforeTheCutLeavesTheUsersOut(t *testing.T) {
 		ended <- err
 	}()
 	<-asked // it waits for a mask that is about to come
-	if err := s.Hide(t.Context(), "g1", "e1", NewUserSet([]string{"canary-user-1"}), cut); err != nil {
+	if err := s.Hide(t.Context(), "g1", "e1", userset.New([]string{"canary-user-1"}), cut); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; err != nil {

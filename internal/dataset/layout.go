@@ -4,22 +4,19 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/apache/iceberg-go"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // The columns that every table has beside its schema's.
 const (
-	sourceColumn  = "_source"   // "BULK" or "PUT"
-	seqColumn     = "_seq"      // arrival order
-	sessionColumn = "_session"  // streamed events: the session
-	eventColumn   = "_event_id" // streamed events: the eventId
+	sourceColumn  = schema.SourceColumn
+	seqColumn     = schema.SeqColumn
+	sessionColumn = schema.SessionColumn
+	eventColumn   = schema.EventColumn
 )
-
-func systemColumns() []string {
-	return []string{sourceColumn, seqColumn, sessionColumn, eventColumn}
-}
 
 // columnInfo is one stored column of a schema's field.
 type columnInfo struct {
@@ -63,19 +60,13 @@ func bucketsOf(t Type) int {
 	return 1
 }
 
-// isLog tells whether rows of a type are events: any number for a key.
-func (t Type) isLog() bool { return t == Interactions || t == ActionInteractions }
-
-// holdsUsers tells whether rows of a type belong to users, so that an erasure must visit them.
-func (t Type) holdsUsers() bool { return t == Users || t.isLog() }
-
 // newLayout reads the layout of a table from its Iceberg schema.
 func newLayout(t Type, buckets int, sc *iceberg.Schema) (*layout, error) {
 	l := &layout{kind: t, system: make(map[string]int), key: -1, time: -1, buckets: buckets}
 	fields := slices.Clone(sc.Fields())
 	slices.SortFunc(fields, func(a, b iceberg.NestedField) int { return cmp.Compare(a.ID, b.ID) })
 	for _, f := range fields {
-		if slices.Contains(systemColumns(), f.Name) {
+		if slices.Contains(schema.SystemColumns(), f.Name) {
 			l.system[f.Name] = f.ID
 			continue
 		}
@@ -87,13 +78,13 @@ func newLayout(t Type, buckets int, sc *iceberg.Schema) (*layout, error) {
 		case keyName(t):
 			l.key = len(l.cols)
 		case "TIMESTAMP":
-			if t.isLog() {
+			if t.IsLog() {
 				l.time = len(l.cols)
 			}
 		}
 		l.cols = append(l.cols, columnInfo{name: f.Name, id: f.ID, kind: kind, required: f.Required})
 	}
-	if l.key < 0 || len(l.system) != len(systemColumns()) {
+	if l.key < 0 || len(l.system) != len(schema.SystemColumns()) {
 		return nil, fmt.Errorf("table lacks %s or a system column", keyName(t))
 	}
 	l.order = l.compareOrder()
@@ -146,20 +137,16 @@ func icebergSchema(s *Schema) (*iceberg.Schema, error) {
 		fields = append(fields, iceberg.NestedField{ID: len(fields) + 1, Name: name, Type: t, Required: required})
 	}
 	for _, f := range s.Fields {
-		if isSystemName(f.Name) {
+		if schema.IsSystemColumn(f.Name) {
 			return nil, fmt.Errorf("field name %s is reserved", f.Name)
 		}
-		add(f.Name, icebergType(f.Kind), f.Name == keyName(s.Type) || f.Name == "TIMESTAMP" && s.Type.isLog())
+		add(f.Name, icebergType(f.Kind), f.Name == keyName(s.Type) || f.Name == "TIMESTAMP" && s.Type.IsLog())
 	}
 	add(sourceColumn, iceberg.PrimitiveTypes.String, false) // our files always have them; what other engines add may leave them to us
 	add(seqColumn, iceberg.PrimitiveTypes.Int64, false)
 	add(sessionColumn, iceberg.PrimitiveTypes.String, false)
 	add(eventColumn, iceberg.PrimitiveTypes.String, false)
 	return iceberg.NewSchema(0, fields...), nil
-}
-
-func isSystemName(name string) bool {
-	return slices.ContainsFunc(systemColumns(), func(s string) bool { return strings.EqualFold(s, name) })
 }
 
 // icebergType maps a kind. Floats are kept in 64 bits: a filter compares with the decimal text of the CSV, which 32 bits would not reproduce.

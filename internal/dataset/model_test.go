@@ -13,6 +13,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // model is what the engine promises, in the plainest form: a list of rows in order of arrival.
@@ -41,7 +43,7 @@ func (m *model) bulk(incremental bool, rows [][]Value) {
 }
 
 func (m *model) line(r Row) string {
-	return strings.TrimSuffix(string(AppendCSVRow(nil, m.schema, r.Values)), "\n")
+	return strings.TrimSuffix(string(rowtext.AppendCSVRow(nil, m.schema, r.Values)), "\n")
 }
 
 func (m *model) lines(rows []Row) []string {
@@ -70,7 +72,7 @@ func (m *model) distinct(rows []Row) (out []Row) {
 }
 
 func (m *model) effective() (out []Row) {
-	if !m.schema.Type.isLog() {
+	if !m.schema.Type.IsLog() {
 		newest := make(map[string]Row)
 		for _, r := range m.arrival() {
 			newest[r.Values[0].Str] = r
@@ -98,7 +100,7 @@ func (m *model) export(mode Ingestion) []string {
 			rows = append(rows, r)
 		}
 	}
-	if mode == ExportAll && !m.schema.Type.isLog() {
+	if mode == ExportAll && !m.schema.Type.IsLog() {
 		return m.lines(m.effective())
 	}
 	return m.lines(m.distinct(rows))
@@ -114,7 +116,7 @@ func (m *model) sessions(users map[string]bool, out map[string]bool) {
 }
 
 func (m *model) erase(users, sessions map[string]bool) (n int64) {
-	if !m.schema.Type.holdsUsers() {
+	if !m.schema.Type.HoldsUsers() {
 		return 0
 	}
 	m.rows = slices.DeleteFunc(m.rows, func(r Row) bool {
@@ -218,7 +220,7 @@ func (h *history) user() string {
 
 func (h *history) values(s *Schema) []Value {
 	vals := drawValues(h.rt, s)
-	if s.Type.holdsUsers() {
+	if s.Type.HoldsUsers() {
 		vals[0] = str(h.user())
 	}
 	return vals
@@ -229,7 +231,7 @@ func (h *history) put() {
 	var rows []Row
 	for range rapid.IntRange(1, 10).Draw(h.rt, "rows") {
 		r := Row{Values: h.values(tab.Schema)}
-		if tab.Schema.Type.isLog() {
+		if tab.Schema.Type.IsLog() {
 			r.Session = fmt.Sprintf("canary-session-%d", rapid.IntRange(0, 4).Draw(h.rt, "session"))
 			if rapid.Bool().Draw(h.rt, "anonymous") {
 				r.Values[0] = str(r.Session)
@@ -244,11 +246,11 @@ func (h *history) put() {
 
 func (h *history) imp() {
 	tab, m := h.pick()
-	body := AppendCSVHeader(nil, tab.Schema)
+	body := rowtext.AppendCSVHeader(nil, tab.Schema)
 	var rows [][]Value
 	for range rapid.IntRange(0, 40).Draw(h.rt, "rows") {
 		rows = append(rows, h.values(tab.Schema))
-		body = AppendCSVRow(body, tab.Schema, rows[len(rows)-1])
+		body = rowtext.AppendCSVRow(body, tab.Schema, rows[len(rows)-1])
 	}
 	incremental := rapid.Bool().Draw(h.rt, "incremental")
 	h.s.imp(tab, incremental, string(body))
@@ -267,7 +269,7 @@ func (h *history) erase() {
 	sessions := make(map[string]bool)
 	want := int64(0)
 	for _, m := range h.models {
-		if m.schema.Type.isLog() {
+		if m.schema.Type.IsLog() {
 			m.sessions(users, sessions)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/test/faultdisk"
 	"github.com/palate-dev/palate/test/seeds"
 )
@@ -178,12 +180,12 @@ func (s *testStore) count(t Table) int {
 
 func (h *powerHistory) load() {
 	t, rows := h.batch(h.r.IntN(60), Bulk)
-	body := AppendCSVHeader(nil, t.Schema)
+	body := rowtext.AppendCSVHeader(nil, t.Schema)
 	for _, row := range rows {
-		body = AppendCSVRow(body, t.Schema, row.Values)
+		body = rowtext.AppendCSVRow(body, t.Schema, row.Values)
 	}
 	h.n++ // a batch may be empty, and a job's name is used once
-	job := Import{Job: fmt.Sprint("job-", h.n), Incremental: h.r.IntN(2) == 0, Objects: []Object{text{"a.csv", string(body)}}}
+	job := Import{Job: fmt.Sprint("job-", h.n), Incremental: h.r.IntN(2) == 0, Objects: []rowtext.Object{text{"a.csv", string(body)}}}
 	load := func(ctx context.Context) error {
 		n, err := h.s.Import(ctx, t, job)
 		if err == nil && int(n) != len(rows) {
@@ -203,7 +205,7 @@ func (h *powerHistory) load() {
 
 func rowLines(t Table, rows []Row) (out []string) {
 	for _, r := range rows {
-		out = append(out, strings.TrimSuffix(string(AppendCSVRow(nil, t.Schema, r.Values)), "\n"))
+		out = append(out, strings.TrimSuffix(string(rowtext.AppendCSVRow(nil, t.Schema, r.Values)), "\n"))
 	}
 	slices.Sort(out)
 	return out
@@ -235,7 +237,7 @@ func (h *powerHistory) erase() {
 			if err != nil {
 				return err
 			}
-			return h.s.Hide(ctx, "g1", job, NewUserSet(list), cut)
+			return h.s.Hide(ctx, "g1", job, userset.New(list), cut)
 		}},
 		{"erase", func(ctx context.Context) error {
 			removed, err := h.s.Erase(ctx, []Table{h.events, h.people}, job, nil)

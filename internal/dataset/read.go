@@ -18,7 +18,7 @@ func (e *Engine) Rows(ctx context.Context, t Table, yield func(Row) error) error
 // Effective yields what training, inference and filters work on: of items, users and actions the newest record of each key; of events the union of all
 // sources without exact duplicates and without events whose eventId an earlier one has.
 func (e *Engine) Effective(ctx context.Context, t Table, yield func(Row) error) error {
-	sel := selection{bulk: true, put: true, newest: !t.Schema.Type.isLog(), distinct: t.Schema.Type.isLog(), unrepeated: t.Schema.Type.isLog()}
+	sel := selection{bulk: true, put: true, newest: !t.Schema.Type.IsLog(), distinct: t.Schema.Type.IsLog(), unrepeated: t.Schema.Type.IsLog()}
 	return e.read(ctx, t, sel, yield)
 }
 
@@ -237,7 +237,7 @@ type hider struct {
 }
 
 func (s *snapshot) hider() *hider {
-	return &hider{masks: s.masks, none: len(s.masks) == 0 || !s.layout.kind.holdsUsers()}
+	return &hider{masks: s.masks, none: len(s.masks) == 0 || !s.layout.kind.HoldsUsers()}
 }
 
 func (h *hider) hides(b *block, i int) bool {

@@ -10,6 +10,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // TestReadsOfManyFilesEqualThePlainModel fills a table in pieces, small row by small row, so that merges meet every kind of neighbour, and compares what
@@ -70,10 +72,10 @@ func (h *history) piece() {
 		rows = append(rows, r)
 	}
 	if rapid.Bool().Draw(h.rt, "bulk") {
-		body, vals := AppendCSVHeader(nil, tab.Schema), make([][]Value, len(rows))
+		body, vals := rowtext.AppendCSVHeader(nil, tab.Schema), make([][]Value, len(rows))
 		for i, r := range rows {
 			vals[i] = r.Values
-			body = AppendCSVRow(body, tab.Schema, r.Values)
+			body = rowtext.AppendCSVRow(body, tab.Schema, r.Values)
 		}
 		h.s.imp(tab, true, string(body))
 		m.bulk(true, vals)
@@ -114,7 +116,7 @@ func TestCSVOfABlockEqualsThatOfItsRows(t *testing.T) {
 		for range rapid.IntRange(1, 20).Draw(rt, "rows") {
 			vals := drawValues(rt, schema)
 			w.add(vals, 1, "", "")
-			want = AppendCSVRow(want, schema, vals)
+			want = rowtext.AppendCSVRow(want, schema, vals)
 		}
 		var got []byte
 		for i := range w.b.n {

@@ -1,53 +1,30 @@
 package dataset
 
-// Type is the kind of a dataset, in the spelling of its ARN.
-type Type string
+import "github.com/palate-dev/palate/internal/schema"
 
-const (
-	Interactions       Type = "INTERACTIONS"
-	Items              Type = "ITEMS"
-	Users              Type = "USERS"
-	Actions            Type = "ACTIONS"
-	ActionInteractions Type = "ACTION_INTERACTIONS"
+// The vocabulary of package schema, of which nearly every line here speaks. Other packages take it from there.
+type (
+	Type   = schema.Type
+	Kind   = schema.Kind
+	Field  = schema.Field
+	Schema = schema.Schema
+	Value  = schema.Value
 )
 
-// Kind is the primitive type of a field.
-type Kind uint8
-
 const (
-	String Kind = iota
-	Int
-	Long
-	Float
-	Double
-	Boolean
+	Interactions       = schema.Interactions
+	Items              = schema.Items
+	Users              = schema.Users
+	Actions            = schema.Actions
+	ActionInteractions = schema.ActionInteractions
+
+	String  = schema.String
+	Int     = schema.Int
+	Long    = schema.Long
+	Float   = schema.Float
+	Double  = schema.Double
+	Boolean = schema.Boolean
 )
-
-// Field is one column of a schema.
-type Field struct {
-	Name        string // as in the schema, conventionally upper case
-	Kind        Kind
-	Nullable    bool
-	Categorical bool
-	Textual     bool
-	ItemName    bool
-}
-
-// Schema is a parsed and checked dataset schema. Fields stand in schema order.
-type Schema struct {
-	Type   Type
-	Domain string // "", "ECOMMERCE" or "VIDEO_ON_DEMAND"
-	Fields []Field
-}
-
-// Value is one cell. Which member counts follows from the field's Kind: Str for String, Int for Int, Long and Boolean (0 or 1), Float for Float
-// and Double. The zero Value is null.
-type Value struct {
-	Valid bool
-	Str   string
-	Int   int64
-	Float float64
-}
 
 // Source says how a row came in.
 type Source uint8

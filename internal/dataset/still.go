@@ -67,7 +67,7 @@ func (e *Engine) Remembered(group string, yield func(place, key, session string,
 		return nil
 	}
 	for _, t := range g.allTables() {
-		if !t.kind.holdsUsers() {
+		if !t.kind.HoldsUsers() {
 			continue
 		}
 		t.mu.Lock()

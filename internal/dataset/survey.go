@@ -13,16 +13,18 @@ import (
 	"slices"
 
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // A Survey is what an erasure would change in the tables and the log of a group.
 type Survey struct {
 	Tables      []TableSurvey
-	LogRows     int64    // rows of the log that are in no data file yet
-	LogMatching int64    // of them to remove
-	LogBytes    int64    // of all segments: they are folded and destroyed
-	Staging     int64    // bytes of running imports and rewrites
-	Erased      *UserSet // the users and the sessions that they signed in with
+	LogRows     int64        // rows of the log that are in no data file yet
+	LogMatching int64        // of them to remove
+	LogBytes    int64        // of all segments: they are folded and destroyed
+	Staging     int64        // bytes of running imports and rewrites
+	Erased      *userset.Set // the users and the sessions that they signed in with
 }
 
 // TableSurvey is one table.
@@ -42,7 +44,7 @@ const surveyAttempts = 20
 
 // Look finds out what an erasure of users would change in a group of the store in dir. It opens no engine and writes nothing, so that it can run beside the process
 // that uses the store: db may be read-only. If that process commits something meanwhile, Look begins again.
-func Look(ctx context.Context, dir string, db *sql.DB, group string, users *UserSet) (*Survey, error) {
+func Look(ctx context.Context, dir string, db *sql.DB, group string, users *userset.Set) (*Survey, error) {
 	root, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("survey: %w", err)
@@ -94,7 +96,7 @@ func (e *Engine) locations(ctx context.Context, group string) (all []tableAt, er
 }
 
 // look is one attempt. A file that is destroyed while it is read cannot be understood, which is an error like any other: Look tries again.
-func (e *Engine) look(ctx context.Context, groupID string, at []tableAt, users *UserSet) (*Survey, error) {
+func (e *Engine) look(ctx context.Context, groupID string, at []tableAt, users *userset.Set) (*Survey, error) {
 	g := &group{e: e, id: groupID, dir: filepath.Join(e.dir, "groups", groupID), tables: make(map[string]*tableState)}
 	for _, t := range at {
 		ice, err := e.catalog.LoadTable(ctx, table.Identifier{groupID, t.id})
@@ -123,8 +125,8 @@ func (e *Engine) look(ctx context.Context, groupID string, at []tableAt, users *
 	if err := g.surveySessions(ctx, m); err != nil {
 		return nil, err
 	}
-	ids := NewUserSetBuilder()
-	for _, set := range []*UserSet{m.users, m.sessions} {
+	ids := userset.NewBuilder()
+	for _, set := range []*userset.Set{m.users, m.sessions} {
 		for id := range set.All() {
 			ids.Add(id)
 		}
@@ -139,7 +141,7 @@ func (e *Engine) look(ctx context.Context, groupID string, at []tableAt, users *
 		s.Tables = append(s.Tables, found)
 		if err := state.mem.each(state.layout, func(r *memRow) error {
 			s.LogRows++
-			if key := r.key(state.layout); state.kind.holdsUsers() && (m.users.Has(key) || m.sessions.Has(key) && r.session == key) {
+			if key := r.key(state.layout); state.kind.HoldsUsers() && (m.users.Has(key) || m.sessions.Has(key) && r.session == key) {
 				s.LogMatching++
 			}
 			return nil
@@ -152,9 +154,9 @@ func (e *Engine) look(ctx context.Context, groupID string, at []tableAt, users *
 
 // surveySessions finds the sessions that the users signed in with, as an erasure would.
 func (g *group) surveySessions(ctx context.Context, m *mask) error {
-	found := NewUserSetBuilder()
+	found := userset.NewBuilder()
 	for _, t := range g.tables {
-		if t.kind.isLog() {
+		if t.kind.IsLog() {
 			s := &snapshot{t: t, layout: t.layout, files: t.files, mem: t.mem}
 			if err := s.sessionsOf(ctx, m, found.Add); err != nil {
 				return err
@@ -203,7 +205,7 @@ func (g *group) readLog() (bytes int64, err error) {
 func (t *tableState) survey(ctx context.Context, m *mask) (TableSurvey, error) {
 	s := TableSurvey{ID: t.id, Type: t.kind, Files: len(t.files)}
 	counts := make([]int64, len(t.files))
-	if t.kind.holdsUsers() {
+	if t.kind.HoldsUsers() {
 		buckets := t.bucketsOf(m)
 		err := inParallel(ctx, len(t.files), func(i int) (err error) {
 			if buckets[t.files[i].bucket] {

@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"unsafe"
+
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // textTable gives each distinct string a code, in order of appearance, and keeps the strings back to back: looking up a string that is known touches a slot,
@@ -79,20 +81,20 @@ func (t *textTable) find(s string, hash uint64) (code uint32, known bool, slot i
 // touch brings what find will look at into the cache. Loads that do not wait for one another are in flight together, where find alone would wait for three
 // in a row, string by string.
 func (t *textTable) touch(hashes []uint64) {
-	var slots [batchRows]uint64
+	var slots [rowtext.BatchRows]uint64
 	mask := len(t.slots) - 1
 	for i, h := range hashes {
-		slots[i&(batchRows-1)] = t.slots[int(h>>32)&mask]
+		slots[i&(rowtext.BatchRows-1)] = t.slots[int(h>>32)&mask]
 	}
-	var starts [batchRows]uint32
+	var starts [rowtext.BatchRows]uint32
 	for i := range hashes {
-		if code := uint32(slots[i&(batchRows-1)]); code > 1 {
-			starts[i&(batchRows-1)] = t.ends[code-2]
+		if code := uint32(slots[i&(rowtext.BatchRows-1)]); code > 1 {
+			starts[i&(rowtext.BatchRows-1)] = t.ends[code-2]
 		}
 	}
 	sum := byte(0)
 	for i := range hashes {
-		if at := int(starts[i&(batchRows-1)]); at < len(t.text) {
+		if at := int(starts[i&(rowtext.BatchRows-1)]); at < len(t.text) {
 			sum += t.text[at]
 		}
 	}
@@ -191,8 +193,8 @@ func newTextCodes(budget *int) *textCodes { return &textCodes{table: newTextTabl
 // codes fills out with 1 + code of each string of a column of a batch of rows, 0 for null and for what has no code. The column's values stand in values, one
 // in each of so many fields.
 func (c *textCodes) codes(values []Value, fields int, out []uint32) {
-	var hashes [batchRows]uint64
-	out = out[:min(len(out), batchRows)]
+	var hashes [rowtext.BatchRows]uint64
+	out = out[:min(len(out), rowtext.BatchRows)]
 	if c.state == codesClosed {
 		clear(out)
 		return

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // drawTexts draws strings that repeat, share beginnings and are of all lengths that matter to a hash.
@@ -55,8 +57,8 @@ func TestTextCodesLeadBackToTheirStrings(t *testing.T) {
 			budget := rapid.SampledFrom([]int{0, 100, 1 << 20}).Draw(rt, "budget")
 			c, all := newTextCodes(&budget), drawTexts(rt)
 			got := make([]uint32, len(all))
-			for at := 0; at < len(all); at += batchRows {
-				batch := all[at:min(at+batchRows, len(all))]
+			for at := 0; at < len(all); at += rowtext.BatchRows {
+				batch := all[at:min(at+rowtext.BatchRows, len(all))]
 				values := make([]Value, 0, 2*len(batch))
 				for _, s := range batch {
 					values = append(values, Value{Valid: s != "", Str: s}, Value{})
@@ -117,42 +119,14 @@ func TestSortPutsRowsInTheOrderOfCompareRows(t *testing.T) {
 	})
 }
 
-func TestNextDelimiterFindsTheFirst(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		data := []byte(rapid.StringOfN(rapid.RuneFrom([]rune("ab,\n\u00ac\u008a-+.")), 0, 40, -1).Draw(rt, "data"))
-		want := strings.IndexAny(string(data), ",\n")
-		if want < 0 {
-			want = len(data)
-		}
-		if got := nextDelimiter(data); got != want {
-			rt.Fatalf("%q: %d, want %d", data, got, want)
-		}
-	})
-	for a := range 256 { // every pair of bytes, as borrows run from one to the next
-		for b := range 256 {
-			data := append([]byte{byte(a), byte(b)}, "xxxxxxxxxx"...)
-			want := len(data)
-			for i, c := range data {
-				if c == ',' || c == '\n' {
-					want = i
-					break
-				}
-			}
-			if got := nextDelimiter(data); got != want {
-				t.Fatalf("%q: %d, want %d", data, got, want)
-			}
-		}
-	}
-}
-
 // A column of strings that never repeat stops looking for them; one whose strings repeat does not, however many they are.
 func TestTextCodesGiveUpOnStringsThatDoNotRepeat(t *testing.T) {
 	for _, distinct := range []int{judgedAfter * 3 / 4, judgedAfter * 3} {
 		budget := 1 << 30
 		c := newTextCodes(&budget)
-		var out [batchRows]uint32
-		for at := 0; at < judgedAfter*2; at += batchRows {
-			values := make([]Value, batchRows)
+		var out [rowtext.BatchRows]uint32
+		for at := 0; at < judgedAfter*2; at += rowtext.BatchRows {
+			values := make([]Value, rowtext.BatchRows)
 			for i := range values {
 				values[i] = Value{Valid: true, Str: fmt.Sprint("text ", (at+i)%distinct)}
 			}

@@ -20,7 +20,7 @@ func (e *Engine) Events(ctx context.Context, t Table) (*Events, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !t.Schema.Type.isLog() {
+	if !t.Schema.Type.IsLog() {
 		return nil, fmt.Errorf("read events: %s is not an event log", t.Schema.Type)
 	}
 	s := state.snapshot()

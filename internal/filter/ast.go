@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // pos is a byte offset in the source.
@@ -30,7 +30,7 @@ type test struct {
 // field is a column of a dataset, of the candidate's record or, if current, of the record of the user or item that the request names.
 type field struct {
 	pos     pos
-	dataset dataset.Type
+	dataset schema.Type
 	current bool
 	name    string // as written
 }

@@ -4,10 +4,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
-const currentUser = dataset.Users // the dataset that CurrentUser is a record of
+const currentUser = schema.Users // the dataset that CurrentUser is a record of
 
 func (f *Filter) errorf(at pos, format string, args ...any) error {
 	return (&scanner{src: f.source}).errorf(at, format, args...)
@@ -33,14 +33,14 @@ func (f *Filter) checkCombinations() error {
 }
 
 // datasetsOf lists what WHERE may test: the events of the entity, and its records.
-func datasetsOf(e Entity) (events, records dataset.Type) {
+func datasetsOf(e Entity) (events, records schema.Type) {
 	switch e {
 	case ActionID:
-		return dataset.ActionInteractions, dataset.Actions
+		return schema.ActionInteractions, schema.Actions
 	case UserID:
-		return dataset.Interactions, dataset.Users
+		return schema.Interactions, schema.Users
 	}
-	return dataset.Interactions, dataset.Items
+	return schema.Interactions, schema.Items
 }
 
 func (f *Filter) checkCombination(r *rule, t *test) error {
@@ -55,7 +55,7 @@ func (f *Filter) checkCombination(r *rule, t *test) error {
 		}
 	}
 	if _, ok := t.operand.(*reference); ok {
-		if r.entity != ItemID || of != dataset.Items {
+		if r.entity != ItemID || of != schema.Items {
 			return f.errorf(t.operand.position(), "CurrentItem can be used in expressions on ItemID that test Items only")
 		}
 		if t.op == opNotIn {
@@ -90,8 +90,8 @@ func (f *Filter) checkEventTest(t *test) error {
 
 // Check compares the filter with the schemas of a dataset group: datasets exist, fields exist, types fit, placeholders stand where they may. The error is an
 // *Error for the first fault of the first of these kinds.
-func (f *Filter) Check(schemas map[dataset.Type]*dataset.Schema) error {
-	for _, check := range []func(*test, map[dataset.Type]*dataset.Schema) error{f.checkDatasets, f.checkFields, f.checkTypes, f.checkPlaceholders} {
+func (f *Filter) Check(schemas map[schema.Type]*schema.Schema) error {
+	for _, check := range []func(*test, map[schema.Type]*schema.Schema) error{f.checkDatasets, f.checkFields, f.checkTypes, f.checkPlaceholders} {
 		for _, t := range f.tests() {
 			if err := check(t, schemas); err != nil {
 				return err
@@ -109,7 +109,7 @@ func (t *test) fields() []field {
 	return []field{t.field}
 }
 
-func (f *Filter) checkDatasets(t *test, schemas map[dataset.Type]*dataset.Schema) error {
+func (f *Filter) checkDatasets(t *test, schemas map[schema.Type]*schema.Schema) error {
 	for _, x := range t.fields() {
 		if schemas[x.dataset] == nil {
 			return f.errorf(x.pos, "the dataset group has no dataset of type %s", x.dataset)
@@ -119,16 +119,16 @@ func (f *Filter) checkDatasets(t *test, schemas map[dataset.Type]*dataset.Schema
 }
 
 // column finds the schema's field: ignoring case, but not underscores.
-func (x field) column(schemas map[dataset.Type]*dataset.Schema) (dataset.Field, bool) {
+func (x field) column(schemas map[schema.Type]*schema.Schema) (schema.Field, bool) {
 	fields := schemas[x.dataset].Fields
-	i := slices.IndexFunc(fields, func(c dataset.Field) bool { return strings.EqualFold(c.Name, x.name) })
+	i := slices.IndexFunc(fields, func(c schema.Field) bool { return strings.EqualFold(c.Name, x.name) })
 	if i < 0 {
-		return dataset.Field{}, false
+		return schema.Field{}, false
 	}
 	return fields[i], true
 }
 
-func (f *Filter) checkFields(t *test, schemas map[dataset.Type]*dataset.Schema) error {
+func (f *Filter) checkFields(t *test, schemas map[schema.Type]*schema.Schema) error {
 	for _, x := range t.fields() {
 		if _, ok := x.column(schemas); !ok {
 			return f.errorf(x.pos, "the schema of the dataset of type %s has no field %s", x.dataset, x.name)
@@ -137,15 +137,15 @@ func (f *Filter) checkFields(t *test, schemas map[dataset.Type]*dataset.Schema) 
 	return nil
 }
 
-func (f *Filter) checkTypes(t *test, schemas map[dataset.Type]*dataset.Schema) error {
+func (f *Filter) checkTypes(t *test, schemas map[schema.Type]*schema.Schema) error {
 	for _, x := range t.fields() {
 		c, _ := x.column(schemas)
 		switch {
-		case c.Kind == dataset.Boolean:
+		case c.Kind == schema.Boolean:
 			return f.errorf(x.pos, "%s is a boolean field; boolean fields cannot be used in filters", x)
 		case c.Textual:
 			return f.errorf(x.pos, "%s is a textual field; textual fields cannot be used in filters", x)
-		case x.dataset == dataset.Actions && slices.Contains([]string{"EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP", "REPEAT_FREQUENCY"}, c.Name):
+		case x.dataset == schema.Actions && slices.Contains([]string{"EXPIRATION_TIMESTAMP", "ACTION_EXPIRATION_TIMESTAMP", "REPEAT_FREQUENCY"}, c.Name):
 			return f.errorf(x.pos, "%s is applied automatically and cannot be used in filters", x)
 		}
 	}
@@ -171,7 +171,7 @@ func (f *Filter) checkTypes(t *test, schemas map[dataset.Type]*dataset.Schema) e
 	return nil
 }
 
-func (f *Filter) checkPlaceholders(t *test, _ map[dataset.Type]*dataset.Schema) error {
+func (f *Filter) checkPlaceholders(t *test, _ map[schema.Type]*schema.Schema) error {
 	if p, ok := t.operand.(*placeholder); ok && t.op == opNotIn {
 		err := (&scanner{src: f.source}).errorf(p.pos, "Placeholders are not allowed with NOT_IN operator.")
 		err.Symbol = "$" + p.name

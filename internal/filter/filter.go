@@ -33,7 +33,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Filter is a parsed filter expression.
@@ -127,15 +127,15 @@ func (e *Error) Error() string {
 // owners are the words that a field reference starts with, in canonical spelling. CurrentUser and CurrentItem stand for one record of Users and Items.
 var owners = []struct {
 	name    string
-	dataset dataset.Type
+	dataset schema.Type
 	current bool
 }{
-	{"Interactions", dataset.Interactions, false},
-	{"Items", dataset.Items, false},
-	{"Users", dataset.Users, false},
-	{"Actions", dataset.Actions, false},
-	{"Action_Interactions", dataset.ActionInteractions, false},
-	{"CurrentUser", dataset.Users, true},
-	{"CurrentItem", dataset.Items, true},
-	{"Action", dataset.Actions, false}, // one example of the guide writes it so
+	{"Interactions", schema.Interactions, false},
+	{"Items", schema.Items, false},
+	{"Users", schema.Users, false},
+	{"Actions", schema.Actions, false},
+	{"Action_Interactions", schema.ActionInteractions, false},
+	{"CurrentUser", schema.Users, true},
+	{"CurrentItem", schema.Items, true},
+	{"Action", schema.Actions, false}, // one example of the guide writes it so
 }

@@ -6,29 +6,29 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/filter"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // group returns the schemas of a dataset group with fields of every kind.
-func group() map[dataset.Type]*dataset.Schema {
-	category := func(name string) dataset.Field {
-		return dataset.Field{Name: name, Kind: dataset.String, Nullable: true, Categorical: true}
+func group() map[schema.Type]*schema.Schema {
+	category := func(name string) schema.Field {
+		return schema.Field{Name: name, Kind: schema.String, Nullable: true, Categorical: true}
 	}
-	number := func(name string, k dataset.Kind) dataset.Field { return dataset.Field{Name: name, Kind: k} }
-	text := func(name string) dataset.Field { return dataset.Field{Name: name, Kind: dataset.String} }
-	schemas := map[dataset.Type]*dataset.Schema{}
-	for t, fields := range map[dataset.Type][]dataset.Field{
-		dataset.Interactions: {text("USER_ID"), text("ITEM_ID"), number("TIMESTAMP", dataset.Long), text("EVENT_TYPE"), category("DEVICE")},
-		dataset.Items: {
-			text("ITEM_ID"), category("GENRE"), category("CATEGORY"), category("CATEGORY_L1"), category("CATEGORY_L2"), number("PRICE", dataset.Float), number("YEAR", dataset.Int),
-			number("CREATION_TIMESTAMP", dataset.Long), text("G"), {Name: "IN_STOCK", Kind: dataset.Boolean}, {Name: "DESCRIPTION", Kind: dataset.String, Textual: true},
+	number := func(name string, k schema.Kind) schema.Field { return schema.Field{Name: name, Kind: k} }
+	text := func(name string) schema.Field { return schema.Field{Name: name, Kind: schema.String} }
+	schemas := map[schema.Type]*schema.Schema{}
+	for t, fields := range map[schema.Type][]schema.Field{
+		schema.Interactions: {text("USER_ID"), text("ITEM_ID"), number("TIMESTAMP", schema.Long), text("EVENT_TYPE"), category("DEVICE")},
+		schema.Items: {
+			text("ITEM_ID"), category("GENRE"), category("CATEGORY"), category("CATEGORY_L1"), category("CATEGORY_L2"), number("PRICE", schema.Float), number("YEAR", schema.Int),
+			number("CREATION_TIMESTAMP", schema.Long), text("G"), {Name: "IN_STOCK", Kind: schema.Boolean}, {Name: "DESCRIPTION", Kind: schema.String, Textual: true},
 		},
-		dataset.Users:              {text("USER_ID"), number("AGE", dataset.Int), category("TIER"), category("MEMBERSHIP"), category("MEMBERSHIP_STATUS"), text("Country"), number("A", dataset.Int), number("B", dataset.Int)},
-		dataset.Actions:            {text("ACTION_ID"), number("VALUE", dataset.Long), number("REPEAT_FREQUENCY", dataset.Long), number("EXPIRATION_TIMESTAMP", dataset.Long), category("MEMBERSHIP_LEVEL")},
-		dataset.ActionInteractions: {text("USER_ID"), text("ACTION_ID"), text("EVENT_TYPE"), number("TIMESTAMP", dataset.Long)},
+		schema.Users:              {text("USER_ID"), number("AGE", schema.Int), category("TIER"), category("MEMBERSHIP"), category("MEMBERSHIP_STATUS"), text("Country"), number("A", schema.Int), number("B", schema.Int)},
+		schema.Actions:            {text("ACTION_ID"), number("VALUE", schema.Long), number("REPEAT_FREQUENCY", schema.Long), number("EXPIRATION_TIMESTAMP", schema.Long), category("MEMBERSHIP_LEVEL")},
+		schema.ActionInteractions: {text("USER_ID"), text("ACTION_ID"), text("EVENT_TYPE"), number("TIMESTAMP", schema.Long)},
 	} {
-		schemas[t] = &dataset.Schema{Type: t, Fields: fields}
+		schemas[t] = &schema.Schema{Type: t, Fields: fields}
 	}
 	return schemas
 }
@@ -179,16 +179,16 @@ func TestCheckReportsMissingDatasetsBeforeFieldsTypesAndPlaceholders(t *testing.
 		t.Fatal(err)
 	}
 	schemas := group()
-	users := schemas[dataset.Users]
-	delete(schemas, dataset.Users)
-	items := schemas[dataset.Items]
+	users := schemas[schema.Users]
+	delete(schemas, schema.Users)
+	items := schemas[schema.Items]
 	steps := []struct {
 		want string
 		fix  func()
 	}{
-		{"the dataset group has no dataset of type USERS", func() { schemas[dataset.Users] = users }},
-		{"has no field NOSUCH", func() { items.Fields = append(items.Fields, dataset.Field{Name: "NOSUCH", Kind: dataset.Int}) }},
-		{"boolean", func() { items.Fields[items.Index("IN_STOCK")].Kind = dataset.Int }},
+		{"the dataset group has no dataset of type USERS", func() { schemas[schema.Users] = users }},
+		{"has no field NOSUCH", func() { items.Fields = append(items.Fields, schema.Field{Name: "NOSUCH", Kind: schema.Int}) }},
+		{"boolean", func() { items.Fields[items.Index("IN_STOCK")].Kind = schema.Int }},
 		{"Placeholders are not allowed with NOT_IN", func() {}},
 	}
 	for _, s := range steps {

@@ -16,7 +16,7 @@ type GroupPrivate struct {
 type DatasetPrivate struct {
 	Group      string `json:"group"`                // GroupPrivate.ID
 	Table      string `json:"table"`                // the dataset engine's name of the table
-	Type       string `json:"type"`                 // dataset.Type, upper case
+	Type       string `json:"type"`                 // schema.Type, upper case
 	Domain     string `json:"domain,omitempty"`     // of the group and of the schema
 	Schema     string `json:"schema"`               // text of the schema in force
 	NextSchema string `json:"nextSchema,omitempty"` // while an UpdateDataset runs: text of the schema to come; its ARN stands in Doc's latestDatasetUpdate
@@ -26,7 +26,7 @@ type DatasetPrivate struct {
 type ImportPrivate struct {
 	ID     string          `json:"id"`               // unique name of the import for the engine, which runs it once whatever crashes
 	Rows   int64           `json:"rows,omitempty"`   // imported
-	Report json.RawMessage `json:"report,omitempty"` // dataset.RowReport of an import that failed for its rows
+	Report json.RawMessage `json:"report,omitempty"` // rowtext.RowReport of an import that failed for its rows
 }
 
 // ExportPrivate belongs to an export job.

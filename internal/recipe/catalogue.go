@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Type is a recipe's recipeType: what kind of question its models answer.
@@ -68,8 +68,8 @@ type Entry struct {
 	CountEvents bool
 
 	Can       Capability
-	Requires  []dataset.Type // datasets that must exist in the group
-	EventType string         // the only event type that counts as training data, "" = all
+	Requires  []schema.Type // datasets that must exist in the group
+	EventType string        // the only event type that counts as training data, "" = all
 
 	NeedsUser bool   // a request must name a user
 	NeedsItem bool   // a request must name an item

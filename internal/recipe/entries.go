@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // The abilities that groups of recipes have in common.
@@ -21,29 +21,29 @@ func day(year int, month time.Month, d int) time.Time {
 // Catalogue holds every recipe and use case that can be described, sorted by name. It never changes.
 var Catalogue = []Entry{
 	useCase(Entry{
-		Name: "aws-ecomm-customers-who-viewed-x-also-viewed", Type: RelatedItems, Domain: dataset.Ecommerce,
+		Name: "aws-ecomm-customers-who-viewed-x-also-viewed", Type: RelatedItems, Domain: schema.Ecommerce,
 		Description: "Items that customers also viewed when they viewed a given item.",
 		Can:         related | MetadataOptIn, EventType: "View", NeedsUser: true, NeedsItem: true, Excludes: "Purchase",
 	}),
 	useCase(Entry{
-		Name: "aws-ecomm-frequently-bought-together", Type: RelatedItems, Domain: dataset.Ecommerce,
+		Name: "aws-ecomm-frequently-bought-together", Type: RelatedItems, Domain: schema.Ecommerce,
 		Description: "Items that customers buy together with a given item.",
 		Can:         related | MetadataOptIn, EventType: "Purchase", NeedsItem: true,
 	}),
 	useCase(Entry{
-		Name: "aws-ecomm-popular-items-by-purchases", Type: PopularItems, Domain: dataset.Ecommerce,
+		Name: "aws-ecomm-popular-items-by-purchases", Type: PopularItems, Domain: schema.Ecommerce,
 		Description: "Items in order of the number of their purchases.",
 		Trainable:   true, TrainedAs: "aws-popularity-count", CountEvents: true,
 		Can: popular, EventType: "Purchase", NeedsUser: true,
 	}),
 	useCase(Entry{
-		Name: "aws-ecomm-popular-items-by-views", Type: PopularItems, Domain: dataset.Ecommerce,
+		Name: "aws-ecomm-popular-items-by-views", Type: PopularItems, Domain: schema.Ecommerce,
 		Description: "Items in order of the number of their views.",
 		Trainable:   true, TrainedAs: "aws-popularity-count", CountEvents: true,
 		Can: popular, EventType: "View", NeedsUser: true,
 	}),
 	useCase(Entry{
-		Name: "aws-ecomm-recommended-for-you", Type: UserPersonalization, Domain: dataset.Ecommerce,
+		Name: "aws-ecomm-recommended-for-you", Type: UserPersonalization, Domain: schema.Ecommerce,
 		Description: "Items for a user by what the user did, without those already purchased.",
 		Trainable:   true, TrainedAs: "aws-user-personalization",
 		Can:       personal | AutomaticUpdates | Exploration | Impressions | MetadataOptIn | Promotions,
@@ -61,7 +61,7 @@ var Catalogue = []Entry{
 		Algorithm: "aws-item-attribute-affinity", FeatureTransformation: "item-attribute-affinity",
 		Description: "Users in order of the probability that they interact with items of certain attributes.",
 		Created:     day(2021, time.August, 25), Updated: updated,
-		Can: BatchSegment, Requires: []dataset.Type{dataset.Interactions, dataset.Items}, Params: []Param{dimension(false)},
+		Can: BatchSegment, Requires: []schema.Type{schema.Interactions, schema.Items}, Params: []Param{dimension(false)},
 	},
 	{
 		Name: "aws-next-best-action", Type: PersonalizedActions,
@@ -69,7 +69,7 @@ var Catalogue = []Entry{
 		Description: "Actions in order of the probability that a user takes them.",
 		Created:     day(2023, time.August, 11), Updated: updated,
 		Can:      RealTime | LiveEvents | AutomaticUpdates | Exploration | Scores,
-		Requires: []dataset.Type{dataset.Actions, dataset.Interactions}, NeedsUser: true,
+		Requires: []schema.Type{schema.Actions, schema.Interactions}, NeedsUser: true,
 		Params: append(exploration(), Param{
 			Name: "action_optimization_period", Kind: FeatureParam, Type: Integer, Default: "14", Min: 7, Max: 28,
 		}),
@@ -104,7 +104,7 @@ var Catalogue = []Entry{
 		Description: "Items whose name and description mean something similar to those of a given item.",
 		Created:     day(2025, time.January, 15), Updated: updated,
 		Can:      related | MetadataAlways | BatchInference | RankingInfluence | IncrementalUpdate,
-		Requires: []dataset.Type{dataset.Items}, NeedsItem: true,
+		Requires: []schema.Type{schema.Items}, NeedsItem: true,
 	},
 	{
 		Name: "aws-similar-items", Type: RelatedItems,
@@ -161,31 +161,31 @@ var Catalogue = []Entry{
 		Requires: interactions(), NeedsUser: true, Params: recencyBias(),
 	},
 	useCase(Entry{
-		Name: "aws-vod-because-you-watched-x", Type: RelatedItems, Domain: dataset.VideoOnDemand,
+		Name: "aws-vod-because-you-watched-x", Type: RelatedItems, Domain: schema.VideoOnDemand,
 		Description: "Videos to watch after a given video.",
 		Can:         related | MetadataOptIn, EventType: "Watch", NeedsUser: true, NeedsItem: true, Excludes: "Watch",
 	}),
 	useCase(Entry{
-		Name: "aws-vod-more-like-x", Type: RelatedItems, Domain: dataset.VideoOnDemand,
+		Name: "aws-vod-more-like-x", Type: RelatedItems, Domain: schema.VideoOnDemand,
 		Description: "Videos similar to a given video.",
-		Can:         related | MetadataOptIn, Requires: []dataset.Type{dataset.Interactions, dataset.Items},
+		Can:         related | MetadataOptIn, Requires: []schema.Type{schema.Interactions, schema.Items},
 		NeedsUser: true, NeedsItem: true, Excludes: "Watch",
 	}),
 	useCase(Entry{
-		Name: "aws-vod-most-popular", Type: PopularItems, Domain: dataset.VideoOnDemand,
+		Name: "aws-vod-most-popular", Type: PopularItems, Domain: schema.VideoOnDemand,
 		Description: "Videos in order of the number of users who watched them.",
 		Trainable:   true, TrainedAs: "aws-popularity-count",
 		Can: popular, EventType: "Watch", NeedsUser: true,
 	}),
 	useCase(Entry{
-		Name: "aws-vod-top-picks", Type: UserPersonalization, Domain: dataset.VideoOnDemand,
+		Name: "aws-vod-top-picks", Type: UserPersonalization, Domain: schema.VideoOnDemand,
 		Description: "Videos for a user by what the user did, without those already watched.",
 		Trainable:   true, TrainedAs: "aws-user-personalization",
 		Can:       personal | AutomaticUpdates | Exploration | Impressions | MetadataOptIn | Promotions,
 		NeedsUser: true, Excludes: "Watch", Params: exploration(),
 	}),
 	useCase(Entry{
-		Name: "aws-vod-trending-now", Type: PopularItems, Domain: dataset.VideoOnDemand,
+		Name: "aws-vod-trending-now", Type: PopularItems, Domain: schema.VideoOnDemand,
 		Description: "Videos in order of the growth of their popularity.",
 		Can:         RealTime | MetadataOptIn,
 	}),
@@ -207,7 +207,7 @@ func useCase(e Entry) Entry {
 	return e
 }
 
-func interactions() []dataset.Type { return []dataset.Type{dataset.Interactions} }
+func interactions() []schema.Type { return []schema.Type{schema.Interactions} }
 
 func exploration() []Param {
 	return []Param{

@@ -7,6 +7,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/quota"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // Train trains cfg's recipe on the events and writes the model into dir, durably. items are the ids of the Items dataset. What an interrupted
@@ -29,7 +30,7 @@ func Train(ctx context.Context, ev *dataset.Events, items []string, cfg Config, 
 // Retrain writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
 // had been in it; if not, nothing is written and m is the manifest of from. The limits of data do not apply: an erasure may leave less than
 // a training may start from, even nothing.
-func Retrain(ctx context.Context, from string, without *dataset.UserSet, to string, progress Progress) (m *Manifest, touched bool, err error) {
+func Retrain(ctx context.Context, from string, without *userset.Set, to string, progress Progress) (m *Manifest, touched bool, err error) {
 	old, err := Open(from)
 	if err != nil {
 		return nil, false, err

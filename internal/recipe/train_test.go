@@ -19,6 +19,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/quota"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 func train(t rapid.TB, ev *dataset.Events, items []string, cfg Config) (dir string, m *Manifest) {
@@ -325,7 +326,7 @@ func TestRetrainingEqualsNeverHavingHadTheUsers(t *testing.T) {
 			list = append(list, id)
 		}
 		to := filepath.Join(tempRoot(t), "to")
-		m, touched, err := Retrain(context.Background(), from, dataset.NewUserSet(list), to, nil)
+		m, touched, err := Retrain(context.Background(), from, userset.New(list), to, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,7 +362,7 @@ func TestErasedUsersLeaveNoByteBehind(t *testing.T) {
 	}
 	dir, _ := train(t, makeEvents(events), nil, everyTrainer[2])
 	to := t.TempDir()
-	if _, _, err := Retrain(context.Background(), dir, dataset.NewUserSet([]string{"canary-user"}), to, nil); err != nil {
+	if _, _, err := Retrain(context.Background(), dir, userset.New([]string{"canary-user"}), to, nil); err != nil {
 		t.Fatal(err)
 	}
 	found := func(dir string) bool {

@@ -12,6 +12,7 @@ import (
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // catalog remembers what requests looked up in the resource rows, for as long as no row changes. What could not be looked up is not remembered.
@@ -100,7 +101,7 @@ func table(r *meta.Resource) (dataset.Table, error) {
 	if err != nil {
 		return dataset.Table{}, err
 	}
-	schema, err := dataset.ParseSchema(p.Schema, p.Domain)
+	schema, err := schema.Parse(p.Schema, p.Domain)
 	if err != nil {
 		return dataset.Table{}, fmt.Errorf("parse the schema of %s: %w", r.ARN, err)
 	}
@@ -108,7 +109,7 @@ func table(r *meta.Resource) (dataset.Table, error) {
 }
 
 // datasetOf finds the dataset of a type in a group; nil if there is none.
-func datasetOf(tx *meta.Tx, group string, kind dataset.Type) (*meta.Resource, error) {
+func datasetOf(tx *meta.Tx, group string, kind schema.Type) (*meta.Resource, error) {
 	rows, err := tx.Find(meta.Query{Kind: meta.Dataset, Group: group})
 	if err != nil {
 		return nil, fmt.Errorf("find the datasets of %s: %w", group, err)

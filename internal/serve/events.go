@@ -8,6 +8,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // PutEvents stores what a user, or the anonymous visitor of a session, did with items. An event that was sent before its user was deleted and comes late, as
@@ -33,7 +34,7 @@ func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api
 
 // interaction makes the row of one event. An event without a user belongs to its session, until a training joins the two. itemId and eventValue may stand
 // in the properties, as older clients have them; the schema then asks for the itemId.
-func interaction(schema *dataset.Schema, user, session string, e *api.Event) (dataset.Row, error) {
+func interaction(schema *schema.Schema, user, session string, e *api.Event) (dataset.Row, error) {
 	source := ""
 	if e.MetricAttribution != nil {
 		source = e.MetricAttribution.EventAttributionSource
@@ -75,7 +76,7 @@ func (s *Service) PutActionInteractions(ctx context.Context, in *api.PutActionIn
 	return nil, s.store(ctx, d, rows)
 }
 
-func actionInteraction(schema *dataset.Schema, e *api.ActionInteraction) (dataset.Row, error) {
+func actionInteraction(schema *schema.Schema, e *api.ActionInteraction) (dataset.Row, error) {
 	if err := checkEvent(e, e.Impression, e.ActionID, e.UserID, e.SessionID, e.EventType, e.EventID, e.RecommendationID, e.Properties); err != nil {
 		return dataset.Row{}, err
 	}

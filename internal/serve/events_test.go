@@ -12,6 +12,7 @@ import (
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 const richInteractionFields = interactionFields + `,{"name":"IMPRESSION","type":["string","null"]},{"name":"RECOMMENDATION_ID","type":["string","null"]},` +
@@ -30,9 +31,9 @@ func (w *world) stored(t dataset.Table) []string {
 			switch kind := t.Schema.Fields[i].Kind; {
 			case !v.Valid:
 				b.WriteByte('-')
-			case kind == dataset.String:
+			case kind == schema.String:
 				b.WriteString(v.Str)
-			case kind == dataset.Float || kind == dataset.Double:
+			case kind == schema.Float || kind == schema.Double:
 				fmt.Fprint(&b, v.Float)
 			default:
 				fmt.Fprint(&b, v.Int)
@@ -75,7 +76,7 @@ func TestEventIsStoredInTheFieldsOfItsSchema(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			table := w.dataset(dataset.Interactions, "Interactions", row.fields, "")
+			table := w.dataset(schema.Interactions, "Interactions", row.fields, "")
 			w.tracker()
 			_, err := w.PutEvents(w.ctx, &api.PutEventsRequest{TrackingID: trackingID, UserID: row.user, SessionID: "s1", EventList: []api.Event{row.event}})
 			if err != nil {
@@ -90,7 +91,7 @@ func TestEventIsStoredInTheFieldsOfItsSchema(t *testing.T) {
 
 func TestBadEventStoresNothing(t *testing.T) {
 	w := newWorld(t)
-	table := w.dataset(dataset.Interactions, "Interactions", interactionFields+`,{"name":"DEVICE","type":["string","null"],"categorical":true},{"name":"PAGES","type":"int"}`, "")
+	table := w.dataset(schema.Interactions, "Interactions", interactionFields+`,{"name":"DEVICE","type":["string","null"],"categorical":true},{"name":"PAGES","type":"int"}`, "")
 	w.tracker()
 	good := api.Event{EventType: "Watch", ItemID: "f1", SentAt: seconds(1_700_000_000), Properties: `{"pages":1}`}
 	with := func(f func(e *api.Event)) api.Event { e := good; f(&e); return e }
@@ -137,11 +138,11 @@ func TestPutEventsKnowsNoErrorButInvalidInput(t *testing.T) {
 	if err := put(); code(err) != api.InvalidInput {
 		t.Errorf("no dataset: %v", err)
 	}
-	w.dataset(dataset.Interactions, "Interactions", interactionFields, "")
+	w.dataset(schema.Interactions, "Interactions", interactionFields, "")
 	if err := put(); err != nil {
 		t.Errorf("all is there: %v", err)
 	}
-	w.status(datasetARN(dataset.Interactions), meta.DeletePending)
+	w.status(datasetARN(schema.Interactions), meta.DeletePending)
 	if err := put(); code(err) != api.InvalidInput {
 		t.Errorf("dataset going: %v", err)
 	}
@@ -153,7 +154,7 @@ func TestPutEventsKnowsNoErrorButInvalidInput(t *testing.T) {
 
 func TestRepeatedEventTrainsOnce(t *testing.T) {
 	w := newWorld(t)
-	table := w.dataset(dataset.Interactions, "Interactions", interactionFields, "")
+	table := w.dataset(schema.Interactions, "Interactions", interactionFields, "")
 	w.tracker()
 	for i := range 2 {
 		_, err := w.PutEvents(w.ctx, &api.PutEventsRequest{TrackingID: trackingID, UserID: "ann", SessionID: "s1", EventList: []api.Event{
@@ -174,9 +175,9 @@ func TestRepeatedEventTrainsOnce(t *testing.T) {
 
 func TestRecordReplacesTheOneBeforeAsAWhole(t *testing.T) {
 	w := newWorld(t)
-	table := w.dataset(dataset.Items, "Items", itemFields, "")
+	table := w.dataset(schema.Items, "Items", itemFields, "")
 	for _, properties := range []string{`{"title":"Alien","price":"9.5"}`, `{"TITLE":"Aliens","in_stock":true}`, ""} {
-		_, err := w.PutItems(w.ctx, &api.PutItemsRequest{DatasetARN: datasetARN(dataset.Items), Items: []api.Item{{ItemID: "f1", Properties: properties}}})
+		_, err := w.PutItems(w.ctx, &api.PutItemsRequest{DatasetARN: datasetARN(schema.Items), Items: []api.Item{{ItemID: "f1", Properties: properties}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,14 +206,14 @@ func TestRecordReplacesTheOneBeforeAsAWhole(t *testing.T) {
 
 func TestPutsOfUsersAndActionsAreStored(t *testing.T) {
 	w := newWorld(t)
-	users := w.dataset(dataset.Users, "Users", `{"name":"USER_ID","type":"string"},{"name":"AGE","type":["int","null"]},{"name":"TIER","type":["string","null"],"categorical":true}`, "")
-	actions := w.dataset(dataset.Actions, "Actions", `{"name":"ACTION_ID","type":"string"},{"name":"VALUE","type":["long","null"]},{"name":"KIND","type":["string","null"],"categorical":true}`, "")
-	if _, err := w.PutUsers(w.ctx, &api.PutUsersRequest{DatasetARN: datasetARN(dataset.Users), Users: []api.User{
+	users := w.dataset(schema.Users, "Users", `{"name":"USER_ID","type":"string"},{"name":"AGE","type":["int","null"]},{"name":"TIER","type":["string","null"],"categorical":true}`, "")
+	actions := w.dataset(schema.Actions, "Actions", `{"name":"ACTION_ID","type":"string"},{"name":"VALUE","type":["long","null"]},{"name":"KIND","type":["string","null"],"categorical":true}`, "")
+	if _, err := w.PutUsers(w.ctx, &api.PutUsersRequest{DatasetARN: datasetARN(schema.Users), Users: []api.User{
 		{UserID: "ann", Properties: `{"age":"41","tier":"gold"}`}, {UserID: "bob"},
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.PutActions(w.ctx, &api.PutActionsRequest{DatasetARN: datasetARN(dataset.Actions), Actions: []api.Action{
+	if _, err := w.PutActions(w.ctx, &api.PutActionsRequest{DatasetARN: datasetARN(schema.Actions), Actions: []api.Action{
 		{ActionID: "join", Properties: `{"value":5}`},
 	}}); err != nil {
 		t.Fatal(err)
@@ -227,13 +228,13 @@ func TestPutsOfUsersAndActionsAreStored(t *testing.T) {
 
 func TestPutsNeedTheRightDatasetInTheRightStatus(t *testing.T) {
 	w := newWorld(t)
-	w.dataset(dataset.Items, "Items", itemFields, "")
+	w.dataset(schema.Items, "Items", itemFields, "")
 	put := func(arn string) error {
 		_, err := w.PutItems(w.ctx, &api.PutItemsRequest{DatasetARN: arn, Items: []api.Item{{ItemID: "f1"}}})
 		return err
 	}
-	items := datasetARN(dataset.Items)
-	if err := put(datasetARN(dataset.Users)); code(err) != api.ResourceNotFound {
+	items := datasetARN(schema.Items)
+	if err := put(datasetARN(schema.Users)); code(err) != api.ResourceNotFound {
 		t.Errorf("unknown dataset: %v", err)
 	}
 	if err := put(w.group); code(err) != api.ResourceNotFound {
@@ -265,7 +266,7 @@ func TestActionInteractionIsStoredAsGiven(t *testing.T) {
 	const tracking = "99999999-2222-3333-4444-555555555555"
 	w := newWorld(t)
 	w.films()
-	table := w.dataset(dataset.ActionInteractions, "ActionInteractions", actionFields, tracking)
+	table := w.dataset(schema.ActionInteractions, "ActionInteractions", actionFields, tracking)
 	put := func(tracking, user, kind string) error {
 		_, err := w.PutActionInteractions(w.ctx, &api.PutActionInteractionsRequest{TrackingID: tracking, ActionInteractions: []api.ActionInteraction{
 			{ActionID: "join", UserID: user, SessionID: "s1", Timestamp: seconds(7), EventType: kind, Impression: []string{"join", "leave"}},
@@ -295,7 +296,7 @@ func TestActionInteractionIsStoredAsGiven(t *testing.T) {
 			t.Errorf("tracking ID %s: %v", wrong, err)
 		}
 	}
-	w.status(datasetARN(dataset.ActionInteractions), meta.DeletePending)
+	w.status(datasetARN(schema.ActionInteractions), meta.DeletePending)
 	if err := put(tracking, "ann", "Taken"); code(err) != api.ResourceInUse {
 		t.Errorf("deleting: %v", err)
 	}
@@ -303,7 +304,7 @@ func TestActionInteractionIsStoredAsGiven(t *testing.T) {
 
 func FuzzPropertiesNeverBreakAnEvent(f *testing.F) {
 	w := newWorld(f)
-	w.dataset(dataset.Interactions, "Interactions", richInteractionFields, "")
+	w.dataset(schema.Interactions, "Interactions", richInteractionFields, "")
 	w.tracker()
 	for _, seed := range []string{`{}`, `{"device":"tv","numSeen":12}`, `{"itemId":"f1","eventValue":"2"}`, `{"numSeen":1e3,"numSeen":null}`, `{"a":[1]}`, "{", "\x00"} {
 		f.Add(seed)

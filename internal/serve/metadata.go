@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 const maxColumns = 10
@@ -16,7 +16,7 @@ const maxColumns = 10
 type column struct {
 	name  string // as the response has it: CREATION_TIMESTAMP is creationTimestamp
 	index int    // of the field
-	kind  dataset.Kind
+	kind  schema.Kind
 }
 
 // columns reads the metadataColumns of a request against the Items dataset.
@@ -26,7 +26,7 @@ func (t *target) columns(asked map[string][]string) ([]column, error) {
 	}
 	var names []string
 	for kind, columns := range asked { // one entry, by the shape
-		if !strings.EqualFold(kind, string(dataset.Items)) {
+		if !strings.EqualFold(kind, string(schema.Items)) {
 			return nil, api.Errorf(api.InvalidInput, "metadataColumns can only name columns of ITEMS.")
 		}
 		names = columns
@@ -69,7 +69,7 @@ func (s *Service) addMetadata(ctx context.Context, t *target, columns []column, 
 }
 
 // metadata renders the columns of a record; those that are null are left out.
-func metadata(columns []column, values []dataset.Value) map[string]string {
+func metadata(columns []column, values []schema.Value) map[string]string {
 	m := make(map[string]string, len(columns))
 	for _, c := range columns {
 		if c.index < len(values) && values[c.index].Valid {
@@ -79,13 +79,13 @@ func metadata(columns []column, values []dataset.Value) map[string]string {
 	return m
 }
 
-func text(kind dataset.Kind, v dataset.Value) string {
+func text(kind schema.Kind, v schema.Value) string {
 	switch kind {
-	case dataset.Int, dataset.Long:
+	case schema.Int, schema.Long:
 		return strconv.FormatInt(v.Int, 10)
-	case dataset.Float, dataset.Double:
+	case schema.Float, schema.Double:
 		return strconv.FormatFloat(v.Float, 'f', -1, 64)
-	case dataset.Boolean:
+	case schema.Boolean:
 		return strconv.FormatBool(v.Int != 0)
 	default:
 		return v.Str

@@ -17,6 +17,8 @@ import (
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/schema"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 func seconds(s int64) api.Time { return api.NewTime(time.Unix(s, 0)) }
@@ -196,7 +198,7 @@ func TestHiddenUserIsServedAsNeverSeen(t *testing.T) {
 
 	cut, err := w.engine.Fence(w.ctx, w.id)
 	if err == nil {
-		err = w.engine.Hide(w.ctx, w.id, "job1", dataset.NewUserSet([]string{"u01"}), cut)
+		err = w.engine.Hide(w.ctx, w.id, "job1", userset.New([]string{"u01"}), cut)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -401,7 +403,7 @@ func TestMetadataComesFromTheNewestRecord(t *testing.T) {
 	best := w.ask(c, "u01")[0].ItemID
 	put := func(properties string) {
 		t.Helper()
-		_, err := w.PutItems(w.ctx, &api.PutItemsRequest{DatasetARN: datasetARN(dataset.Items), Items: []api.Item{{ItemID: best, Properties: properties}}})
+		_, err := w.PutItems(w.ctx, &api.PutItemsRequest{DatasetARN: datasetARN(schema.Items), Items: []api.Item{{ItemID: best, Properties: properties}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 const (
@@ -17,29 +18,29 @@ const (
 
 // record gathers the members of a request that have a field in the schema. Members without one are dropped.
 type record struct {
-	schema *dataset.Schema
-	given  []dataset.Value // by field
+	schema *schema.Schema
+	given  []schema.Value // by field
 }
 
-func newRecord(s *dataset.Schema) record {
-	return record{s, make([]dataset.Value, len(s.Fields))}
+func newRecord(s *schema.Schema) record {
+	return record{s, make([]schema.Value, len(s.Fields))}
 }
 
 func (r record) str(field, s string) {
 	if s != "" {
-		r.set(field, dataset.Value{Valid: true, Str: s})
+		r.set(field, schema.Value{Valid: true, Str: s})
 	}
 }
 
-func (r record) int(field string, n int64) { r.set(field, dataset.Value{Valid: true, Int: n}) }
+func (r record) int(field string, n int64) { r.set(field, schema.Value{Valid: true, Int: n}) }
 
 func (r record) float(field string, f *float64) {
 	if f != nil {
-		r.set(field, dataset.Value{Valid: true, Float: *f})
+		r.set(field, schema.Value{Valid: true, Float: *f})
 	}
 }
 
-func (r record) set(field string, v dataset.Value) {
+func (r record) set(field string, v schema.Value) {
 	if i := r.schema.Index(field); i >= 0 {
 		r.given[i] = v
 	}
@@ -59,8 +60,8 @@ func (r record) impression(ids []string) error {
 }
 
 // values completes the record with its properties.
-func (r record) values(properties string) ([]dataset.Value, error) {
-	if err := r.schema.Complete(r.given, properties); err != nil {
+func (r record) values(properties string) ([]schema.Value, error) {
+	if err := rowtext.Complete(r.schema, r.given, properties); err != nil {
 		return nil, api.Errorf(api.InvalidInput, "%s", err.Error())
 	}
 	return r.given, nil

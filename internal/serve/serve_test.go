@@ -15,6 +15,7 @@ import (
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/serve"
 )
 
@@ -129,10 +130,10 @@ func (w *world) next(prefix string) string {
 }
 
 // dataset makes a dataset of the type with these fields of its schema, and returns its table.
-func (w *world) dataset(kind dataset.Type, name, fields, tracking string) dataset.Table {
+func (w *world) dataset(kind schema.Type, name, fields, tracking string) dataset.Table {
 	w.t.Helper()
 	text := `{"type":"record","name":"` + name + `","namespace":"com.amazonaws.personalize.schema","version":"1.0","fields":[` + fields + `]}`
-	schema, err := dataset.ParseSchema(text, "")
+	schema, err := schema.Parse(text, "")
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func (w *world) dataset(kind dataset.Type, name, fields, tracking string) datase
 	return t
 }
 
-func datasetARN(kind dataset.Type) string { return arnOf(meta.Dataset, "films/"+string(kind)) }
+func datasetARN(kind schema.Type) string { return arnOf(meta.Dataset, "films/"+string(kind)) }
 
 const (
 	interactionFields = `{"name":"USER_ID","type":"string"},{"name":"ITEM_ID","type":"string"},{"name":"EVENT_TYPE","type":"string"},` +
@@ -169,8 +170,8 @@ func (w *world) tracker() {
 // are u00 to u47, films f00 to f35; u00 and its like are in circle 0 with films f00 to f11, which are also the most watched.
 func (w *world) films() dataset.Table {
 	w.t.Helper()
-	t := w.dataset(dataset.Interactions, "Interactions", interactionFields, "")
-	w.dataset(dataset.Items, "Items", itemFields, "")
+	t := w.dataset(schema.Interactions, "Interactions", interactionFields, "")
+	w.dataset(schema.Items, "Items", itemFields, "")
 	w.tracker()
 	var rows []dataset.Row
 	for u := range 48 {
@@ -186,7 +187,7 @@ func (w *world) films() dataset.Table {
 }
 
 func watched(user, item, kind string, at int64) dataset.Row {
-	return dataset.Row{EventID: fmt.Sprint(user, item, kind, at), Session: "s-" + user, Values: []dataset.Value{
+	return dataset.Row{EventID: fmt.Sprint(user, item, kind, at), Session: "s-" + user, Values: []schema.Value{
 		{Valid: true, Str: user}, {Valid: true, Str: item}, {Valid: true, Str: kind}, {}, {Valid: true, Int: at},
 	}}
 }

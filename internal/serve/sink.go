@@ -8,6 +8,7 @@ import (
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // sink is a dataset as the Put operations see it. It is never changed.
@@ -36,7 +37,7 @@ func (d *sink) usable() error {
 }
 
 // dataset finds the dataset of a datasetArn, ready to take records of that type.
-func (s *Service) dataset(ctx context.Context, arn string, kind dataset.Type) (*sink, error) {
+func (s *Service) dataset(ctx context.Context, arn string, kind schema.Type) (*sink, error) {
 	d, _, err := lookup(ctx, s.catalog, meta.Dataset+" "+arn, func(tx *meta.Tx) (*sink, error) {
 		r, err := tx.Get(arn)
 		if errors.Is(err, meta.ErrNotFound) || err == nil && r.Kind != meta.Dataset {
@@ -82,7 +83,7 @@ func (s *Service) actionInteractions(ctx context.Context, tracking string) (*sin
 	if err != nil {
 		return nil, err
 	}
-	if d.table.Schema.Type != dataset.ActionInteractions {
+	if d.table.Schema.Type != schema.ActionInteractions {
 		return nil, unknown
 	}
 	api.CallerFrom(ctx).Found(d.arn)
@@ -97,7 +98,7 @@ func (s *Service) interactions(ctx context.Context, tracking string) (*sink, err
 		if err != nil {
 			return nil, err
 		}
-		r, err := datasetOf(tx, group, dataset.Interactions)
+		r, err := datasetOf(tx, group, schema.Interactions)
 		if err != nil {
 			return nil, err
 		}

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/serve"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 func TestStrictServingPersonalizesNobodyWhileAGroupForgets(t *testing.T) {
@@ -20,7 +20,7 @@ func TestStrictServingPersonalizesNobodyWhileAGroupForgets(t *testing.T) {
 	}
 	cut, err := w.engine.Fence(w.ctx, w.id)
 	if err == nil {
-		err = w.engine.Hide(w.ctx, w.id, "job1", dataset.NewUserSet([]string{"u01"}), cut)
+		err = w.engine.Hide(w.ctx, w.id, "job1", userset.New([]string{"u01"}), cut)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // target is a campaign or recommender as requests see it: its rows put together. It is never changed.
@@ -178,7 +179,7 @@ func (t *target) fill(tx *meta.Tx, recipeARN, model string, explore map[string]s
 }
 
 func (t *target) findItems(tx *meta.Tx) error {
-	r, err := datasetOf(tx, t.group, dataset.Items)
+	r, err := datasetOf(tx, t.group, schema.Items)
 	if err != nil || r == nil || r.Status == meta.CreateFailed || deleting(r.Status) {
 		return err
 	}

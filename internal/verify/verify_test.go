@@ -19,6 +19,9 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
+	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/internal/verify"
 )
 
@@ -58,8 +61,8 @@ func open(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close(); f.db.Close() })
-	f.table = dataset.Table{Group: "g1", ID: "t1", Schema: &dataset.Schema{Type: dataset.Interactions, Fields: []dataset.Field{
-		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: dataset.Long}}}}
+	f.table = dataset.Table{Group: "g1", ID: "t1", Schema: &schema.Schema{Type: schema.Interactions, Fields: []schema.Field{
+		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: schema.Long}}}}
 	if err := f.CreateTable(t.Context(), f.table); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +78,7 @@ func open(t *testing.T) *fixture {
 
 func (f *fixture) load(rows string) {
 	f.t.Helper()
-	imp := dataset.Import{Job: fmt.Sprint("j", time.Now().UnixNano()), Incremental: true, Objects: []dataset.Object{object("USER_ID,ITEM_ID,TIMESTAMP\n" + rows)}}
+	imp := dataset.Import{Job: fmt.Sprint("j", time.Now().UnixNano()), Incremental: true, Objects: []rowtext.Object{object("USER_ID,ITEM_ID,TIMESTAMP\n" + rows)}}
 	if _, err := f.Import(f.t.Context(), f.table, imp); err != nil {
 		f.t.Fatal(err)
 	}
@@ -83,7 +86,7 @@ func (f *fixture) load(rows string) {
 
 func (f *fixture) put(user string) {
 	f.t.Helper()
-	row := dataset.Row{Values: []dataset.Value{{Valid: true, Str: user}, {Valid: true, Str: "i"}, {Valid: true, Int: 7}}, Session: "s", EventID: "e"}
+	row := dataset.Row{Values: []schema.Value{{Valid: true, Str: user}, {Valid: true, Str: "i"}, {Valid: true, Int: 7}}, Session: "s", EventID: "e"}
 	if err := f.Put(f.t.Context(), f.table, []dataset.Row{row}); err != nil {
 		f.t.Fatal(err)
 	}
@@ -140,7 +143,7 @@ func (f *fixture) StillModel(_ context.Context, name string, look func(verify.Us
 
 // search looks for users, up to any sequence number.
 func (f *fixture) search(users ...string) error {
-	return verify.Run(f.t.Context(), verify.Search{Data: f.dir, Group: "g1", Users: dataset.NewUserSet(users), Sessions: dataset.NewUserSet(nil), Cut: math.MaxInt64,
+	return verify.Run(f.t.Context(), verify.Search{Data: f.dir, Group: "g1", Users: userset.New(users), Sessions: userset.New(nil), Cut: math.MaxInt64,
 		Store: f, Models: f, Rows: func(context.Context) ([]byte, []byte, error) {
 			return []byte(f.ours), []byte("s3://lists/canary-named-0001.csv"), nil
 		}})
@@ -250,7 +253,7 @@ func TestAFileThatIsOnItsWayOutIsWaitedFor(t *testing.T) {
 	f.write("store/groups/g1/log/.tmp-1", gone)
 	done := make(chan error)
 	go func() {
-		done <- verify.Run(t.Context(), verify.Search{Data: f.dir, Group: "g1", Users: dataset.NewUserSet([]string{gone}), Sessions: dataset.NewUserSet(nil),
+		done <- verify.Run(t.Context(), verify.Search{Data: f.dir, Group: "g1", Users: userset.New([]string{gone}), Sessions: userset.New(nil),
 			Store: f, Models: f, Patience: time.Minute})
 	}()
 	if err := os.Remove(filepath.Join(f.dir, "store/groups/g1/log/.tmp-1")); err != nil {
@@ -272,11 +275,11 @@ func TestWhoComesBackIsNoLeak(t *testing.T) {
 	f.load(gone + ",i1,5\n")
 	f.write("store/models/model-1/manifest.json", fmt.Sprintf(`{"seq":%d,"arrays":[{"name":"user.text"},{"name":"user.offsets"},{"name":"event.time"}]}`, cut+5))
 	f.modelUsers("canary-kept-0001", gone)
-	search := verify.Search{Data: f.dir, Group: "g1", Users: dataset.NewUserSet([]string{gone}), Sessions: dataset.NewUserSet(nil), Cut: cut, Store: f, Models: f}
+	search := verify.Search{Data: f.dir, Group: "g1", Users: userset.New([]string{gone}), Sessions: userset.New(nil), Cut: cut, Store: f, Models: f}
 	if err := verify.Run(t.Context(), search); err != nil {
 		t.Error(err)
 	}
-	search.Users = dataset.NewUserSet([]string{gone, "canary-kept-0001"})
+	search.Users = userset.New([]string{gone, "canary-kept-0001"})
 	if err := verify.Run(t.Context(), search); !errors.Is(err, verify.ErrFound) {
 		t.Errorf("a user of the old rows: %v", err)
 	}

@@ -14,12 +14,13 @@ import (
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/blob"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/metrics"
 	"github.com/palate-dev/palate/internal/receipt"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/internal/verify"
 )
 
@@ -57,7 +58,7 @@ type erasureRun struct {
 	group *meta.Resource
 	id    string // directory name of the group
 	state erasure
-	users *dataset.UserSet
+	users *userset.Set
 }
 
 // erase is a data deletion job. Its phases are durable, idempotent steps; the promises they keep stand in docs/erasure.md:
@@ -172,7 +173,7 @@ func (e *erasureRun) readList(ctx context.Context, location string) (string, err
 	}
 	hash := sha256.New()
 	io.WriteString(hash, e.state.Salt)
-	users := dataset.NewUserSetBuilder()
+	users := userset.NewBuilder()
 	for _, o := range objects {
 		if err := readListFile(ctx, o, hash, users.Add); err != nil {
 			return "", unreadable(ctx, err)
@@ -201,7 +202,7 @@ func readListFile(ctx context.Context, o object, hash io.Writer, add func(id str
 		return err
 	}
 	defer r.Close()
-	if err := dataset.ReadUserList(ctx, o.Name(), io.TeeReader(r, hash), add); err != nil {
+	if err := rowtext.ReadUserList(ctx, o.Name(), io.TeeReader(r, hash), add); err != nil {
 		return fmt.Errorf("read deletion list: %w", err)
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/metrics"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // importRows is a dataset import job: all rows of all files, or none.
@@ -47,14 +49,14 @@ func (w *worker) importRows(ctx context.Context, t *job.Task) error {
 		},
 	}
 	spec.Erasures = func(ctx context.Context) ([]string, error) { return w.erasuresSince(ctx, t.Resource()) }
-	if table.Schema.Type == dataset.Interactions {
+	if table.Schema.Type == schema.Interactions {
 		spec.MinRows = w.Limits.ImportRows
 	}
 	for _, o := range objects {
 		spec.Objects = append(spec.Objects, o)
 	}
 	rows, err := w.Engine.Import(ctx, table, spec)
-	if fault := new(dataset.InputError); errors.As(err, &fault) && fault.Line > 1 {
+	if fault := new(rowtext.InputError); errors.As(err, &fault) && fault.Line > 1 {
 		if err := w.report(ctx, t, p, table.Schema, spec.Objects); err != nil {
 			return err
 		}
@@ -74,9 +76,9 @@ func (w *worker) importRows(ctx context.Context, t *job.Task) error {
 }
 
 // report keeps with the job what is wrong with the rows of its input, beyond the first failure that its failureReason names.
-func (w *worker) report(ctx context.Context, t *job.Task, p meta.ImportPrivate, s *dataset.Schema, objects []dataset.Object) error {
+func (w *worker) report(ctx context.Context, t *job.Task, p meta.ImportPrivate, s *schema.Schema, objects []rowtext.Object) error {
 	t.Progress(job.Progress{Phase: "report", Started: time.Now()})
-	report, err := json.Marshal(dataset.Report(ctx, s, objects))
+	report, err := json.Marshal(rowtext.Report(ctx, s, objects))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/ledger"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/userset"
 )
 
 // seal writes the pinned list into the ledger, before the users are hidden: from then on a backup that is older than the deletion is recognized.
@@ -29,7 +30,7 @@ func (e *erasureRun) seal() error {
 }
 
 // sealedList reads the list from the ledger, where the deletion's earlier life or an attempt that was cut short has left it.
-func (e *erasureRun) sealedList() (users *dataset.UserSet, ok bool, err error) {
+func (e *erasureRun) sealedList() (users *userset.Set, ok bool, err error) {
 	if e.Ledger == nil {
 		return nil, false, nil
 	}
@@ -37,7 +38,7 @@ func (e *erasureRun) sealedList() (users *dataset.UserSet, ok bool, err error) {
 	if !ok || err != nil {
 		return nil, false, err
 	}
-	users, err = dataset.ReadUserSet(bytes.NewReader(list))
+	users, err = userset.Read(bytes.NewReader(list))
 	return users, err == nil, err
 }
 

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/palate-dev/palate/internal/blob"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/rowtext"
 )
 
 // An object is one CSV object of a customer's bucket, as listed. Reading it fails with blob.ErrChanged if it is not that object any more.
@@ -19,7 +19,7 @@ type object struct {
 	info  blob.Info
 }
 
-var _ dataset.Object = object{}
+var _ rowtext.Object = object{}
 
 // Name is the object's key: what failures name.
 func (o object) Name() string { return o.info.Key }

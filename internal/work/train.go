@@ -16,6 +16,7 @@ import (
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // train is the creation of a solution version.
@@ -195,12 +196,12 @@ func (w *worker) oldTrainings(ctx context.Context, group string) (old int, err e
 
 // trainOnce reads the group's interactions and writes one model directory.
 func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, config recipe.Config, name string) (*recipe.Manifest, error) {
-	interactions, ok, err := w.tableOfType(ctx, group, dataset.Interactions)
+	interactions, ok, err := w.tableOfType(ctx, group, schema.Interactions)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, job.Fail("Dataset group does not have a dataset of type %s.", dataset.Interactions)
+		return nil, job.Fail("Dataset group does not have a dataset of type %s.", schema.Interactions)
 	}
 	t.Progress(job.Progress{Phase: "read", Started: time.Now()})
 	events, err := w.Engine.Events(ctx, interactions)
@@ -228,7 +229,7 @@ func phases(t *job.Task, unit string) recipe.Progress {
 
 // itemIDs lists the ids of the group's Items dataset; none if it has none.
 func (w *worker) itemIDs(ctx context.Context, group string) ([]string, error) {
-	items, ok, err := w.tableOfType(ctx, group, dataset.Items)
+	items, ok, err := w.tableOfType(ctx, group, schema.Items)
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -21,6 +21,8 @@ import (
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/receipt"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Options are the parts that bodies work with.
@@ -102,8 +104,8 @@ func tableOf(r *meta.Resource) (dataset.Table, error) {
 }
 
 // tableUnder is the table of a dataset read under some schema of it.
-func tableUnder(r *meta.Resource, p meta.DatasetPrivate, schema string) (dataset.Table, error) {
-	s, err := dataset.ParseSchema(schema, p.Domain)
+func tableUnder(r *meta.Resource, p meta.DatasetPrivate, text string) (dataset.Table, error) {
+	s, err := schema.Parse(text, p.Domain)
 	if err != nil {
 		return dataset.Table{}, fmt.Errorf("parse the schema of %s: %w", r.ARN, err)
 	}
@@ -128,7 +130,7 @@ func (w *worker) tables(ctx context.Context, group string) ([]dataset.Table, err
 }
 
 // tableOfType finds the table of one type in a dataset group; ok is false if the group has none.
-func (w *worker) tableOfType(ctx context.Context, group string, kind dataset.Type) (t dataset.Table, ok bool, err error) {
+func (w *worker) tableOfType(ctx context.Context, group string, kind schema.Type) (t dataset.Table, ok bool, err error) {
 	tables, err := w.tables(ctx, group)
 	for _, t := range tables {
 		if t.Schema.Type == kind {
@@ -147,7 +149,7 @@ func newName(kind string) string {
 
 // customerFault turns the errors of engines and storage that the customer can mend into job failures.
 func customerFault(err error) error {
-	var input *dataset.InputError
+	var input *rowtext.InputError
 	switch {
 	case err == nil:
 		return nil

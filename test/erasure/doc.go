@@ -1,7 +1,7 @@
 // Package erasure tests the contract of data deletion, clause by clause, over the real binary. docs/erasure.md tells it to users. Below, each clause and the
 // tests that hold it, here or elsewhere; a test of this package fails when one of them is missing.
 //
-//	E1   exact ids; bad lists fail before any write       test/erasure.TestBadListsFailBeforeAnyWrite internal/dataset.TestReadUserListGivesTheExactIDs internal/dataset.TestReadUserListRefusesOtherInputWithoutRepeatingIDs
+//	E1   exact ids; bad lists fail before any write       test/erasure.TestBadListsFailBeforeAnyWrite internal/rowtext.TestReadUserListGivesTheExactIDs internal/rowtext.TestReadUserListRefusesOtherInputWithoutRepeatingIDs
 //	E2   one list, pinned                                 test/erasure.TestAListThatChangesIsNeverMixed
 //	E3   the cut; no quiet period                         test/behaviour.TestADeletionAmongAllOtherWorkForgetsItsUsersAndNobodyElse test/erasure.TestAnImportThatWasAcceptedEarlierBringsNobodyBack internal/dataset.TestAnImportAcceptedBeforeTheCutLeavesTheUsersOut internal/dataset.TestErasuresBesidePutsAndImports
 //	E4   served as never seen                             test/erasure.TestADeletionFromTheFirstMomentToTheLast internal/serve.TestHiddenUserIsServedAsNeverSeen

@@ -1,4 +1,4 @@
-package dataset_test
+package rowtext_test
 
 import (
 	"bytes"
@@ -12,76 +12,12 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/palate-dev/palate/internal/dataset"
-	"pgregory.net/rapid"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
-func TestUserSetIsTheSortedSetOfWhatWasGiven(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		ids := rapid.SliceOf(rapid.OneOf(rapid.StringMatching(`[a-c]{0,3}`), rapid.String())).Draw(t, "ids")
-		u := dataset.NewUserSet(ids)
-		want := slices.Clone(ids)
-		slices.Sort(want)
-		want = slices.Compact(want)
-		if got := slices.Collect(u.All()); !slices.Equal(got, want) || u.Len() != len(want) {
-			t.Fatalf("set of %q holds %q, %d", ids, got, u.Len())
-		}
-		for _, id := range append(want, rapid.String().Draw(t, "probe"), "", "a") {
-			if got := u.Has(id); got != slices.Contains(want, id) {
-				t.Fatalf("Has(%q) = %v in %q", id, got, want)
-			}
-		}
-		data, err := u.AppendBinary([]byte("before"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		shuffled, _ := dataset.NewUserSet(rapid.Permutation(ids).Draw(t, "order")).AppendBinary([]byte("before"))
-		if !bytes.Equal(data, shuffled) {
-			t.Fatal("the serial form depends on the order of the ids")
-		}
-		again, err := dataset.ReadUserSet(iotest.HalfReader(bytes.NewReader(data[len("before"):])))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := slices.Collect(again.All()); !slices.Equal(got, want) {
-			t.Fatalf("%q read back as %q", want, got)
-		}
-		for _, id := range want {
-			if !again.Has(id) {
-				t.Fatalf("%q was lost in the serial form", id)
-			}
-		}
-	})
-}
-
-func TestTheNilUserSetIsEmpty(t *testing.T) {
-	var u *dataset.UserSet
-	if u.Len() != 0 || u.Has("") || slices.Collect(u.All()) != nil {
-		t.Error("the nil set has members")
-	}
-}
-
-func TestReadUserSetNoticesEveryDamagedOrMissingByte(t *testing.T) {
-	data, err := dataset.NewUserSet([]string{"alice", "bob", "carol", ""}).AppendBinary(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range data {
-		if _, err := dataset.ReadUserSet(bytes.NewReader(data[:i])); err == nil {
-			t.Errorf("accepted the first %d bytes of %d", i, len(data))
-		}
-		for bit := range 8 {
-			damaged := bytes.Clone(data)
-			damaged[i] ^= 1 << bit
-			if _, err := dataset.ReadUserSet(bytes.NewReader(damaged)); err == nil {
-				t.Errorf("accepted byte %d with bit %d flipped", i, bit)
-			}
-		}
-	}
-}
-
 func readUserList(r io.Reader) (ids []string, err error) {
-	err = dataset.ReadUserList(context.Background(), "users.csv", r, func(id string) { ids = append(ids, id) })
+	err = rowtext.ReadUserList(context.Background(), "users.csv", r, func(id string) { ids = append(ids, id) })
 	return ids, err
 }
 
@@ -129,8 +65,8 @@ func TestReadUserListRefusesOtherInputWithoutRepeatingIDs(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := readUserList(strings.NewReader(c.file))
-			if fault := new(dataset.InputError); !errors.As(err, &fault) {
-				t.Fatalf("%v is not an *InputError", err)
+			if fault := new(rowtext.InputError); !errors.As(err, &fault) {
+				t.Fatalf("%v is not an *rowtext.InputError", err)
 			}
 			if diff := cmp.Diff(c.want, err.Error()); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
@@ -139,7 +75,7 @@ func TestReadUserListRefusesOtherInputWithoutRepeatingIDs(t *testing.T) {
 	}
 	broken := errors.New("connection reset")
 	_, err := readUserList(io.MultiReader(strings.NewReader("USER_ID\na\n"), iotest.ErrReader(broken)))
-	if fault := new(dataset.InputError); !errors.Is(err, broken) || errors.As(err, &fault) {
+	if fault := new(rowtext.InputError); !errors.Is(err, broken) || errors.As(err, &fault) {
 		t.Errorf("read error came back as %v", err)
 	}
 }
@@ -165,10 +101,10 @@ func TestReadUserListIDsStayValidAcrossBlocks(t *testing.T) {
 func FuzzReadUserList(f *testing.F) {
 	f.Add("a\n\"b\"\r\n\n\"c \\\"d\"\n é\n")
 	f.Add("a,b\n\"x\n\xff\x00")
-	s := &dataset.Schema{Type: dataset.Users, Fields: []dataset.Field{{Name: "USER_ID"}}}
+	s := &schema.Schema{Type: schema.Users, Fields: []schema.Field{{Name: "USER_ID"}}}
 	f.Fuzz(func(t *testing.T, body string) {
 		got, err := readUserList(strings.NewReader("USER_ID\n" + body))
-		rows, importErr := readCSV(strings.NewReader("USER_ID\n"+body), s, dataset.CSVOptions{Workers: 1})
+		rows, importErr := readCSV(strings.NewReader("USER_ID\n"+body), s, rowtext.CSVOptions{Workers: 1})
 		if (err == nil) != (importErr == nil) {
 			t.Fatalf("%q: list %v, import %v", body, err, importErr)
 		}
@@ -181,21 +117,6 @@ func FuzzReadUserList(f *testing.F) {
 		}
 		if !slices.Equal(got, want) {
 			t.Fatalf("%q: list %q, import %q", body, got, want)
-		}
-	})
-}
-
-func FuzzReadUserSet(f *testing.F) {
-	data, _ := dataset.NewUserSet([]string{"a", "b"}).AppendBinary(nil)
-	f.Add(data)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		u, err := dataset.ReadUserSet(bytes.NewReader(data))
-		if err != nil {
-			return
-		}
-		again, err := u.AppendBinary(nil)
-		if err != nil || len(again) > len(data) {
-			t.Fatalf("%x read as %x: %v", data, again, err)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package dataset_test
+package rowtext_test
 
 import (
 	"bytes"
@@ -8,15 +8,17 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
+	"github.com/palate-dev/palate/internal/schema/schematest"
 	"pgregory.net/rapid"
 )
 
 func TestCSVWriterQuotesOnlyWhatNeedsIt(t *testing.T) {
 	s := allKinds(t)
-	got := dataset.AppendCSVHeader(nil, s)
-	got = dataset.AppendCSVRow(got, s, []dataset.Value{str("a"), integer(-3), integer(1425941529), decimal(19.99), decimal(1e21), integer(1), str("a|b"), str("say \"a, b\" \\ \r\n")})
-	got = dataset.AppendCSVRow(got, s, []dataset.Value{str("b c"), {}, {}, decimal(5), decimal(1e-9), integer(0), {}, {}})
+	got := rowtext.AppendCSVHeader(nil, s)
+	got = rowtext.AppendCSVRow(got, s, []schema.Value{str("a"), integer(-3), integer(1425941529), decimal(19.99), decimal(1e21), integer(1), str("a|b"), str("say \"a, b\" \\ \r\n")})
+	got = rowtext.AppendCSVRow(got, s, []schema.Value{str("b c"), {}, {}, decimal(5), decimal(1e-9), integer(0), {}, {}})
 	want := "ITEM_ID,YEAR,CREATION_TIMESTAMP,PRICE,SCORE,LIVE,GENRE,PLOT\n" +
 		`a,-3,1425941529,19.99,1e+21,true,a|b,"say \"a, b\" \\ \u000D\u000A"` + "\n" +
 		"b c,,,5,1e-09,false,,\n"
@@ -26,19 +28,19 @@ func TestCSVWriterQuotesOnlyWhatNeedsIt(t *testing.T) {
 }
 
 // anyValue draws a value that a field of the kind can hold.
-func anyValue(f dataset.Field, limit int) *rapid.Generator[dataset.Value] {
-	return rapid.Custom(func(t *rapid.T) dataset.Value {
+func anyValue(f schema.Field, limit int) *rapid.Generator[schema.Value] {
+	return rapid.Custom(func(t *rapid.T) schema.Value {
 		if f.Nullable && rapid.IntRange(0, 3).Draw(t, "null") == 0 {
-			return dataset.Value{}
+			return schema.Value{}
 		}
 		switch f.Kind {
-		case dataset.Int:
+		case schema.Int:
 			return integer(int64(rapid.Int32().Draw(t, "int")))
-		case dataset.Long:
+		case schema.Long:
 			return integer(rapid.Int64().Draw(t, "long"))
-		case dataset.Float, dataset.Double:
+		case schema.Float, schema.Double:
 			return decimal(rapid.OneOf(rapid.Float64(), rapid.Float64Range(-1e6, 1e6), rapid.Map(rapid.IntRange(-1000, 1000), func(n int) float64 { return float64(n) / 100 })).Draw(t, "decimal"))
-		case dataset.Boolean:
+		case schema.Boolean:
 			return integer(int64(rapid.IntRange(0, 1).Draw(t, "boolean")))
 		}
 		r := rapid.OneOf(rapid.RuneFrom([]rune("ab,\"\\\r\n u0A|\ufeff語")), rapid.Rune().Filter(func(r rune) bool { return r != 0 }))
@@ -50,16 +52,16 @@ func TestWhatTheCSVWriterWritesReadsBackTheSame(t *testing.T) {
 	s := allKinds(t)
 	rapid.Check(t, func(t *rapid.T) {
 		var want []csvRow
-		file := dataset.AppendCSVHeader(nil, s)
+		file := rowtext.AppendCSVHeader(nil, s)
 		for line := range rapid.IntRange(0, 5).Draw(t, "rows") {
-			values := make([]dataset.Value, len(s.Fields))
+			values := make([]schema.Value, len(s.Fields))
 			for i, f := range s.Fields {
 				values[i] = anyValue(f, 30).Draw(t, f.Name)
 			}
 			want = append(want, csvRow{int64(line + 2), values})
-			file = dataset.AppendCSVRow(file, s, values)
+			file = rowtext.AppendCSVRow(file, s, values)
 		}
-		got, err := readCSV(bytes.NewReader(file), s, dataset.CSVOptions{})
+		got, err := readCSV(bytes.NewReader(file), s, rowtext.CSVOptions{})
 		if err != nil {
 			t.Fatalf("%q: %v", file, err)
 		}
@@ -76,16 +78,16 @@ func FuzzReadCSVThenWriteIsStable(f *testing.F) {
 	}
 	s := allKinds(f)
 	f.Fuzz(func(t *testing.T, file string) {
-		first, err := readCSV(strings.NewReader(file), s, dataset.CSVOptions{Workers: 1})
+		first, err := readCSV(strings.NewReader(file), s, rowtext.CSVOptions{Workers: 1})
 		if err != nil {
 			return
 		}
-		again := dataset.AppendCSVHeader(nil, s)
+		again := rowtext.AppendCSVHeader(nil, s)
 		for i := range first {
 			first[i].Line = int64(i + 2)
-			again = dataset.AppendCSVRow(again, s, first[i].Values)
+			again = rowtext.AppendCSVRow(again, s, first[i].Values)
 		}
-		second, err := readCSV(bytes.NewReader(again), s, dataset.CSVOptions{Workers: 1})
+		second, err := readCSV(bytes.NewReader(again), s, rowtext.CSVOptions{Workers: 1})
 		if err != nil {
 			t.Fatalf("%q written as %q: %v", file, again, err)
 		}
@@ -96,11 +98,11 @@ func FuzzReadCSVThenWriteIsStable(f *testing.F) {
 }
 
 func TestDecimalsReadAsStrconvReadsThem(t *testing.T) {
-	s := mustSchema(t, avro("Users", "USER_ID:string", "X:double"), "")
+	s := schematest.Parse(t, schematest.Avro("Users", "USER_ID:string", "X:double"), "")
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`-?[0-9]{0,18}(\.[0-9]{0,18})?`).Draw(t, "text")
 		want, parseErr := strconv.ParseFloat(text, 64)
-		rows, err := readCSV(strings.NewReader("USER_ID,X\nu,"+text+"\n"), s, dataset.CSVOptions{Workers: 1})
+		rows, err := readCSV(strings.NewReader("USER_ID,X\nu,"+text+"\n"), s, rowtext.CSVOptions{Workers: 1})
 		if (err == nil) != (parseErr == nil) {
 			t.Fatalf("%q: %v", text, err)
 		}
@@ -111,10 +113,10 @@ func TestDecimalsReadAsStrconvReadsThem(t *testing.T) {
 }
 
 func TestDecimalsAreWrittenWithTheFewestDigits(t *testing.T) {
-	s := mustSchema(t, avro("Users", "USER_ID:string", "X:double"), "")
+	s := schematest.Parse(t, schematest.Avro("Users", "USER_ID:string", "X:double"), "")
 	rapid.Check(t, func(t *rapid.T) {
 		x := rapid.OneOf(rapid.Float64(), rapid.Float64Range(-1000, 1000), rapid.Map(rapid.Int64Range(-1e16, 1e16), func(n int64) float64 { return float64(n) / 100 })).Draw(t, "x")
-		got := string(dataset.AppendCSVRow(nil, s, []dataset.Value{str("u"), decimal(x)}))
+		got := string(rowtext.AppendCSVRow(nil, s, []schema.Value{str("u"), decimal(x)}))
 		want := "u," + strconv.FormatFloat(x, 'f', -1, 64) + "\n"
 		if abs := math.Abs(x); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 			want = "u," + strconv.FormatFloat(x, 'e', -1, 64) + "\n"

@@ -1,4 +1,4 @@
-package dataset
+package rowtext
 
 import (
 	"encoding/json"
@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// flatReader walks one flat JSON object: the scanner behind Schema.Complete. Every event carries such an object, and encoding/json's token stream allocates for
+// flatReader walks one flat JSON object: the scanner behind Complete. Every event carries such an object, and encoding/json's token stream allocates for
 // each token; this allocates only for strings with escapes. What it accepts and what it reads are what encoding/json does, which a test holds.
 type flatReader struct {
 	s  string

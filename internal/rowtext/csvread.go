@@ -1,4 +1,10 @@
-package dataset
+// Package rowtext reads and writes rows as customers send and get them: CSV objects of imports and exports, deletion lists, and the properties of records that come
+// in one by one. Everything is held against a schema.
+//
+// What is accepted in one form can be written in the other and reads back the same. Nothing is guessed and nothing skipped: a row that does not conform fails
+// its object with an InputError, which says where and why and never repeats a value. Memory is bounded whatever the input: a line has at most 1 MiB, and a reader
+// holds one block of it for each worker and two more.
+package rowtext
 
 import (
 	"bytes"
@@ -14,6 +20,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/palate-dev/palate/internal/pace"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // The dialect of imports, exports and deletion lists:
@@ -45,25 +52,25 @@ const (
 //
 // A row that does not conform fails the read with an *InputError; of several, the one with the smallest line number, whatever the workers' timing. A sink's
 // error ends the read too. By then sinks have seen rows before and after that line.
-func ReadCSV(ctx context.Context, r io.Reader, s *Schema, o CSVOptions, emit func(worker int) func(line int64, v []Value) error) (header []string, rows int64, err error) {
-	return readCSV(ctx, r, s, o, func(worker int) csvSink { return rowSink(emit(worker)) })
+func ReadCSV(ctx context.Context, r io.Reader, s *schema.Schema, o CSVOptions, emit func(worker int) func(line int64, v []schema.Value) error) (header []string, rows int64, err error) {
+	return ReadBatches(ctx, r, s, o, func(worker int) Sink { return rowSink(emit(worker)) })
 }
 
-// csvSink takes what one worker has parsed.
-type csvSink interface {
-	// block begins the rows of a block, which stands at that offset of the object. The offsets that a worker sees only grow.
-	block(offset int64) error
-	// rows takes some rows of the block: their lines, and their values one row after the other. It returns how many it took before the error.
+// Sink takes what one worker has parsed, at most BatchRows rows at a time.
+type Sink interface {
+	// Block begins the rows of a block, which stands at that offset of the object. The offsets that a worker sees only grow.
+	Block(offset int64) error
+	// Rows takes some rows of the block: their lines, and their values one row after the other. It returns how many it took before the error.
 	// The values are valid only during the call.
-	rows(lines []int64, values []Value) (n int, err error)
+	Rows(lines []int64, values []schema.Value) (n int, err error)
 }
 
 // rowSink takes one row at a time.
-type rowSink func(line int64, v []Value) error
+type rowSink func(line int64, v []schema.Value) error
 
-func (rowSink) block(int64) error { return nil }
+func (rowSink) Block(int64) error { return nil }
 
-func (f rowSink) rows(lines []int64, values []Value) (n int, err error) {
+func (f rowSink) Rows(lines []int64, values []schema.Value) (n int, err error) {
 	fields := len(values) / len(lines)
 	for i, line := range lines {
 		if err := f(line, values[i*fields:(i+1)*fields]); err != nil {
@@ -73,7 +80,8 @@ func (f rowSink) rows(lines []int64, values []Value) (n int, err error) {
 	return len(lines), nil
 }
 
-func readCSV(ctx context.Context, r io.Reader, s *Schema, o CSVOptions, emit func(worker int) csvSink) (header []string, rows int64, err error) {
+// ReadBatches is ReadCSV for sinks that are quicker with many rows at once.
+func ReadBatches(ctx context.Context, r io.Reader, s *schema.Schema, o CSVOptions, emit func(worker int) Sink) (header []string, rows int64, err error) {
 	blocks := lineBlocks{r: r, line: 1}
 	header, err = blocks.header(o.Name)
 	if err != nil {
@@ -149,12 +157,12 @@ func (run *csvRun) read(ctx context.Context, blocks *lineBlocks) {
 
 // parse is a worker. Because blocks are handed out in file order, every block before the one that fails is already with a worker, and is parsed to its end
 // or to its own, earlier failure: that makes the smallest line win always.
-func (run *csvRun) parse(p *csvParser, sink csvSink, budget *pace.Worker) {
+func (run *csvRun) parse(p *csvParser, sink Sink, budget *pace.Worker) {
 	for block := range run.full {
 		budget.Start()
 		if block.line < run.failedAt.Load() {
 			rows, line := int64(0), block.line
-			err := sink.block(block.offset)
+			err := sink.Block(block.offset)
 			if err == nil {
 				rows, line, err = p.block(run.name, block, sink)
 			}
@@ -269,21 +277,21 @@ func (b *lineBlocks) header(name string) ([]string, error) {
 	var names []string
 	p := newCSVParser(nil, 0)
 	p.strict = true
-	fault := p.split(line, func(_ int, cell []byte) csvFault {
+	fault := p.split(line, func(_ int, cell []byte) faultKind {
 		names = append(names, string(cell))
 		return noFault
 	})
 	if fault != noFault {
-		return nil, &InputError{Reason: reasonNotConforming, File: name, Line: 1, Cause: fault.cause(csvColumn{})}
+		return nil, &InputError{Reason: reasonNotConforming, File: name, Line: 1, Cause: fault.cause(Rule{})}
 	}
 	return names, nil
 }
 
 // matchColumns finds a column for every field of the schema: by its exact name or else by its name in another case. Columns that match no field are ignored.
-func matchColumns(s *Schema, header []string, file string) ([]csvColumn, error) {
-	columns := make([]csvColumn, len(header))
+func matchColumns(s *schema.Schema, header []string, file string) ([]Rule, error) {
+	columns := make([]Rule, len(header))
 	for i, name := range header {
-		columns[i] = csvColumn{name: name, field: -1}
+		columns[i] = Rule{name: name, field: -1}
 	}
 	var missing []string
 	for i, f := range s.Fields {
@@ -299,7 +307,7 @@ func matchColumns(s *Schema, header []string, file string) ([]csvColumn, error) 
 		if slices.ContainsFunc(header[at+1:], named) {
 			return nil, &InputError{Reason: reasonNotConforming, File: file, Line: 1, Column: f.Name, Cause: "The header names the column twice"}
 		}
-		columns[at] = newCSVColumn(s, i)
+		columns[at] = RuleOf(s, i)
 	}
 	if missing != nil {
 		return nil, &InputError{Reason: "Input CSV is missing the following columns:[" + strings.Join(missing, ", ") + "].", File: file}
@@ -308,7 +316,7 @@ func matchColumns(s *Schema, header []string, file string) ([]csvColumn, error) 
 }
 
 // block parses the lines of a block. The line is that of the error.
-func (p *csvParser) block(name string, b lineBlock, sink csvSink) (rows, line int64, err error) {
+func (p *csvParser) block(name string, b lineBlock, sink Sink) (rows, line int64, err error) {
 	data, line := b.data, b.line
 	suspect := !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0
 	returns := bytes.IndexByte(data, '\r') >= 0
@@ -341,7 +349,7 @@ func (p *csvParser) block(name string, b lineBlock, sink csvSink) (rows, line in
 		if len(record) == 0 {
 			continue
 		}
-		var fault csvFault
+		var fault faultKind
 		var at int
 		if p.strict || quotes && bytes.IndexByte(record, '"') >= 0 || p.plainLine(record) == nil {
 			at, fault = p.record(record)
@@ -361,7 +369,7 @@ func (p *csvParser) block(name string, b lineBlock, sink csvSink) (rows, line in
 }
 
 // took adds the row that has been parsed to the batch.
-func (p *csvParser) took(line int64, sink csvSink, rows *int64) error {
+func (p *csvParser) took(line int64, sink Sink, rows *int64) error {
 	p.lines = append(p.lines, line)
 	if len(p.lines) < cap(p.lines) {
 		return nil
@@ -370,11 +378,11 @@ func (p *csvParser) took(line int64, sink csvSink, rows *int64) error {
 }
 
 // flush hands over the rows of the batch and adds their number to rows. After an error failed is the line of the row that the sink did not take.
-func (p *csvParser) flush(sink csvSink, rows *int64) error {
+func (p *csvParser) flush(sink Sink, rows *int64) error {
 	if len(p.lines) == 0 {
 		return nil
 	}
-	n, err := sink.rows(p.lines, p.batch[:len(p.lines)*p.fields])
+	n, err := sink.Rows(p.lines, p.batch[:len(p.lines)*p.fields])
 	*rows += int64(n)
 	if err != nil {
 		p.failed = p.lines[n]

@@ -1,4 +1,4 @@
-package dataset
+package schema
 
 import (
 	"encoding/json"
@@ -35,15 +35,15 @@ func parseKind(name string) (Kind, bool) {
 // ParseType reads a dataset type in any case and with or without underscores: "Interactions", "ACTION_INTERACTIONS", "ActionInteractions".
 func ParseType(s string) (Type, bool) {
 	for _, t := range []Type{Interactions, Items, Users, Actions, ActionInteractions} {
-		if sameName(string(t), s) {
+		if SameName(string(t), s) {
 			return t, true
 		}
 	}
 	return "", false
 }
 
-// sameName compares two names as the API does where it says that field names must differ: underscores dropped, ASCII case ignored.
-func sameName(a, b string) bool {
+// SameName compares two names as the API does where it says that field names must differ: underscores dropped, ASCII case ignored.
+func SameName(a, b string) bool {
 	i, j := 0, 0
 	for {
 		for i < len(a) && a[i] == '_' {
@@ -78,7 +78,7 @@ func (s *Schema) Index(name string) int {
 // Match returns the index of the field whose name is the same once underscores are dropped and case is ignored, or -1: numRatings matches NUM_RATINGS.
 // A schema has at most one.
 func (s *Schema) Match(name string) int {
-	return slices.IndexFunc(s.Fields, func(f Field) bool { return sameName(f.Name, name) })
+	return slices.IndexFunc(s.Fields, func(f Field) bool { return SameName(f.Name, name) })
 }
 
 // KeyField returns the index of the field that identifies a row of Users, Items or Actions, and -1 for event logs, whose rows have no key.
@@ -123,9 +123,9 @@ func (s *Schema) CanReplace(next *Schema) error {
 	return nil
 }
 
-// ParseSchema parses the Avro record that describes a dataset and checks it against every rule of the API for its type and domain ("" for custom groups).
+// Parse parses the Avro record that describes a dataset and checks it against every rule of the API for its type and domain ("" for custom groups).
 // The error is a text for the API's client; it names the field and the rule.
-func ParseSchema(text, domain string) (*Schema, error) {
+func Parse(text, domain string) (*Schema, error) {
 	if domain != "" && domain != Ecommerce && domain != VideoOnDemand {
 		return nil, schemaErrorf("unknown domain %q", domain)
 	}
@@ -187,7 +187,7 @@ func parseSchemaField(raw json.RawMessage, i int) (f Field, err error) {
 	if !fieldName.MatchString(f.Name) || len(f.Name) > maxFieldName {
 		return f, schemaErrorf("the name of field %d must start with a letter or underscore, hold only letters, digits and underscores, and have at most %d characters", i+1, maxFieldName)
 	}
-	if isSystemName(f.Name) {
+	if IsSystemColumn(f.Name) {
 		return f, schemaErrorf("field %s: palate keeps a column of its own under this name", f.Name)
 	}
 	if f.Kind, f.Nullable, err = parseFieldType(members["type"]); err != nil {
@@ -235,7 +235,7 @@ func parseFieldType(raw json.RawMessage) (k Kind, nullable bool, err error) {
 func (s *Schema) check() error {
 	for i, f := range s.Fields {
 		for _, g := range s.Fields[:i] {
-			if sameName(f.Name, g.Name) {
+			if SameName(f.Name, g.Name) {
 				return schemaErrorf("fields %s and %s have the same name (case and underscores do not count)", g.Name, f.Name)
 			}
 		}

@@ -1,4 +1,4 @@
-package dataset_test
+package rowtext_test
 
 import (
 	"bytes"
@@ -14,21 +14,23 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
+	"github.com/palate-dev/palate/internal/schema/schematest"
 )
 
 // csvRow is a row as a sink saw it.
 type csvRow struct {
 	Line   int64
-	Values []dataset.Value
+	Values []schema.Value
 }
 
 // readCSV collects all rows in line order.
-func readCSV(r io.Reader, s *dataset.Schema, o dataset.CSVOptions) ([]csvRow, error) {
+func readCSV(r io.Reader, s *schema.Schema, o rowtext.CSVOptions) ([]csvRow, error) {
 	var mu sync.Mutex
 	var rows []csvRow
-	_, n, err := dataset.ReadCSV(context.Background(), r, s, o, func(int) func(int64, []dataset.Value) error {
-		return func(line int64, v []dataset.Value) error {
+	_, n, err := rowtext.ReadCSV(context.Background(), r, s, o, func(int) func(int64, []schema.Value) error {
+		return func(line int64, v []schema.Value) error {
 			row := csvRow{line, slices.Clone(v)}
 			for i := range row.Values {
 				row.Values[i].Str = strings.Clone(row.Values[i].Str)
@@ -46,12 +48,12 @@ func readCSV(r io.Reader, s *dataset.Schema, o dataset.CSVOptions) ([]csvRow, er
 	return rows, err
 }
 
-func str(s string) dataset.Value      { return dataset.Value{Valid: true, Str: s} }
-func integer(n int64) dataset.Value   { return dataset.Value{Valid: true, Int: n} }
-func decimal(x float64) dataset.Value { return dataset.Value{Valid: true, Float: x} }
+func str(s string) schema.Value      { return schema.Value{Valid: true, Str: s} }
+func integer(n int64) schema.Value   { return schema.Value{Valid: true, Int: n} }
+func decimal(x float64) schema.Value { return schema.Value{Valid: true, Float: x} }
 
-func allKinds(t testing.TB) *dataset.Schema {
-	return mustSchema(t, avro("Items", "ITEM_ID:string", "YEAR:int?", "CREATION_TIMESTAMP:long?", "PRICE:float?", "SCORE:double?", "LIVE:boolean?", "GENRE:string?/categorical", "PLOT:string?/textual"), "")
+func allKinds(t testing.TB) *schema.Schema {
+	return schematest.Parse(t, schematest.Avro("Items", "ITEM_ID:string", "YEAR:int?", "CREATION_TIMESTAMP:long?", "PRICE:float?", "SCORE:double?", "LIVE:boolean?", "GENRE:string?/categorical", "PLOT:string?/textual"), "")
 }
 
 func TestReadCSVConvertsEveryKind(t *testing.T) {
@@ -61,16 +63,16 @@ func TestReadCSVConvertsEveryKind(t *testing.T) {
 		"\r\n" +
 		`"c",-5.0,-9223372036854775808,-.5,1e-7,false,"a, ""b"" \"c\" \\ \x \u000A\u000d",` + "\"\"\r\n" +
 		"日本,2147483647,9223372036854775807.00,5.,123456789012345678901234567890,true, padded ,back\\slash"
-	rows, err := readCSV(strings.NewReader(file), allKinds(t), dataset.CSVOptions{Name: "items.csv"})
+	rows, err := readCSV(strings.NewReader(file), allKinds(t), rowtext.CSVOptions{Name: "items.csv"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var null dataset.Value
+	var null schema.Value
 	want := []csvRow{
-		{2, []dataset.Value{str("a"), integer(1999), integer(1425941529), decimal(19.99), decimal(0.1), integer(1), str("drama|war"), str("once")}},
-		{3, []dataset.Value{str("b"), null, null, null, null, null, null, null}},
-		{5, []dataset.Value{str("c"), integer(-5), integer(-1 << 63), decimal(-0.5), decimal(1e-7), integer(0), str("a, \"b\" \"c\" \\ \\x \n\r"), null}},
-		{6, []dataset.Value{str("日本"), integer(1<<31 - 1), integer(1<<63 - 1), decimal(5), decimal(123456789012345678901234567890), integer(1), str(" padded "), str(`back\slash`)}},
+		{2, []schema.Value{str("a"), integer(1999), integer(1425941529), decimal(19.99), decimal(0.1), integer(1), str("drama|war"), str("once")}},
+		{3, []schema.Value{str("b"), null, null, null, null, null, null, null}},
+		{5, []schema.Value{str("c"), integer(-5), integer(-1 << 63), decimal(-0.5), decimal(1e-7), integer(0), str("a, \"b\" \"c\" \\ \\x \n\r"), null}},
+		{6, []schema.Value{str("日本"), integer(1<<31 - 1), integer(1<<63 - 1), decimal(5), decimal(123456789012345678901234567890), integer(1), str(" padded "), str(`back\slash`)}},
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -78,8 +80,8 @@ func TestReadCSVConvertsEveryKind(t *testing.T) {
 }
 
 func TestReadCSVMatchesColumnsByNameInAnyOrder(t *testing.T) {
-	s := mustSchema(t, avro("Users", "USER_ID:string", "AGE:int?"), "")
-	want := []csvRow{{2, []dataset.Value{str("u"), integer(7)}}}
+	s := schematest.Parse(t, schematest.Avro("Users", "USER_ID:string", "AGE:int?"), "")
+	want := []csvRow{{2, []schema.Value{str("u"), integer(7)}}}
 	for _, file := range []string{
 		"USER_ID,AGE\nu,7\n",
 		"\ufeffUSER_ID,AGE\r\nu,7\r\n",
@@ -88,7 +90,7 @@ func TestReadCSVMatchesColumnsByNameInAnyOrder(t *testing.T) {
 		"\"USER_ID\",\"AGE\"\nu,7\n\n\n",
 	} {
 		for name, r := range map[string]io.Reader{"whole": strings.NewReader(file), "bytewise": iotest.OneByteReader(strings.NewReader(file))} {
-			rows, err := readCSV(r, s, dataset.CSVOptions{Name: "users.csv"})
+			rows, err := readCSV(r, s, rowtext.CSVOptions{Name: "users.csv"})
 			if err != nil {
 				t.Errorf("%s %q: %v", name, file, err)
 			} else if diff := cmp.Diff(want, rows); diff != "" {
@@ -101,7 +103,7 @@ func TestReadCSVMatchesColumnsByNameInAnyOrder(t *testing.T) {
 const notConforming = "Input CSV has rows that do not conform to the dataset schema. First failure: f.csv line "
 
 func TestReadCSVFailsTheObjectWithLineColumnAndCause(t *testing.T) {
-	s := mustSchema(t, avro("Items", "ITEM_ID:string", "YEAR:int", "PRICE:float?", "LIVE:boolean?", "GENRE:string?/categorical", "PLOT:string?/textual"), "")
+	s := schematest.Parse(t, schematest.Avro("Items", "ITEM_ID:string", "YEAR:int", "PRICE:float?", "LIVE:boolean?", "GENRE:string?/categorical", "PLOT:string?/textual"), "")
 	long := func(n int) string { return strings.Repeat("é", n) }
 	tooLong := func(limit int, column string, line int) string {
 		return fmt.Sprintf("Length cannot be more than %d characters for %s. If no values exceed the character limit, make sure your data follows the formatting guidelines listed in "+
@@ -149,8 +151,8 @@ func TestReadCSVFailsTheObjectWithLineColumnAndCause(t *testing.T) {
 		{"long line", "CANARY,1,,,,\nCANARY,1,,,," + long(1<<19), notConforming + "3. The line is longer than 1 MiB."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := readCSV(strings.NewReader("ITEM_ID,YEAR,PRICE,LIVE,GENRE,PLOT\n"+c.rows+"\n"), s, dataset.CSVOptions{Name: "f.csv"})
-			if fault := new(dataset.InputError); !errors.As(err, &fault) {
+			_, err := readCSV(strings.NewReader("ITEM_ID,YEAR,PRICE,LIVE,GENRE,PLOT\n"+c.rows+"\n"), s, rowtext.CSVOptions{Name: "f.csv"})
+			if fault := new(rowtext.InputError); !errors.As(err, &fault) {
 				t.Fatalf("%v is not an *InputError", err)
 			}
 			if diff := cmp.Diff(c.want, err.Error()); diff != "" {
@@ -164,7 +166,7 @@ func TestReadCSVFailsTheObjectWithLineColumnAndCause(t *testing.T) {
 }
 
 func TestReadCSVHoldsTheLimitsOfActionValues(t *testing.T) {
-	s := mustSchema(t, avro("Actions", "ACTION_ID:string", "VALUE:long?", "REPEAT_FREQUENCY:long?"), "")
+	s := schematest.Parse(t, schematest.Avro("Actions", "ACTION_ID:string", "VALUE:long?", "REPEAT_FREQUENCY:long?"), "")
 	for row, want := range map[string]string{
 		"a,1,0":   "",
 		"a,10,30": "",
@@ -173,7 +175,7 @@ func TestReadCSVHoldsTheLimitsOfActionValues(t *testing.T) {
 		"a,11,1":  notConforming + "2, column VALUE. The value is not between 1 and 10.",
 		"a,1,31":  notConforming + "2, column REPEAT_FREQUENCY. The value is not between 0 and 30.",
 	} {
-		_, err := readCSV(strings.NewReader("ACTION_ID,VALUE,REPEAT_FREQUENCY\n"+row), s, dataset.CSVOptions{Name: "f.csv"})
+		_, err := readCSV(strings.NewReader("ACTION_ID,VALUE,REPEAT_FREQUENCY\n"+row), s, rowtext.CSVOptions{Name: "f.csv"})
 		if got := fmt.Sprint(err); err != nil && got != want || err == nil && want != "" {
 			t.Errorf("%s: %v, want %q", row, err, want)
 		}
@@ -181,7 +183,7 @@ func TestReadCSVHoldsTheLimitsOfActionValues(t *testing.T) {
 }
 
 func TestReadCSVRefusesHeadersThatDoNotFit(t *testing.T) {
-	s := mustSchema(t, avro("Users", "USER_ID:string", "AGE:int", "GENDER:string?/categorical"), "")
+	s := schematest.Parse(t, schematest.Avro("Users", "USER_ID:string", "AGE:int", "GENDER:string?/categorical"), "")
 	for _, c := range []struct {
 		name, file string
 		header     []string
@@ -200,8 +202,8 @@ func TestReadCSVRefusesHeadersThatDoNotFit(t *testing.T) {
 		{"one endless line", strings.Repeat("x", 1<<20+1), nil, notConforming + "1. The line is longer than 1 MiB."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := readCSV(strings.NewReader(c.file), s, dataset.CSVOptions{Name: "f.csv", Header: c.header})
-			if fault := new(dataset.InputError); !errors.As(err, &fault) || fault.File != "f.csv" {
+			_, err := readCSV(strings.NewReader(c.file), s, rowtext.CSVOptions{Name: "f.csv", Header: c.header})
+			if fault := new(rowtext.InputError); !errors.As(err, &fault) || fault.File != "f.csv" {
 				t.Fatalf("%v is not an *InputError on the file", err)
 			}
 			if diff := cmp.Diff(c.want, err.Error()); diff != "" {
@@ -209,17 +211,17 @@ func TestReadCSVRefusesHeadersThatDoNotFit(t *testing.T) {
 			}
 		})
 	}
-	header, rows, err := dataset.ReadCSV(context.Background(), strings.NewReader("USER_ID,GENDER,AGE\n"), s, dataset.CSVOptions{Header: []string{"USER_ID", "GENDER", "AGE"}},
-		func(int) func(int64, []dataset.Value) error { return nil })
+	header, rows, err := rowtext.ReadCSV(context.Background(), strings.NewReader("USER_ID,GENDER,AGE\n"), s, rowtext.CSVOptions{Header: []string{"USER_ID", "GENDER", "AGE"}},
+		func(int) func(int64, []schema.Value) error { return nil })
 	if err != nil || rows != 0 || !slices.Equal(header, []string{"USER_ID", "GENDER", "AGE"}) {
 		t.Errorf("header alone: %v, %d rows, %v", header, rows, err)
 	}
 }
 
 func TestReadCSVCutsTextualValuesAtTheirLimit(t *testing.T) {
-	s := mustSchema(t, avro("Items", "ITEM_ID:string", "PLOT:string?/textual"), "")
+	s := schematest.Parse(t, schematest.Avro("Items", "ITEM_ID:string", "PLOT:string?/textual"), "")
 	exact := strings.Repeat("語", 20_000)
-	rows, err := readCSV(strings.NewReader("ITEM_ID,PLOT\na,"+exact+"\nb,"+exact+"語x\n"), s, dataset.CSVOptions{})
+	rows, err := readCSV(strings.NewReader("ITEM_ID,PLOT\na,"+exact+"\nb,"+exact+"語x\n"), s, rowtext.CSVOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +249,7 @@ func TestReadCSVGivesEveryRowItsPhysicalLine(t *testing.T) {
 	const lines = 120_000
 	data := manyBlocks(lines)
 	var last [2]int64
-	rows, err := readCSV(bytes.NewReader(data), mustSchema(t, simpleInteractions, ""), dataset.CSVOptions{Workers: 4, Progress: func(rows, bytes int64) {
+	rows, err := readCSV(bytes.NewReader(data), schematest.Parse(t, schematest.Interactions, ""), rowtext.CSVOptions{Workers: 4, Progress: func(rows, bytes int64) {
 		if rows < last[0] || bytes < last[1] {
 			t.Errorf("progress went back from %v to %d rows, %d bytes", last, rows, bytes)
 		}
@@ -270,13 +272,13 @@ func TestReadCSVGivesEveryRowItsPhysicalLine(t *testing.T) {
 func TestReadCSVReportsTheSmallestFailingLineWhateverTheTiming(t *testing.T) {
 	const lines = 120_000
 	data := manyBlocks(lines, 61_234, 61_300, 90_000, 110_001, lines)
-	s := mustSchema(t, simpleInteractions, "")
+	s := schematest.Parse(t, schematest.Interactions, "")
 	want := "Input CSV has rows that do not conform to the dataset schema. First failure:  line 61234, column TIMESTAMP. The value is not of type long."
 	for run := range 10 {
 		var once sync.Once
 		behind := make(chan struct{})
-		_, _, err := dataset.ReadCSV(context.Background(), bytes.NewReader(data), s, dataset.CSVOptions{Workers: 4}, func(int) func(int64, []dataset.Value) error {
-			return func(line int64, _ []dataset.Value) error {
+		_, _, err := rowtext.ReadCSV(context.Background(), bytes.NewReader(data), s, rowtext.CSVOptions{Workers: 4}, func(int) func(int64, []schema.Value) error {
+			return func(line int64, _ []schema.Value) error {
 				if run%2 == 0 && line == 61_233 {
 					<-behind // another worker is past this block
 				} else if line > 80_000 {
@@ -292,19 +294,19 @@ func TestReadCSVReportsTheSmallestFailingLineWhateverTheTiming(t *testing.T) {
 }
 
 func TestReadCSVTellsFaultsOfTheInputFromOthers(t *testing.T) {
-	s := mustSchema(t, simpleInteractions, "")
+	s := schematest.Parse(t, schematest.Interactions, "")
 	broken := errors.New("connection reset")
 	data := manyBlocks(100)
-	nothing := func(int) func(int64, []dataset.Value) error {
-		return func(int64, []dataset.Value) error { return nil }
+	nothing := func(int) func(int64, []schema.Value) error {
+		return func(int64, []schema.Value) error { return nil }
 	}
-	_, _, err := dataset.ReadCSV(context.Background(), io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken)), s, dataset.CSVOptions{}, nothing)
-	if fault := new(dataset.InputError); !errors.Is(err, broken) || errors.As(err, &fault) {
+	_, _, err := rowtext.ReadCSV(context.Background(), io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken)), s, rowtext.CSVOptions{}, nothing)
+	if fault := new(rowtext.InputError); !errors.Is(err, broken) || errors.As(err, &fault) {
 		t.Errorf("read error came back as %v", err)
 	}
 	full := errors.New("disk full")
-	_, _, err = dataset.ReadCSV(context.Background(), bytes.NewReader(data), s, dataset.CSVOptions{}, func(int) func(int64, []dataset.Value) error {
-		return func(line int64, _ []dataset.Value) error {
+	_, _, err = rowtext.ReadCSV(context.Background(), bytes.NewReader(data), s, rowtext.CSVOptions{}, func(int) func(int64, []schema.Value) error {
+		return func(line int64, _ []schema.Value) error {
 			if line == 50 {
 				return full
 			}
@@ -316,7 +318,7 @@ func TestReadCSVTellsFaultsOfTheInputFromOthers(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, _, err = dataset.ReadCSV(ctx, bytes.NewReader(data), s, dataset.CSVOptions{}, nothing); err != context.Canceled {
+	if _, _, err = rowtext.ReadCSV(ctx, bytes.NewReader(data), s, rowtext.CSVOptions{}, nothing); err != context.Canceled {
 		t.Errorf("cancelled read ended with %v", err)
 	}
 }
@@ -330,12 +332,12 @@ func FuzzReadCSVAgreesWithEncodingCSV(f *testing.F) {
 	for _, body := range fuzzBodies {
 		f.Add(body)
 	}
-	field := func(name string) dataset.Field { return dataset.Field{Name: name, Nullable: true} }
-	s := &dataset.Schema{Type: dataset.Interactions, Fields: []dataset.Field{field("A"), field("B"), field("C")}}
+	field := func(name string) schema.Field { return schema.Field{Name: name, Nullable: true} }
+	s := &schema.Schema{Type: schema.Interactions, Fields: []schema.Field{field("A"), field("B"), field("C")}}
 	f.Fuzz(func(t *testing.T, body string) {
-		rows, err := readCSV(strings.NewReader("A,B,C\n"+body), s, dataset.CSVOptions{Workers: 2})
+		rows, err := readCSV(strings.NewReader("A,B,C\n"+body), s, rowtext.CSVOptions{Workers: 2})
 		if err != nil {
-			if fault := new(dataset.InputError); !errors.As(err, &fault) {
+			if fault := new(rowtext.InputError); !errors.As(err, &fault) {
 				t.Fatalf("%q: %v is not an *InputError", body, err)
 			}
 			return

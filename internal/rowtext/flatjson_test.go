@@ -1,4 +1,4 @@
-package dataset
+package rowtext
 
 import (
 	"encoding/json"

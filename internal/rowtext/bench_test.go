@@ -1,4 +1,4 @@
-package dataset_test
+package rowtext_test
 
 import (
 	"bytes"
@@ -8,12 +8,10 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
+	"github.com/palate-dev/palate/internal/schema/schematest"
 )
-
-const simpleInteractions = `{"type":"record","name":"Interactions","namespace":"com.amazonaws.personalize.schema","fields":[
-	{"name":"USER_ID","type":"string"},{"name":"ITEM_ID","type":"string"},{"name":"TIMESTAMP","type":"long"},
-	{"name":"EVENT_TYPE","type":"string"},{"name":"EVENT_VALUE","type":["float","null"]}],"version":"1.0"}`
 
 // simpleCSV writes rows of about 45 bytes, the shape of a rating log.
 func simpleCSV(rows int) []byte {
@@ -37,7 +35,7 @@ func simpleCSV(rows int) []byte {
 func BenchmarkReadCSV(b *testing.B) {
 	const rows = 1_000_000
 	data := simpleCSV(rows)
-	s, err := dataset.ParseSchema(simpleInteractions, "")
+	s, err := schema.Parse(schematest.Interactions, "")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -48,10 +46,10 @@ func BenchmarkReadCSV(b *testing.B) {
 		b.Run("workers="+strconv.Itoa(workers), func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			for b.Loop() {
-				sink := func(int) func(int64, []dataset.Value) error {
-					return func(int64, []dataset.Value) error { return nil }
+				sink := func(int) func(int64, []schema.Value) error {
+					return func(int64, []schema.Value) error { return nil }
 				}
-				if _, n, err := dataset.ReadCSV(context.Background(), bytes.NewReader(data), s, dataset.CSVOptions{Workers: workers}, sink); err != nil || n != rows {
+				if _, n, err := rowtext.ReadCSV(context.Background(), bytes.NewReader(data), s, rowtext.CSVOptions{Workers: workers}, sink); err != nil || n != rows {
 					b.Fatal(n, err)
 				}
 			}
@@ -78,23 +76,23 @@ func BenchmarkReadCSV(b *testing.B) {
 func BenchmarkReadCSVQuoted(b *testing.B) {
 	const rows = 200_000
 	s := allKinds(b)
-	data := dataset.AppendCSVHeader(nil, s)
+	data := rowtext.AppendCSVHeader(nil, s)
 	for i := range rows {
-		data = dataset.AppendCSVRow(data, s, []dataset.Value{str(strconv.Itoa(i)), integer(1999), integer(int64(i)), decimal(19.99), decimal(0.1), integer(1), str("drama|war"), str(`A man, a plan, and "a canal"`)})
+		data = rowtext.AppendCSVRow(data, s, []schema.Value{str(strconv.Itoa(i)), integer(1999), integer(int64(i)), decimal(19.99), decimal(0.1), integer(1), str("drama|war"), str(`A man, a plan, and "a canal"`)})
 	}
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		sink := func(int) func(int64, []dataset.Value) error {
-			return func(int64, []dataset.Value) error { return nil }
+		sink := func(int) func(int64, []schema.Value) error {
+			return func(int64, []schema.Value) error { return nil }
 		}
-		if _, n, err := dataset.ReadCSV(context.Background(), bytes.NewReader(data), s, dataset.CSVOptions{Workers: 1}, sink); err != nil || n != rows {
+		if _, n, err := rowtext.ReadCSV(context.Background(), bytes.NewReader(data), s, rowtext.CSVOptions{Workers: 1}, sink); err != nil || n != rows {
 			b.Fatal(n, err)
 		}
 	}
 	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
 }
 
-// BenchmarkReadUserList reads a deletion list of 1 M ids into a set.
+// BenchmarkReadUserList reads a deletion list of 1 M ids.
 func BenchmarkReadUserList(b *testing.B) {
 	list := []byte("USER_ID\n")
 	for i := range 1_000_000 {
@@ -104,32 +102,10 @@ func BenchmarkReadUserList(b *testing.B) {
 	}
 	b.SetBytes(int64(len(list)))
 	b.ReportAllocs()
-	var set *dataset.UserSet
 	for b.Loop() {
-		builder := dataset.NewUserSetBuilder()
-		if err := dataset.ReadUserList(context.Background(), "", bytes.NewReader(list), builder.Add); err != nil {
-			b.Fatal(err)
-		}
-		set = builder.Set()
-	}
-	if set.Len() != 1_000_000 {
-		b.Fatal(set.Len())
-	}
-}
-
-func BenchmarkUserSetHas(b *testing.B) {
-	builder := dataset.NewUserSetBuilder()
-	probes := make([]string, 1_000_000)
-	for i := range probes {
-		probes[i] = "user-" + strconv.Itoa(i*7919%2_000_003)
-		builder.Add("user-" + strconv.Itoa(i))
-	}
-	set := builder.Set()
-	i := 0
-	for b.Loop() {
-		set.Has(probes[i])
-		if i++; i == len(probes) {
-			i = 0
+		n := 0
+		if err := rowtext.ReadUserList(context.Background(), "", bytes.NewReader(list), func(string) { n++ }); err != nil || n != 1_000_000 {
+			b.Fatal(n, err)
 		}
 	}
 }

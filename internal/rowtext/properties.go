@@ -1,4 +1,4 @@
-package dataset
+package rowtext
 
 import (
 	"errors"
@@ -9,29 +9,31 @@ import (
 	"strings"
 	"unicode/utf8"
 	"unsafe"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Complete makes a row of a record that came in by the events API. values has an element for each field and holds what the request's top-level members gave;
 // properties is the record's flat JSON object, or "" for none, whose keys match field names with underscores dropped and case ignored. A given value wins over
 // a property, keys without a field are ignored, what is missing is null. The strings of values may share the memory of properties. The error is a text for the
 // API's client that names the field and repeats no value.
-func (s *Schema) Complete(values []Value, properties string) error {
+func Complete(s *schema.Schema, values []schema.Value, properties string) error {
 	given := make([]bool, len(values))
 	for i, v := range values {
 		given[i] = v.Valid
 	}
 	if properties != "" {
-		if limit := s.maxProperties(); len(properties) > limit && utf8.RuneCountInString(properties) > limit {
+		if limit := maxProperties(s); len(properties) > limit && utf8.RuneCountInString(properties) > limit {
 			return fmt.Errorf("Properties cannot be longer than %d characters.", limit)
 		}
-		if err := s.readProperties(values, given, properties); err != nil {
+		if err := readProperties(s, values, given, properties); err != nil {
 			return err
 		}
 	}
 	for i := range values {
 		if given[i] {
 			var err error
-			if values[i], err = s.conform(i, values[i]); err != nil {
+			if values[i], err = conform(s, i, values[i]); err != nil {
 				return err
 			}
 		}
@@ -43,18 +45,18 @@ func (s *Schema) Complete(values []Value, properties string) error {
 }
 
 // maxProperties is the limit on the characters of a properties object.
-func (s *Schema) maxProperties() int {
+func maxProperties(s *schema.Schema) int {
 	switch s.Type {
-	case Items, Actions:
+	case schema.Items, schema.Actions:
 		return 32_000
-	case Users:
+	case schema.Users:
 		return 24_000
 	}
 	return 1024
 }
 
 // readProperties fills the values that are not given from the object's members, in their order: of two keys for one field the later wins.
-func (s *Schema) readProperties(values []Value, given []bool, properties string) error {
+func readProperties(s *schema.Schema, values []schema.Value, given []bool, properties string) error {
 	r := flatReader{s: properties}
 	if !r.open() {
 		return errNotFlat
@@ -68,14 +70,14 @@ func (s *Schema) readProperties(values []Value, given []bool, properties string)
 		if err != nil {
 			return err
 		}
-		if s.forbidsProperty(key) {
+		if forbidsProperty(s, key) {
 			return fmt.Errorf("Properties cannot hold the key %s: it is a member of the request.", key)
 		}
 		i := s.Match(key)
 		if i < 0 {
 			continue
 		}
-		read, err := s.property(i, v)
+		read, err := property(s, i, v)
 		if err != nil {
 			return err
 		}
@@ -89,23 +91,23 @@ var errNotFlat = errors.New("Properties must be one flat JSON object: keys with 
 
 // forbidsProperty reports whether an event's properties must not hold the key, because the request has a member for it. itemId and eventValue are not among
 // them: older clients send them here.
-func (s *Schema) forbidsProperty(key string) bool {
-	if s.Type != Interactions && s.Type != ActionInteractions {
+func forbidsProperty(s *schema.Schema, key string) bool {
+	if s.Type != schema.Interactions && s.Type != schema.ActionInteractions {
 		return false
 	}
-	return slices.ContainsFunc(forbiddenProperties[:], func(name string) bool { return sameName(name, key) })
+	return slices.ContainsFunc(forbiddenProperties[:], func(name string) bool { return schema.SameName(name, key) })
 }
 
 var forbiddenProperties = [...]string{"userId", "sessionId", "eventType", "timestamp", "recommendationId", "impression"}
 
 // property converts a JSON scalar to a field's type: strings hold numbers and booleans where the field wants them, and the other way round.
-func (s *Schema) property(field int, v scalar) (Value, error) {
+func property(s *schema.Schema, field int, v scalar) (schema.Value, error) {
 	if v.null {
-		return Value{}, nil
+		return schema.Value{}, nil
 	}
-	c := newCSVColumn(s, field)
+	c := RuleOf(s, field)
 	c.nullable = true // whether null will do is decided once all values are in
-	if v.number && (c.kind == Int || c.kind == Long) {
+	if v.number && (c.kind == schema.Int || c.kind == schema.Long) {
 		if n, ok := wholeNumber(v.text); ok {
 			v.text = strconv.FormatInt(n, 10)
 		}
@@ -113,7 +115,7 @@ func (s *Schema) property(field int, v scalar) (Value, error) {
 	return c.property(v.text)
 }
 
-func (c *csvColumn) property(text string) (v Value, err error) {
+func (c *Rule) property(text string) (v schema.Value, err error) {
 	cell := unsafe.Slice(unsafe.StringData(text), len(text)) // parse only reads it
 	fault := noFault
 	if strings.IndexByte(text, 0) >= 0 {
@@ -133,16 +135,16 @@ func (c *csvColumn) property(text string) (v Value, err error) {
 }
 
 // conform checks a value of the request against its field.
-func (s *Schema) conform(field int, v Value) (Value, error) {
-	c := newCSVColumn(s, field)
+func conform(s *schema.Schema, field int, v schema.Value) (schema.Value, error) {
+	c := RuleOf(s, field)
 	switch {
 	case !v.Valid:
-		return Value{}, nil
-	case c.kind == String:
+		return schema.Value{}, nil
+	case c.kind == schema.String:
 		c.nullable = true
 		return c.property(v.Str)
-	case (c.kind == Float || c.kind == Double) && (math.IsNaN(v.Float) || math.IsInf(v.Float, 0)):
-		return Value{}, fmt.Errorf("Field %s: the value is not of type %s.", c.name, c.kind)
+	case (c.kind == schema.Float || c.kind == schema.Double) && (math.IsNaN(v.Float) || math.IsInf(v.Float, 0)):
+		return schema.Value{}, fmt.Errorf("Field %s: the value is not of type %s.", c.name, c.kind)
 	}
 	return v, nil
 }

@@ -1,10 +1,12 @@
-package dataset
+// Package userset keeps sets of user ids, such as those that an erasure must remove, without a string for each, and writes them so that damage is noticed.
+//
+// A Set never changes; ids are compared byte for byte. Its serial form is one and the same for the same ids.
+package userset
 
 import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,51 +17,50 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"strings"
 	"unsafe"
 )
 
-// UserSet is an immutable set of user ids, compared byte for byte and kept in sorted order. It costs the bytes of the ids and about 12 bytes more for each.
-type UserSet struct {
+// Set is an immutable set of user ids, compared byte for byte and kept in sorted order. It costs the bytes of the ids and about 12 bytes more for each.
+type Set struct {
 	text  string   // the ids, sorted, one after the other
 	ends  []uint32 // the end of each in text
 	slots []uint32 // open addressing by hash: 0 is free, else 1 + rank
 	seed  maphash.Seed
 }
 
-// NewUserSet returns the set of ids, in which duplicates count once.
-func NewUserSet(ids []string) *UserSet {
-	b := NewUserSetBuilder()
+// New returns the set of ids, in which duplicates count once.
+func New(ids []string) *Set {
+	b := NewBuilder()
 	for _, id := range ids {
 		b.Add(id)
 	}
 	return b.Set()
 }
 
-// UserSetBuilder collects the ids of a set without holding each as a string of its own.
-type UserSetBuilder struct {
+// Builder collects the ids of a set without holding each as a string of its own.
+type Builder struct {
 	text []byte
 	ends []uint32
 }
 
-// NewUserSetBuilder returns an empty builder.
-func NewUserSetBuilder() *UserSetBuilder { return &UserSetBuilder{} }
+// NewBuilder returns an empty builder.
+func NewBuilder() *Builder { return &Builder{} }
 
 // Add adds an id, which is copied.
-func (b *UserSetBuilder) Add(id string) {
+func (b *Builder) Add(id string) {
 	if uint64(len(b.text))+uint64(len(id)) > math.MaxUint32 {
-		panic("dataset: user set larger than 4 GiB") // forty times the largest deletion list
+		panic("userset: set larger than 4 GiB") // forty times the largest deletion list
 	}
 	b.text = append(b.text, id...)
 	b.ends = append(b.ends, uint32(len(b.text)))
 }
 
 // Set returns the set of what was added, and empties the builder.
-func (b *UserSetBuilder) Set() *UserSet {
+func (b *Builder) Set() *Set {
 	text, ends := b.text, b.ends
-	*b = UserSetBuilder{}
+	*b = Builder{}
 	sorted := make([]byte, 0, len(text))
-	u := &UserSet{ends: make([]uint32, 0, len(ends))}
+	u := &Set{ends: make([]uint32, 0, len(ends))}
 	var last []byte
 	for _, k := range sortedIDs(text, ends) {
 		id := text[idStart(ends, int(k.at)):ends[k.at]]
@@ -115,10 +116,10 @@ func idStart(ends []uint32, i int) uint32 {
 	return ends[i-1]
 }
 
-func (u *UserSet) id(rank int) string { return u.text[idStart(u.ends, rank):u.ends[rank]] }
+func (u *Set) id(rank int) string { return u.text[idStart(u.ends, rank):u.ends[rank]] }
 
 // index fills the hash table, at most three quarters full.
-func (u *UserSet) index() {
+func (u *Set) index() {
 	size := 4
 	for size*3 < len(u.ends)*4 {
 		size *= 2
@@ -134,12 +135,12 @@ func (u *UserSet) index() {
 	}
 }
 
-func (u *UserSet) slot(id string) int {
+func (u *Set) slot(id string) int {
 	return int(maphash.String(u.seed, id) & uint64(len(u.slots)-1))
 }
 
 // Has reports whether id is in the set.
-func (u *UserSet) Has(id string) bool {
+func (u *Set) Has(id string) bool {
 	if u.Len() == 0 {
 		return false
 	}
@@ -152,7 +153,7 @@ func (u *UserSet) Has(id string) bool {
 }
 
 // Len returns the number of ids.
-func (u *UserSet) Len() int {
+func (u *Set) Len() int {
 	if u == nil {
 		return 0
 	}
@@ -160,7 +161,7 @@ func (u *UserSet) Len() int {
 }
 
 // All yields the ids in sorted order.
-func (u *UserSet) All() iter.Seq[string] {
+func (u *Set) All() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for rank := range u.Len() {
 			if !yield(u.id(rank)) {
@@ -170,41 +171,41 @@ func (u *UserSet) All() iter.Seq[string] {
 	}
 }
 
-// The serial form of a UserSet. Numbers are little-endian, lengths are unsigned varints.
+// The serial form of a Set. Numbers are little-endian, lengths are unsigned varints.
 //
 //	"PALUSER1"                 magic and version
 //	uint64  count
 //	count * (length, bytes)    the ids in strictly ascending order
 //	uint32  CRC-32C            of all bytes before it
-const userSetMagic = "PALUSER1"
+const magic = "PALUSER1"
 
-func userSetChecksum() hash.Hash32 { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
+func newChecksum() hash.Hash32 { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
 
 // AppendBinary appends the serial form of the set: the same bytes for the same ids.
-func (u *UserSet) AppendBinary(dst []byte) ([]byte, error) {
+func (u *Set) AppendBinary(dst []byte) ([]byte, error) {
 	start := len(dst)
-	dst = append(dst, userSetMagic...)
+	dst = append(dst, magic...)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(u.Len()))
 	for id := range u.All() {
 		dst = binary.AppendUvarint(dst, uint64(len(id)))
 		dst = append(dst, id...)
 	}
-	sum := userSetChecksum()
+	sum := newChecksum()
 	sum.Write(dst[start:])
 	return binary.LittleEndian.AppendUint32(dst, sum.Sum32()), nil
 }
 
-// ReadUserSet reads the serial form of a set and checks all of it.
-func ReadUserSet(r io.Reader) (*UserSet, error) {
-	in := &summedReader{r: bufio.NewReaderSize(r, 1<<16), sum: userSetChecksum()}
+// Read reads the serial form of a set and checks all of it.
+func Read(r io.Reader) (*Set, error) {
+	in := &summedReader{r: bufio.NewReaderSize(r, 1<<16), sum: newChecksum()}
 	var head [16]byte
 	if _, err := io.ReadFull(in, head[:]); err != nil {
 		return nil, fmt.Errorf("read user set: %w", err)
 	}
-	if string(head[:8]) != userSetMagic {
+	if string(head[:8]) != magic {
 		return nil, errors.New("read user set: not a user set of this version")
 	}
-	u := &UserSet{}
+	u := &Set{}
 	var text []byte
 	for range binary.LittleEndian.Uint64(head[8:]) {
 		n, err := binary.ReadUvarint(in)
@@ -268,50 +269,4 @@ func (s *summedReader) Read(p []byte) (int, error) {
 func (s *summedReader) ReadByte() (byte, error) {
 	_, err := io.ReadFull(s, s.one[:])
 	return s.one[0], err
-}
-
-// ReadUserList reads one object of a deletion job's input, in the dialect of imports: a single USER_ID column with its header, one id a line. Every id is
-// given to add, duplicates too; it may be kept. The first fault ends the read with an *InputError; the caller must not have acted on any id before the whole
-// input was read. Memory does not grow with the object.
-func ReadUserList(ctx context.Context, name string, r io.Reader, add func(id string)) error {
-	const reasonHeader = "Data deletion input must have a single USER_ID column."
-	blocks := lineBlocks{r: r, line: 1}
-	header, err := blocks.header(name)
-	if fault := new(InputError); errors.As(err, &fault) && fault.Line == 0 { // an empty object
-		return &InputError{Reason: reasonHeader, File: name}
-	}
-	if err != nil {
-		return err
-	}
-	if len(header) != 1 || !strings.EqualFold(header[0], "USER_ID") {
-		return &InputError{Reason: reasonHeader, File: name, Line: 1}
-	}
-	s := &Schema{Type: Users, Fields: []Field{{Name: "USER_ID", Kind: String}}}
-	p := newCSVParser([]csvColumn{newCSVColumn(s, 0)}, 1)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		block, err := blocks.next(nil) // a fresh buffer: ids share its bytes
-		if err == io.EOF {
-			return nil
-		}
-		if err == errLongLine {
-			return &InputError{Reason: reasonNotConforming, File: name, Line: blocks.line, Cause: "The line is longer than 1 MiB"}
-		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
-		_, line, err := p.block(name, block, rowSink(func(_ int64, v []Value) error {
-			p.scratch = nil // an id that was unescaped lies there
-			add(v[0].Str)
-			return nil
-		}))
-		if fault := new(InputError); errors.As(err, &fault) && fault.Column == "" {
-			return &InputError{Reason: reasonHeader, File: name, Line: line}
-		}
-		if err != nil {
-			return err
-		}
-	}
 }

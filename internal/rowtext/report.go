@@ -1,4 +1,4 @@
-package dataset
+package rowtext
 
 import (
 	"bytes"
@@ -9,7 +9,16 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
+
+// Object is one file of rows, as an import or a report reads it.
+type Object interface {
+	Name() string
+	Size() int64
+	Open(ctx context.Context) (io.ReadCloser, error)
+}
 
 // RowReport says what is wrong with the rows of an import that failed. It names files, lines, columns and kinds of faults, never a value.
 type RowReport struct {
@@ -44,7 +53,7 @@ const (
 
 // Report reads the objects of an import that failed for a row once more, past every fault, and counts what is wrong. Only the first fault of a row counts. It ends
 // early after two minutes, at a line longer than 1 MiB, or when an object cannot be read any more, and says so with Complete.
-func Report(ctx context.Context, s *Schema, objects []Object) *RowReport {
+func Report(ctx context.Context, s *schema.Schema, objects []Object) *RowReport {
 	ctx, stop := context.WithTimeout(ctx, reportTime)
 	defer stop()
 	c := &faultCounter{counts: make(map[ReasonCount]int64)}
@@ -70,7 +79,7 @@ type faultCounter struct {
 	counts map[ReasonCount]int64 // by reason, whose Rows is 0
 }
 
-func (c *faultCounter) object(ctx context.Context, s *Schema, o Object) (err error) {
+func (c *faultCounter) object(ctx context.Context, s *schema.Schema, o Object) (err error) {
 	r, err := o.Open(ctx)
 	if err != nil {
 		return err
@@ -108,7 +117,7 @@ func (c *faultCounter) object(ctx context.Context, s *Schema, o Object) (err err
 // block parses a block from fault to fault.
 func (c *faultCounter) block(p *csvParser, name string, b lineBlock) error {
 	for {
-		rows, line, err := p.block(name, b, rowSink(func(int64, []Value) error { return nil }))
+		rows, line, err := p.block(name, b, rowSink(func(int64, []schema.Value) error { return nil }))
 		c.report.Rows += rows
 		fault := new(InputError)
 		switch {

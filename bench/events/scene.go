@@ -57,7 +57,10 @@ func (s *scene) name(kind string) string {
 	return fmt.Sprintf("%s-%d", kind, s.made)
 }
 
-const distinctRequests = 4096
+const (
+	distinctRequests = 4096
+	catalogue        = 2_000 // items: what is measured are requests beside a training, and not the training
+)
 
 // events are prepared PutEvents calls of ten events of one user, whose sizes are like those of a shop: about 180 bytes an event.
 func (s *scene) events() ([][]byte, error) {
@@ -67,7 +70,7 @@ func (s *scene) events() ([][]byte, error) {
 		list := make([]object, 10)
 		for i := range list {
 			list[i] = object{
-				"eventId": fmt.Sprintf("event-%06d-%d", n, i), "eventType": "view", "itemId": itemID(random.IntN(10_000)), "sentAt": 1_790_000_000 + n,
+				"eventId": fmt.Sprintf("event-%06d-%d", n, i), "eventType": "view", "itemId": itemID(random.IntN(catalogue)), "sentAt": 1_790_000_000 + n,
 				"properties": `{"device":"phone","eventValue":` + fmt.Sprint(random.IntN(100)) + `}`,
 			}
 		}
@@ -105,11 +108,11 @@ func (s *scene) upload(key string, rows int) error {
 func interactions(to io.Writer, rows int) error {
 	w := bufio.NewWriterSize(to, 1<<20)
 	random := rand.New(rand.NewPCG(1, 2))
-	users, items := max(rows/20, 10), max(rows/100, 10)
+	users := max(rows/20, 10)
 	fmt.Fprintln(w, "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE,DEVICE")
 	var line []byte
 	for i := range rows {
-		user, item := int(math.Pow(random.Float64(), 1.8)*float64(users)), int(math.Pow(random.Float64(), 3)*float64(items))
+		user, item := int(math.Pow(random.Float64(), 1.8)*float64(users)), int(math.Pow(random.Float64(), 3)*catalogue)
 		line = append(append(line[:0], userID(user)...), ',')
 		line = append(append(line, itemID(item)...), ',')
 		line = fmt.Appendf(line, "%d,view,,phone\n", 1_700_000_000+int64(i)*60)

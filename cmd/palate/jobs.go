@@ -42,6 +42,8 @@ type jobLine struct {
 	Created       time.Time     `json:"creationDateTime"`
 	Updated       time.Time     `json:"lastUpdatedDateTime"`
 
+	seq int64 // order of creation, whatever the clock said
+
 	RowReport *rowtext.RowReport `json:"rowReport,omitempty"` // of one job that was asked for
 }
 
@@ -97,12 +99,12 @@ func listJobs(ctx context.Context, db *meta.DB) ([]jobLine, error) {
 		}
 		return nil
 	})
-	slices.SortStableFunc(lines, func(a, b jobLine) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ARN, b.ARN)) })
+	slices.SortFunc(lines, func(a, b jobLine) int { return cmp.Compare(a.seq, b.seq) })
 	return lines, err
 }
 
 func jobOf(r *meta.Resource) jobLine {
-	l := jobLine{ARN: r.ARN, Kind: r.Kind, Name: r.Name, Status: r.Status, FailureReason: r.Failure, Created: r.Created, Updated: r.Updated, RowReport: rowReportOf(r)}
+	l := jobLine{seq: r.Seq, ARN: r.ARN, Kind: r.Kind, Name: r.Name, Status: r.Status, FailureReason: r.Failure, Created: r.Created, Updated: r.Updated, RowReport: rowReportOf(r)}
 	if r.Job.Kind == "" {
 		return l
 	}

@@ -67,6 +67,7 @@ type Engine struct {
 	catalog *catalog
 	fatal   func(error)
 	limits  limits
+	clock   *clock
 	ctx     context.Context // of background work
 	stop    context.CancelFunc
 	work    sync.WaitGroup
@@ -92,12 +93,13 @@ type limits struct {
 	sweepWait  time.Duration // how long Sweep waits for readers
 	buckets    int           // the most that a new table gets
 	now        func() time.Time
+	elapsed    func() time.Duration
 }
 
 func defaultLimits() limits {
 	return limits{
 		foldBytes: 16 << 20, foldAge: 10 * time.Minute, logBytes: 256 << 20, spillBytes: 64 << 20, codesBytes: 64 << 20, spanBytes: 16 << 20, runBytes: 64 << 20, mergeFiles: 8,
-		sweepWait: 15 * time.Minute, buckets: math.MaxInt, now: time.Now,
+		sweepWait: 15 * time.Minute, buckets: math.MaxInt, now: time.Now, elapsed: sinceBegan,
 	}
 }
 
@@ -112,6 +114,7 @@ func open(dir string, db *sql.DB, log *slog.Logger, lim limits) (*Engine, error)
 		return nil, fmt.Errorf("open dataset store: %w", err)
 	}
 	e := &Engine{dir: root, log: log, limits: lim, groups: make(map[string]*group), folds: make(chan *group, 64), compactions: make(chan struct{}, 1)}
+	e.clock = &clock{wall: lim.now, elapsed: lim.elapsed}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.fatal = func(err error) {
 		log.Error("storage failed; the process ends because nothing later could be trusted", "error", err)

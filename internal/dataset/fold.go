@@ -120,10 +120,9 @@ func (e *Engine) foldLoop() {
 func (e *Engine) aged() (due []*group) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	limit := time.Now().Add(-e.limits.foldAge).Unix()
 	for _, g := range e.groups {
 		g.log.mu.Lock()
-		if g.log.activeAt != 0 && g.log.activeAt <= limit || len(g.log.closed) > 0 {
+		if !g.log.activeAt.IsZero() && time.Since(g.log.activeAt) >= e.limits.foldAge || len(g.log.closed) > 0 {
 			due = append(due, g)
 		}
 		g.log.mu.Unlock()

@@ -26,8 +26,8 @@ const lateKept = 24 * time.Hour
 // of ids and no id, stands in late/JOB from the moment before the cut, and is destroyed with its key after a day.
 type lateFilter struct {
 	job    string
-	cut    time.Time // the wall time just before the cut
-	expiry time.Time
+	cut    time.Time // the time just before the cut, by the clock that is furthest ahead
+	expiry time.Time // by the clock that is furthest behind
 	key    [32]byte
 	hashes []uint64 // sorted: the first eight bytes of HMAC-SHA256(key, id)
 }
@@ -100,8 +100,8 @@ func (e *Engine) KeepLateOut(ctx context.Context, group, job string, users *user
 	if err != nil {
 		return fmt.Errorf("keep late events out: %w", err)
 	}
-	now := e.limits.now()
-	f := &lateFilter{job: job, cut: now, expiry: now.Add(lateKept)}
+	earliest, latest := e.clock.bounds()
+	f := &lateFilter{job: job, cut: latest, expiry: earliest.Add(lateKept)}
 	rand.Read(f.key[:])
 	if err := g.setLate(f.with(users)); err != nil {
 		return fmt.Errorf("keep late events out: %w", err)
@@ -121,7 +121,7 @@ func (e *Engine) Late(group, owner string, sent time.Time) bool {
 	if len(filters) == 0 {
 		return false
 	}
-	now := e.limits.now()
+	now, _ := e.clock.bounds()
 	return slices.ContainsFunc(filters, func(f *lateFilter) bool { return f.holds(owner, sent, now) })
 }
 
@@ -177,7 +177,7 @@ func (g *group) loadLate() error {
 
 // expireLate destroys the filters whose time is over.
 func (g *group) expireLate() error {
-	now := g.e.limits.now()
+	now, _ := g.e.clock.bounds()
 	g.mu.Lock()
 	var over []string
 	g.late = slices.DeleteFunc(slices.Clone(g.late), func(f *lateFilter) bool {

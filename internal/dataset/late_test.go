@@ -22,6 +22,7 @@ func TestLateEventsAreKeptOutForADay(t *testing.T) {
 	clock.Store(begin.UnixNano())
 	lim := testLimits()
 	lim.now = func() time.Time { return time.Unix(0, clock.Load()) }
+	lim.elapsed = func() time.Duration { return time.Duration(clock.Load()) }
 	s := openStore(t, t.TempDir(), lim)
 	tab := s.create("t1", interactionsSchema())
 	signedIn := event("canary-user-1", "i", 1, "")
@@ -68,6 +69,54 @@ func TestLateEventsAreKeptOutForADay(t *testing.T) {
 	s.expireLate()
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("an expired filter is still there: %v", err)
+	}
+}
+
+// A wall clock that is set neither lets a late event in nor ends a filter early; and what comes after the cut is not late for long.
+func TestLateEventsAreKeptOutWhateverTheWallClockDoes(t *testing.T) {
+	true0 := time.Unix(1_800_000_000, 0)
+	for name, steps := range map[string][3]time.Duration{ // of the wall clock: before the cut, between cut and restart, after the restart
+		"steady":               {},
+		"back before the cut":  {-time.Hour, -time.Hour, -time.Hour},
+		"back after the cut":   {0, -time.Hour, -time.Hour},
+		"ahead before the cut": {time.Hour, time.Hour, time.Hour},
+		"ahead after the cut":  {0, time.Hour, time.Hour},
+		"ahead and back":       {time.Hour, -time.Hour, 0},
+		"back and ahead":       {-time.Hour, time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var passed, step atomic.Int64
+			lim := testLimits()
+			lim.now = func() time.Time { return true0.Add(time.Duration(passed.Load() + step.Load())) }
+			lim.elapsed = func() time.Duration { return time.Duration(passed.Load()) }
+			s := openStore(t, t.TempDir(), lim)
+			s.create("t1", interactionsSchema())
+			late := func(sent time.Duration) bool { return s.Late("g1", "canary-user-1", true0.Add(sent)) }
+			s.Late("g1", "canary-user-1", true0) // the clock has been read before it is set
+			step.Store(int64(steps[0]))
+			passed.Store(int64(time.Minute))
+			if err := s.KeepLateOut(t.Context(), "g1", "e1", userset.New([]string{"canary-user-1"})); err != nil {
+				t.Fatal(err)
+			}
+			step.Store(int64(steps[1]))
+			for _, after := range []time.Duration{time.Minute, 22 * time.Hour, 23*time.Hour + 50*time.Minute} {
+				passed.Store(int64(after))
+				s.expireLate()
+				if !late(59 * time.Second) {
+					t.Errorf("%v after the start an event from before the cut gets in", after)
+				}
+				if late(time.Hour + 2*time.Minute) {
+					t.Errorf("%v after the start an event is late that was sent an hour after the cut", after)
+				}
+			}
+			passed.Store(int64(26*time.Hour + time.Minute))
+			s.reopen() // a new process knows the wall clock alone
+			step.Store(int64(steps[2]))
+			s.expireLate()
+			if late(59 * time.Second) {
+				t.Error("a filter is kept for longer than a day and the step")
+			}
+		})
 	}
 }
 

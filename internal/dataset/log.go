@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/palate-dev/palate/internal/blob"
@@ -30,9 +31,9 @@ type eventLog struct {
 
 	mu       sync.Mutex
 	stopped  bool
-	closed   []string // names of full segments, oldest first
-	waiting  int64    // bytes in all segments
-	activeAt int64    // when the active segment got its first frame: unix seconds, 0 if it is empty
+	closed   []string  // names of full segments, oldest first
+	waiting  int64     // bytes in all segments
+	activeAt time.Time // when the active segment got its first frame, zero if it is empty; it is compared by monotonic time only
 
 	// by the writer goroutine
 	active *os.File

@@ -127,8 +127,8 @@ func (l *eventLog) append(batch []*logRequest) error {
 	share(b[frameHeader:], batch)
 	l.mu.Lock()
 	l.waiting += int64(len(b))
-	if l.activeAt == 0 {
-		l.activeAt = time.Now().Unix()
+	if l.activeAt.IsZero() {
+		l.activeAt = time.Now()
 	}
 	l.mu.Unlock()
 	if cap(l.buf) > 2*batchBytes {
@@ -171,7 +171,7 @@ func (l *eventLog) rotate(r *logRequest) {
 		old.Close()
 		l.mu.Lock()
 		l.closed = append(l.closed, filepath.Base(old.Name()))
-		l.activeAt = 0
+		l.activeAt = time.Time{}
 		l.mu.Unlock()
 	}
 	l.mu.Lock()

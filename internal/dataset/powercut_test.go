@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -28,6 +30,7 @@ func TestAPowerCutLosesNothingAcknowledgedAndHalvesNothing(t *testing.T) {
 		h := &powerHistory{t: t, r: r, disk: faultdisk.New(t)}
 		defer func() { h.s.stop() }()
 		h.s = &testStore{t: t, dir: h.disk.Dir, lim: testLimits()}
+		h.s.lim.now = restless(r.Uint64())
 		if err := h.s.startOnDisk(); err != nil {
 			t.Fatal(err)
 		}
@@ -41,6 +44,17 @@ func TestAPowerCutLosesNothingAcknowledgedAndHalvesNothing(t *testing.T) {
 		h.check()
 		checkTidy(t, h.s)
 	})
+}
+
+// restless is a wall clock that is set by up to an hour, back or forth, each time somebody looks at it.
+func restless(seed uint64) func() time.Time {
+	var mu sync.Mutex
+	r := rand.New(rand.NewPCG(seed, 1))
+	return func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Now().Add(time.Duration(r.Int64N(int64(2*time.Hour))) - time.Hour)
+	}
 }
 
 type powerHistory struct {
@@ -233,6 +247,9 @@ func (h *powerHistory) erase() {
 			if _, _, err := h.s.HiddenUsers("g1", job); err == nil {
 				return nil
 			}
+			if err := h.s.KeepLateOut(ctx, "g1", job, userset.New(list)); err != nil {
+				return err
+			}
 			cut, err := h.s.Fence(ctx, "g1")
 			if err != nil {
 				return err
@@ -266,4 +283,9 @@ func (h *powerHistory) check() {
 		}
 	}
 	checkGone(h.t, h.s, h.gone)
+	for _, user := range h.gone {
+		if !h.s.Late("g1", user, time.Now().Add(-2*time.Hour)) { // more than the clock may be off
+			h.t.Fatal("an event from before an erasure would get in")
+		}
+	}
 }

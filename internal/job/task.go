@@ -216,7 +216,7 @@ func (t *Task) linger(ctx context.Context) error {
 	t.mu.Lock()
 	r, since := t.row, t.since
 	t.mu.Unlock()
-	wait := time.Until(since.Add(t.queue.hold))
+	wait := min(time.Until(since.Add(t.queue.hold)), t.queue.hold) // no longer, though the wall clock may have been set back since
 	passing := strings.HasSuffix(r.Status, "PENDING") || strings.HasSuffix(r.Status, "IN_PROGRESS") || strings.HasSuffix(r.Status, "STOPPING") || t.kind == Update
 	if t.queue.hold == 0 || wait <= 0 || !passing {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Leases, for package job only. A row is due if it has a job, no live lease, and nothing before it: in its lane no older row with a job and none at
+// Leases, for package job only. Their times are of this process alone, so that no step of the wall clock ends a lease or makes a retry wait. A row is due if it has a job, no live lease, and nothing before it: in its lane no older row with a job and none at
 // work. One that was asked to stop does not wait for its next attempt.
 const due = `job_kind <> '' AND (lease_until <= ? OR cancel = 1 AND owner = '')
 	AND (lane = '' OR NOT EXISTS (SELECT 1 FROM resource o WHERE o.lane = r.lane AND o.lane <> '' AND o.job_kind <> '' AND o.seq <> r.seq AND (o.seq < r.seq OR o.owner <> '')))`
@@ -20,7 +20,7 @@ func (db *DB) Claim(ctx context.Context, owner string, kinds []string, lease tim
 	if len(kinds) == 0 {
 		return nil, nil
 	}
-	now := db.now()
+	now := db.steady()
 	args := []any{owner, nanos(now.Add(lease)), nanos(now)}
 	for _, kind := range kinds {
 		args = append(args, kind)
@@ -41,11 +41,11 @@ func (db *DB) Claim(ctx context.Context, owner string, kinds []string, lease tim
 // Beat extends a lease and stores the progress (nil leaves it), which moves Updated of a data deletion; cancel tells that somebody asked the job to stop.
 // ErrLost: the lease is no longer the caller's, and nothing he does may be written any more.
 func (db *DB) Beat(ctx context.Context, arn, owner string, attempt int, lease time.Duration, progress json.RawMessage) (cancel bool, err error) {
-	now, stored := db.now(), sql.NullString{String: string(progress), Valid: progress != nil}
+	stored := sql.NullString{String: string(progress), Valid: progress != nil}
 	row := db.write.QueryRowContext(ctx, `UPDATE resource SET lease_until = ?, progress = coalesce(?, progress),
-			updated = CASE WHEN kind = ? AND coalesce(?, progress) <> progress THEN ? ELSE updated END
+			updated = CASE WHEN kind = ? AND coalesce(?, progress) <> progress THEN max(?, updated + ?) ELSE updated END
 		WHERE arn = ? AND owner = ? AND attempt = ? AND job_kind <> '' RETURNING cancel`,
-		nanos(now.Add(lease)), stored, DeletionJob, stored, nanos(now), arn, owner, attempt)
+		nanos(db.steady().Add(lease)), stored, DeletionJob, stored, nanos(db.now()), tick.Nanoseconds(), arn, owner, attempt)
 	err = row.Scan(&cancel)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, ErrLost
@@ -59,7 +59,7 @@ func (db *DB) Beat(ctx context.Context, arn, owner string, attempt int, lease ti
 // Yield gives a lease back: the job is due again after the delay. fault counts the attempt as failed.
 func (db *DB) Yield(ctx context.Context, arn, owner string, attempt int, delay time.Duration, fault bool) error {
 	_, err := db.write.ExecContext(ctx, `UPDATE resource SET owner = '', lease_until = ?, failures = failures + ? WHERE arn = ? AND owner = ? AND attempt = ?`,
-		nanos(db.now().Add(delay)), fault, arn, owner, attempt)
+		nanos(db.steady().Add(delay)), fault, arn, owner, attempt)
 	if err != nil {
 		return fmt.Errorf("release lease of %s: %w", arn, err)
 	}

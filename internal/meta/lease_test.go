@@ -247,3 +247,45 @@ func TestAHeartbeatThatBringsProgressMovesUpdatedOfADeletion(t *testing.T) {
 		t.Error("another job's Updated moved")
 	}
 }
+
+// The wall clock may be set by hours while jobs run: leases and retries go by the time that passes, and no time that clients see goes back.
+func TestStepsOfTheWallClockMoveNoLease(t *testing.T) {
+	db := open(t)
+	step := time.Duration(0)
+	db.SetClock(func() time.Time { return time.Now().Add(step) })
+	update(t, db, func(tx *meta.Tx) error {
+		deletion := waiting("a", meta.Job{Kind: "erase"})
+		deletion.ARN, deletion.Kind, deletion.Status = "arn:deletion/a", meta.DeletionJob, meta.InProgress
+		return errors.Join(tx.Insert(deletion), tx.Insert(waiting("b", meta.Job{Kind: "train"})))
+	})
+	claim(t, db, "one", "erase")
+	last := get(t, db, "arn:deletion/a")
+	for i, step2 := range []time.Duration{time.Hour, -time.Hour, 2 * time.Hour, 0, -3 * time.Hour} {
+		step = step2
+		if got := claim(t, db, fmt.Sprint("thief", i), "erase"); got != "" {
+			t.Errorf("a step of %v ends a lease", step)
+		}
+		if _, err := db.Beat(t.Context(), "arn:deletion/a", "one", 1, time.Minute, json.RawMessage(fmt.Sprint(i))); err != nil {
+			t.Error(err)
+		}
+		now := get(t, db, "arn:deletion/a")
+		if now.Updated.UnixMilli() <= last.Updated.UnixMilli() || now.Updated.Before(now.Created) {
+			t.Errorf("after a step of %v a heartbeat leaves Updated at %v, it was %v", step, now.Updated, last.Updated)
+		}
+		update(t, db, func(tx *meta.Tx) error {
+			now.Doc = json.RawMessage(fmt.Sprintf(`{"n":%d}`, i))
+			return tx.Put(now)
+		})
+		if last = get(t, db, "arn:deletion/a"); !last.Updated.After(now.Created) {
+			t.Errorf("after a step of %v a change leaves Updated at %v", step, last.Updated)
+		}
+	}
+	claim(t, db, "one", "train")
+	if err := db.Yield(t.Context(), "arn:filter/b", "one", 1, -time.Millisecond, true); err != nil { // a wait that is over
+		t.Fatal(err)
+	}
+	step = -24 * time.Hour
+	if got := claim(t, db, "two", "train"); got != "b" {
+		t.Error("a retry waits for the wall clock to come back")
+	}
+}

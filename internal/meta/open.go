@@ -26,10 +26,11 @@ var migrations embed.FS
 
 // DB is the database. It is safe for concurrent use.
 type DB struct {
-	write   *sql.DB // one connection, so that our writers queue up in memory and not in SQLite's busy loop
-	read    *sql.DB // query_only
-	catalog *sql.DB // what SQL hands out
-	now     func() time.Time
+	write   *sql.DB          // one connection, so that our writers queue up in memory and not in SQLite's busy loop
+	read    *sql.DB          // query_only
+	catalog *sql.DB          // what SQL hands out
+	now     func() time.Time // the wall clock, which may be set
+	steady  func() time.Time // for leases: ticks whatever happens to the wall clock; means nothing outside of the process
 
 	mu      sync.Mutex
 	version uint64
@@ -42,7 +43,7 @@ func Open(path string) (*DB, error) {
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
-	db := &DB{now: time.Now, changed: make(chan struct{})}
+	db := &DB{now: time.Now, steady: steadyClock(), changed: make(chan struct{})}
 	var err error
 	if db.write, err = connect(path, 1, "_txlock=immediate"); err != nil {
 		return nil, err
@@ -62,6 +63,12 @@ func Open(path string) (*DB, error) {
 	return db, nil
 }
 
+// steadyClock begins with the wall clock and goes on by monotonic time.
+func steadyClock() func() time.Time {
+	began := time.Now()
+	return func() time.Time { return began.Add(time.Since(began)) }
+}
+
 // OpenReadOnly opens an existing database beside the process that writes it. Update, and whatever else would write, fails.
 func OpenReadOnly(path string) (*DB, error) {
 	if _, err := os.Stat(path); err != nil {
@@ -71,7 +78,7 @@ func OpenReadOnly(path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{write: pool, read: pool, catalog: pool, now: time.Now, changed: make(chan struct{})}
+	db := &DB{write: pool, read: pool, catalog: pool, now: time.Now, steady: steadyClock(), changed: make(chan struct{})}
 	version, want := 0, len(migrationNames())
 	if err := pool.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), db.Close())

@@ -154,6 +154,9 @@ func (tx *Tx) Get(arn string) (*Resource, error) {
 	return r, nil
 }
 
+// tick is how much Updated moves at least: it never goes back, and what clients are shown has milliseconds.
+const tick = time.Millisecond
+
 // Put writes the whole row but for Seq, Kind and Created, and moves Updated if the change is one that clients can see. The progress of a data deletion is.
 // The step from the stored status to the new one must be in the table of status.go.
 func (tx *Tx) Put(r *Resource) error {
@@ -167,7 +170,9 @@ func (tx *Tx) Put(r *Resource) error {
 	r.Seq, r.Kind, r.Created, r.Updated = old.Seq, old.Kind, old.Created, old.Updated
 	advanced := r.Kind == DeletionJob && r.Job.Kind != "" && text(r.Job.Progress) != text(old.Job.Progress)
 	if r.Status != old.Status || r.Failure != old.Failure || text(r.Doc) != text(old.Doc) || advanced {
-		r.Updated = tx.now.UTC()
+		if r.Updated = tx.now.UTC(); !r.Updated.After(old.Updated) { // the wall clock was set back
+			r.Updated = old.Updated.Add(tick)
+		}
 	}
 	set := strings.ReplaceAll(strings.TrimPrefix(columns, "seq, "), ",", " = ?,") + " = ?"
 	if _, err := tx.sql.ExecContext(tx.ctx, `UPDATE resource SET `+set+` WHERE arn = ?`, append(r.values(), r.ARN)...); err != nil {

@@ -24,6 +24,8 @@ type Limits struct {
 	TrainingUsersPercent   int   // fewest users with two interactions, percent of all users
 	EventTypes             int   // most distinct event types in training
 	Tags                   int   // per resource
+	EventCalls             int   // PutEvents a second, per group; PutActionInteractions likewise
+	RecordCalls            int   // PutItems, PutUsers, PutActions a second, per dataset
 }
 
 // AWS is the table of the service's published defaults.
@@ -32,7 +34,7 @@ func AWS() Limits {
 		Schemas: 500, DatasetGroups: 5, ImportJobs: 5, SolutionVersions: 20, Solutions: 10, Campaigns: 5, Recommenders: 5,
 		Filters: 30, FilterFields: 10, GroupFilterFields: 20, PendingDeletionJobs: 5,
 		DeletionInputBytes: 100 << 20, ImportBytes: 100 << 30, IncrementalImportBytes: 1 << 30,
-		ImportRows: 1000, TrainingInteractions: 1000, TrainingUsers: 25, TrainingUsersPercent: 1, EventTypes: 10, Tags: 50,
+		ImportRows: 1000, TrainingInteractions: 1000, TrainingUsers: 25, TrainingUsersPercent: 1, EventTypes: 10, Tags: 50, EventCalls: 1000, RecordCalls: 10,
 	}
 }
 

@@ -39,7 +39,11 @@ func anyValue(f schema.Field, limit int) *rapid.Generator[schema.Value] {
 		case schema.Long:
 			return integer(rapid.Int64().Draw(t, "long"))
 		case schema.Float, schema.Double:
-			return decimal(rapid.OneOf(rapid.Float64(), rapid.Float64Range(-1e6, 1e6), rapid.Map(rapid.IntRange(-1000, 1000), func(n int) float64 { return float64(n) / 100 })).Draw(t, "decimal"))
+			greatest := math.MaxFloat64
+			if f.Kind == schema.Float {
+				greatest = math.MaxFloat32
+			}
+			return decimal(rapid.OneOf(rapid.Float64Range(-greatest, greatest), rapid.Float64Range(-1e6, 1e6), rapid.Map(rapid.IntRange(-1000, 1000), func(n int) float64 { return float64(n) / 100 })).Draw(t, "decimal"))
 		case schema.Boolean:
 			return integer(int64(rapid.IntRange(0, 1).Draw(t, "boolean")))
 		}

@@ -143,7 +143,7 @@ func conform(s *schema.Schema, field int, v schema.Value) (schema.Value, error) 
 	case c.kind == schema.String:
 		c.nullable = true
 		return c.property(v.Str)
-	case (c.kind == schema.Float || c.kind == schema.Double) && (math.IsNaN(v.Float) || math.IsInf(v.Float, 0)):
+	case (c.kind == schema.Float || c.kind == schema.Double) && (math.IsNaN(v.Float) || math.IsInf(v.Float, 0)), c.kind == schema.Float && !fitsFloat(v.Float):
 		return schema.Value{}, fmt.Errorf("Field %s: the value is not of type %s.", c.name, c.kind)
 	}
 	return v, nil

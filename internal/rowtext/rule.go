@@ -102,7 +102,7 @@ func (c *Rule) parse(cell []byte, v *schema.Value) faultKind {
 		*v = schema.Value{Valid: true, Int: n}
 	case schema.Float, schema.Double:
 		x, ok := parseDecimal(cell)
-		if !ok {
+		if !ok || c.kind == schema.Float && !fitsFloat(x) {
 			return typeFault
 		}
 		*v = schema.Value{Valid: true, Float: x}
@@ -162,6 +162,9 @@ func parseInteger(b []byte) (int64, bool) {
 func zeroFraction(b []byte) bool {
 	return len(b) > 1 && b[0] == '.' && len(bytes.Trim(b[1:], "0")) == 0
 }
+
+// fitsFloat tells whether a number has a nearest float of 32 bits.
+func fitsFloat(x float64) bool { return !math.IsInf(float64(float32(x)), 0) }
 
 // parseDecimal accepts what strconv.ParseFloat does, without hexadecimal, underscores, infinities and NaN. Short decimals, which are nearly all, are
 // converted here: a mantissa below 2^53 divided by a power of ten that float64 holds exactly is correctly rounded.

@@ -2,12 +2,14 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/schema"
 )
 
@@ -15,6 +17,9 @@ import (
 // clients' retries do, is accepted and dropped.
 func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api.PutEventsResponse, error) {
 	d, err := s.interactions(ctx, in.TrackingID)
+	if err == nil {
+		err = s.rates.admit(d.table.ID, s.limits.EventCalls)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +34,11 @@ func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api
 			rows = append(rows, row)
 		}
 	}
-	return nil, s.store(ctx, d, rows)
+	err = s.store(ctx, d, rows)
+	if errors.Is(err, dataset.ErrNoTable) { // deleted since it was looked up
+		err = api.Errorf(api.InvalidInput, "Resource Arn %s is in status %s.", d.arn, meta.DeleteInProgress)
+	}
+	return nil, err
 }
 
 // interaction makes the row of one event. An event without a user belongs to its session, until a training joins the two. itemId and eventValue may stand
@@ -59,6 +68,9 @@ func interaction(schema *schema.Schema, user, session string, e *api.Event) (dat
 // PutActionInteractions stores what users did with actions. Late events of deleted users are dropped as PutEvents drops them.
 func (s *Service) PutActionInteractions(ctx context.Context, in *api.PutActionInteractionsRequest) (*api.PutActionInteractionsResponse, error) {
 	d, err := s.actionInteractions(ctx, in.TrackingID)
+	if err == nil {
+		err = s.rates.admit(d.table.ID, s.limits.EventCalls)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +85,7 @@ func (s *Service) PutActionInteractions(ctx context.Context, in *api.PutActionIn
 			rows = append(rows, row)
 		}
 	}
-	return nil, s.store(ctx, d, rows)
+	return nil, d.going(s.store(ctx, d, rows))
 }
 
 func actionInteraction(schema *schema.Schema, e *api.ActionInteraction) (dataset.Row, error) {

@@ -32,6 +32,9 @@ func (s *Service) PutActions(ctx context.Context, in *api.PutActionsRequest) (*a
 // put stores the records of one call, in their order: of two with the same id the later one stays.
 func put[T any](ctx context.Context, s *Service, arn string, kind schema.Type, member string, records []T, read func(*T) (field, id, properties string)) error {
 	d, err := s.dataset(ctx, arn, kind)
+	if err == nil {
+		err = s.rates.admit(d.table.ID, s.limits.RecordCalls)
+	}
 	if err != nil {
 		return err
 	}
@@ -46,5 +49,5 @@ func put[T any](ctx context.Context, s *Service, arn string, kind schema.Type, m
 		}
 		rows[i].Values = values
 	}
-	return s.store(ctx, d, rows)
+	return d.going(s.store(ctx, d, rows))
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/quota"
 )
 
 var (
@@ -39,6 +40,7 @@ type Options struct {
 	Meta     *meta.DB
 	Engine   *dataset.Engine
 	ModelDir string // holds the model directories; only read
+	Limits   quota.Limits
 	Log      *slog.Logger
 	Strict   bool             // while a deletion runs in a group, nobody there is answered personally
 	Clock    func() time.Time // nil means time.Now
@@ -48,6 +50,8 @@ type Options struct {
 type Service struct {
 	engine  *dataset.Engine
 	strict  bool
+	limits  quota.Limits
+	rates   rates
 	catalog *catalog
 	models  *models
 }
@@ -60,6 +64,8 @@ func New(o Options) *Service {
 	return &Service{
 		engine:  o.Engine,
 		strict:  o.Strict,
+		limits:  o.Limits,
+		rates:   rates{clock: o.Clock},
 		catalog: &catalog{db: o.Meta},
 		models:  newModels(o.ModelDir, o.Log, o.Clock),
 	}

@@ -36,6 +36,14 @@ func (d *sink) usable() error {
 	}
 }
 
+// going words the error of store for a dataset that was deleted since it was looked up.
+func (d *sink) going(err error) error {
+	if errors.Is(err, dataset.ErrNoTable) {
+		return (&sink{arn: d.arn, status: meta.DeleteInProgress}).usable()
+	}
+	return err
+}
+
 // dataset finds the dataset of a datasetArn, ready to take records of that type.
 func (s *Service) dataset(ctx context.Context, arn string, kind schema.Type) (*sink, error) {
 	d, _, err := lookup(ctx, s.catalog, meta.Dataset+" "+arn, func(tx *meta.Tx) (*sink, error) {
@@ -148,8 +156,6 @@ func (s *Service) store(ctx context.Context, d *sink, rows []dataset.Row) error 
 		return api.Errorf(api.Throttling, "Rate exceeded.")
 	case errors.Is(err, dataset.ErrFull):
 		return api.Errorf(api.ServiceUnavailable, "The disk of the server is full. Try again later.")
-	case errors.Is(err, dataset.ErrNoTable): // deleted since it was looked up
-		return api.Errorf(api.InvalidInput, "Resource Arn %s is being deleted.", d.arn)
 	}
 	return fmt.Errorf("store records of %s: %w", d.arn, err)
 }

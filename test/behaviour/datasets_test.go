@@ -248,59 +248,6 @@ func TestAnIncrementalImportReplacesRecordsAndAddsEvents(t *testing.T) {
 	}
 }
 
-func TestRecordsThatDoNotFitTheSchemaAreRefusedAndNothingOfTheirCallIsStored(t *testing.T) {
-	t.Parallel()
-	e := openEverything(t)
-	event := func(more M) M {
-		ev := M{"eventType": "view", "itemId": "i1", "sentAt": 1_700_000_000}
-		for k, v := range more {
-			ev[k] = v
-		}
-		return M{"trackingId": e.tracking, "userId": "canary-1", "sessionId": "canary-s", "eventList": []M{{"eventType": "view", "itemId": "good", "sentAt": 1_700_000_000}, ev}}
-	}
-	user := func(properties string) M {
-		return M{"datasetArn": e.People, "users": []M{{"userId": "canary-good"}, {"userId": "canary-1", "properties": properties}}}
-	}
-	action := func(kind string) M {
-		return M{"trackingId": e.actionTracking, "actionInteractions": []M{{"actionId": "a", "sessionId": "canary-s", "timestamp": 1, "eventType": kind}}}
-	}
-	cases := []struct {
-		name, operation string
-		in              M
-		code, says      string
-	}{
-		{"no item", "PutEvents", event(M{"itemId": nil}), "InvalidInputException", "ITEM_ID"},
-		{"not a number", "PutEvents", event(M{"properties": `{"numRatings":"canary"}`}), "InvalidInputException", "NUM_RATINGS"},
-		{"a fraction for an integer", "PutEvents", event(M{"properties": `{"qty":1.5}`}), "InvalidInputException", "QTY"},
-		{"too great an integer", "PutEvents", event(M{"properties": `{"qty":2147483648}`}), "InvalidInputException", "QTY"},
-		{"no boolean", "PutEvents", event(M{"properties": `{"isMember":"yes"}`}), "InvalidInputException", "IS_MEMBER"},
-		{"nested", "PutEvents", event(M{"properties": `{"device":{"a":"canary"}}`}), "InvalidInputException", "flat"},
-		{"no JSON", "PutEvents", event(M{"properties": `{"device":"canary`}), "InvalidInputException", "JSON"},
-		{"a user inside", "PutEvents", event(M{"properties": `{"USER_ID":"canary"}`}), "InvalidInputException", "USER_ID"},
-		{"a session inside", "PutEvents", event(M{"properties": `{"sessionid":"canary"}`}), "InvalidInputException", "sessionid"},
-		{"too long a value", "PutEvents", event(M{"properties": `{"device":"` + strings.Repeat("x", 1001) + `"}`}), "InvalidInputException", "1000 characters for DEVICE"},
-		{"too many events", "PutEvents", M{"trackingId": e.tracking, "sessionId": "s", "eventList": slices.Repeat([]M{{"eventType": "v", "itemId": "i", "sentAt": 1}}, 11)}, "InvalidInputException", "10"},
-		{"unknown tracker", "PutEvents", M{"trackingId": e.actionTracking, "sessionId": "s", "eventList": []M{{"eventType": "v", "itemId": "i", "sentAt": 1}}}, "InvalidInputException", ""},
-		{"a user's age", "PutUsers", user(`{"age":"canary"}`), "InvalidInputException", "AGE"},
-		{"wrong type of dataset", "PutUsers", M{"datasetArn": e.Items, "users": []M{{"userId": "canary-1"}}}, "InvalidInputException", "ITEMS"},
-		{"no such dataset", "PutUsers", M{"datasetArn": e.Items + "X", "users": []M{{"userId": "canary-1"}}}, "ResourceNotFoundException", "does not exist"},
-		{"required field missing", "PutActions", M{"datasetArn": e.actions, "actions": []M{{"actionId": "a"}}}, "InvalidInputException", "CREATION_TIMESTAMP"},
-		{"an action's value", "PutActions", M{"datasetArn": e.actions, "actions": []M{{"actionId": "a", "properties": `{"creationTimestamp":1,"value":11}`}}}, "InvalidInputException", "VALUE"},
-		{"unknown action event", "PutActionInteractions", action("Clicked"), "InvalidInputException", "Taken, Not Taken or Viewed"},
-		{"a PutEvents tracker", "PutActionInteractions", M{"trackingId": e.tracking, "actionInteractions": []M{{"actionId": "a", "sessionId": "s", "timestamp": 1, "eventType": "Taken"}}}, "ResourceNotFoundException", ""},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			if m := e.Refused(c.code, c.operation, c.in); !strings.Contains(m, c.says) {
-				t.Errorf("message is %q, want %q in it", m, c.says)
-			}
-		})
-	}
-	for arn, rows := range e.bulk() {
-		equalRows(t, arn, rows[:1], e.Export(arn, "ALL"))
-	}
-}
-
 func TestAFolderIsImportedWholeWhateverItsHeadersLookLike(t *testing.T) {
 	t.Parallel()
 	e := openEverything(t)

@@ -200,7 +200,7 @@ func (h *Shop) Answer(campaign, user string, n int) (items []M) {
 // Tracker creates the event tracker and returns its tracking id.
 func (h *Shop) Tracker() string {
 	h.T.Helper()
-	out := h.Must("CreateEventTracker", M{"name": "events", "datasetGroupArn": h.Group})
+	out := h.Must("CreateEventTracker", M{"name": h.name + "-events", "datasetGroupArn": h.Group})
 	h.Wait("eventTracker", out["eventTrackerArn"].(string))
 	return out["trackingId"].(string)
 }

@@ -32,6 +32,7 @@ type jobLine struct {
 	Done          int64         `json:"done,omitempty"`
 	Total         int64         `json:"total,omitempty"`
 	Unit          string        `json:"unit,omitempty"`
+	Detail        string        `json:"detail,omitempty"`
 	Overall       float64       `json:"overall,omitempty"` // share of the whole job, 0 to 1; 0 = unknown
 	Rate          float64       `json:"ratePerSecond,omitempty"`
 	TimeLeft      time.Duration `json:"-"`
@@ -114,7 +115,7 @@ func jobOf(r *meta.Resource) jobLine {
 		return l
 	}
 	l.Overall = p.Overall
-	l.Phase, l.Done, l.Total, l.Unit = p.Phase, p.Done, p.Total, p.Unit
+	l.Phase, l.Done, l.Total, l.Unit, l.Detail = p.Phase, p.Done, p.Total, p.Unit, p.Detail
 	if l.Waiting = p.Waiting; l.Waiting == "" {
 		l.Rate, l.TimeLeft = p.Rate(), p.TimeLeft()
 	}
@@ -146,6 +147,9 @@ func (l jobLine) reason() string {
 
 func (l jobLine) progress() string {
 	text := l.phase()
+	if l.Detail != "" {
+		text += ", " + l.Detail
+	}
 	if l.Overall > 0 {
 		text += fmt.Sprintf(" (%.0f%% of all)", 100*l.Overall)
 	}

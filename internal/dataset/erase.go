@@ -21,7 +21,7 @@ import (
 // Erase removes every row of the hidden users up to the cut, and the anonymous rows of the sessions that they signed in with, from the given tables of one
 // group. It returns how many rows went, by table. Each table is one commit that carries its count, so the counts are the same after any number of crashes
 // and repetitions. Other rows do not change. The old files are gone when Sweep has returned.
-func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress func(done, total int64)) (removed map[string]int64, err error) {
+func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress func(ErasureProgress)) (removed map[string]int64, err error) {
 	removed = make(map[string]int64)
 	if len(tables) == 0 {
 		return removed, nil
@@ -40,7 +40,7 @@ func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress
 	tables = slices.Clone(tables)
 	slices.SortFunc(tables, func(a, b Table) int { return strings.Compare(a.ID, b.ID) })
 	var states []*tableState
-	meter := &meter{report: progress}
+	meter := &meter{report: progress, left: make(map[bucketOfTable]int)}
 	for _, t := range tables {
 		state, err := e.find(t)
 		if err != nil {
@@ -48,7 +48,7 @@ func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress
 		}
 		states = append(states, state)
 		if state.kind.HoldsUsers() {
-			meter.total += state.storedRows()
+			meter.expect(state)
 		}
 	}
 	for _, t := range states {
@@ -60,30 +60,52 @@ func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress
 	return removed, nil
 }
 
-// meter adds up progress in rows.
-type meter struct {
-	mu          sync.Mutex
-	done, total int64
-	report      func(done, total int64)
+// ErasureProgress is how far an erasure is in all tables together.
+type ErasureProgress struct {
+	Rows, TotalRows       int64
+	Buckets, TotalBuckets int64
 }
 
-func (m *meter) add(n int64) {
+// meter adds up the progress of an erasure.
+type meter struct {
+	mu     sync.Mutex
+	now    ErasureProgress
+	left   map[bucketOfTable]int // files of each bucket that are not done yet
+	report func(ErasureProgress)
+}
+
+type bucketOfTable struct {
+	table  string
+	bucket int
+}
+
+// expect adds what a table has. It may have other files when its turn comes; then the totals are a little off.
+func (m *meter) expect(t *tableState) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.files {
+		b := bucketOfTable{t.id, f.bucket}
+		if m.left[b]++; m.left[b] == 1 {
+			m.now.TotalBuckets++
+		}
+		m.now.TotalRows += f.rows
+	}
+}
+
+// did notes that a file is done.
+func (m *meter) did(t *tableState, f *dataFile) {
 	if m.report == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.done += n
-	m.report(m.done, max(m.total, m.done))
-}
-
-func (t *tableState) storedRows() (n int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, f := range t.files {
-		n += f.rows
+	b := bucketOfTable{t.id, f.bucket}
+	if m.left[b]--; m.left[b] == 0 {
+		m.now.Buckets++
 	}
-	return n
+	m.now.Rows += f.rows
+	m.now.TotalRows = max(m.now.TotalRows, m.now.Rows)
+	m.report(m.now)
 }
 
 // findSessions moves the log into data files and collects the sessions of the hidden users, once for a job: after the first table has been erased they
@@ -205,7 +227,7 @@ func (t *tableState) eraseFiles(ctx context.Context, dir string, m *mask, progre
 	}
 	outs, counts := make([]*dataFile, len(files)), make([]int64, len(files))
 	err = inParallel(ctx, len(files), func(i int) (err error) {
-		defer progress.add(files[i].rows)
+		defer progress.did(t, files[i])
 		if outs[i] = files[i]; !buckets[files[i].bucket] {
 			return nil
 		}

@@ -412,3 +412,33 @@ func TestMovedStoreStillOpens(t *testing.T) {
 		t.Fatal("nothing erased")
 	}
 }
+
+func TestTheProgressOfAnErasureEndsWithAllRowsAndBuckets(t *testing.T) {
+	s := newStore(t)
+	tab := s.create("t1", interactionsSchema())
+	for i := range 3 { // of which the files of a bucket make one step only together
+		for u := range 40 {
+			s.put(tab, event(fmt.Sprintf("canary-user-%d", u), "item", int64(100*i+u+1), ""))
+		}
+		s.foldNow("g1")
+	}
+	cut, err := s.Fence(t.Context(), "g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Hide(t.Context(), "g1", "e1", userset.New([]string{"canary-user-1"}), cut); err != nil {
+		t.Fatal(err)
+	}
+	var last ErasureProgress
+	if _, err := s.Erase(t.Context(), []Table{tab}, "e1", func(p ErasureProgress) {
+		if p.Rows < last.Rows || p.Buckets < last.Buckets || p.Buckets > p.TotalBuckets {
+			t.Errorf("%+v after %+v", p, last)
+		}
+		last = p
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if last.Rows != 120 || last.TotalRows != 120 || last.TotalBuckets == 0 || last.Buckets != last.TotalBuckets {
+		t.Fatalf("ended with %+v", last)
+	}
+}

@@ -9,10 +9,11 @@ import (
 type Progress struct {
 	Phase   string    `json:"phase"`
 	Done    int64     `json:"done"`
-	Total   int64     `json:"total,omitempty"` // 0 = unknown
-	Unit    string    `json:"unit,omitempty"`  // "rows", "bytes", "users", "models"
-	Started time.Time `json:"started"`         // of the phase; set by Task.Progress if zero
-	At      time.Time `json:"at"`              // when Done was true; set by Task.Progress
+	Total   int64     `json:"total,omitempty"`  // 0 = unknown
+	Unit    string    `json:"unit,omitempty"`   // "rows", "bytes", "users", "models"
+	Detail  string    `json:"detail,omitempty"` // the same in other words: "12 of 64 buckets"
+	Started time.Time `json:"started"`          // of the phase; set by Task.Progress if zero
+	At      time.Time `json:"at"`               // when Done was true; set by Task.Progress
 
 	Waiting string `json:"waiting,omitempty"` // why the job does not go on for now
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/metrics"
@@ -109,7 +110,7 @@ func (w *worker) erase(ctx context.Context, t *job.Task) error {
 	var took []any // of each step, for the log
 	for _, s := range steps {
 		begun := time.Now()
-		e.advance(s.name, 0, 0, "")
+		e.advance(s.name, 0, 0, "", "")
 		if err := t.Step(ctx, s.name, s.run); err != nil {
 			return err
 		}
@@ -310,8 +311,8 @@ func (e *erasureRun) eraseTables(ctx context.Context) error {
 	if err := e.pinned(); err != nil {
 		return err
 	}
-	e.state.Removed, err = e.Engine.Erase(ctx, tables, e.state.ID, func(done, total int64) {
-		e.advance("erase", done, total, "rows")
+	e.state.Removed, err = e.Engine.Erase(ctx, tables, e.state.ID, func(p dataset.ErasureProgress) {
+		e.advance("erase", p.Rows, p.TotalRows, "rows", fmt.Sprintf("%d of %d buckets", p.Buckets, p.TotalBuckets))
 	})
 	if err != nil {
 		return err
@@ -330,7 +331,7 @@ func (e *erasureRun) rebuild(ctx context.Context) error {
 	}
 	for i := range e.state.Models {
 		m := &e.state.Models[i]
-		e.advance("rebuild", int64(i), int64(len(e.state.Models)), "models")
+		e.advance("rebuild", int64(i), int64(len(e.state.Models)), "models", "")
 		if m.Decided {
 			continue
 		}

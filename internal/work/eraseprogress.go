@@ -25,6 +25,6 @@ func overall(step string, done, total int64) float64 {
 }
 
 // advance reports how far the deletion is. Repeated steps are not shown before they come to what an earlier attempt had reached.
-func (e *erasureRun) advance(step string, done, total int64, unit string) {
-	e.task.Progress(job.Progress{Phase: step, Done: done, Total: total, Unit: unit, Overall: overall(step, done, total)})
+func (e *erasureRun) advance(step string, done, total int64, unit, detail string) {
+	e.task.Progress(job.Progress{Phase: step, Done: done, Total: total, Unit: unit, Detail: detail, Overall: overall(step, done, total)})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/metrics"
 )
 
@@ -144,6 +145,7 @@ func (t *tableState) compact(ctx context.Context) (more bool, err error) {
 			return false, fmt.Errorf("merge files: %w", err)
 		}
 	}
+	crash.Point("compact/merged")
 	if err := t.commitMergers(ctx, due); err != nil && !errors.Is(err, errOverlap) {
 		return false, err
 	}

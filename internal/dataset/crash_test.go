@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/rowtext"
 	"github.com/palate-dev/palate/internal/userset"
+	"github.com/palate-dev/palate/test/seeds"
 )
 
 // The crash tests run this test binary again as a child, kill it at a random moment, open what it has left, and let the work be repeated.
@@ -80,6 +82,54 @@ func startChild(t *testing.T, work, dir string) *child {
 	return c
 }
 
+// passed runs a child that writes down which crash points it comes by, until it ends or done says so, and returns up to three hits of each as plans.
+func passed(t *testing.T, work, dir string, done func(line string) bool) (plans []string) {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "passed")
+	t.Setenv("PALATE_CRASH_LOG", log)
+	c := startChild(t, work, dir)
+	os.Unsetenv("PALATE_CRASH_LOG")
+	for line := c.next(); !done(line); line = c.next() {
+		if line == "" {
+			t.Fatal("child failed")
+		}
+	}
+	c.kill()
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hits := map[string]int{}
+	for point := range strings.Lines(string(text)) {
+		point = strings.TrimSpace(point)
+		if hits[point]++; hits[point] <= 3 {
+			plans = append(plans, fmt.Sprintf("%s:%d", point, hits[point]))
+		}
+	}
+	slices.Sort(plans)
+	return plans
+}
+
+// planned runs a child that ends itself at a point, and returns what it said. It may come by there while the store is being opened.
+func planned(t *testing.T, work, dir, plan string) (lines []string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestCrashChild$")
+	cmd.Env = append(os.Environ(), childEnv+"="+work, childDir+"="+dir, "PALATE_CRASH="+plan)
+	out, err := cmd.Output()
+	exit := (*exec.ExitError)(nil)
+	if !errors.As(err, &exit) || exit.ExitCode() != -1 { // by a signal
+		t.Fatalf("%s: the child did not come by there: %v\n%s", plan, err, out)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+// some of the plans always, all in the release gate.
+func some(t *testing.T, plans []string, r *rand.Rand) []string {
+	n := min(seeds.Rounds(t, 2, len(plans)), len(plans))
+	r.Shuffle(len(plans), func(i, j int) { plans[i], plans[j] = plans[j], plans[i] })
+	return plans[:n]
+}
+
 // next returns the next line, "" at the end.
 func (c *child) next() string {
 	if c.out.Scan() {
@@ -100,9 +150,7 @@ func crashes(t *testing.T, work string, prepare, check func(t *testing.T, s *tes
 	if testing.Short() {
 		t.Skip("kills processes")
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
+	random := seeds.Random(t)
 	from := t.TempDir()
 	s := openStore(t, from, testLimits())
 	prepare(t, s)
@@ -118,6 +166,15 @@ func crashes(t *testing.T, work string, prepare, check func(t *testing.T, s *tes
 	}
 	took := time.Since(start)
 	c.kill()
+	plans := passed(t, work, copyStore(t, from), func(line string) bool { return line == "done" })
+	for _, plan := range some(t, plans, random) {
+		t.Logf("PALATE_CRASH=%s", plan)
+		dir := copyStore(t, from)
+		planned(t, work, dir, plan)
+		s := openStore(t, dir, testLimits())
+		check(t, s)
+		s.stop()
+	}
 
 	for range crashRuns {
 		dir := copyStore(t, from)
@@ -151,49 +208,64 @@ func TestKilledPutLosesNothingAcknowledgedAndHalvesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills processes")
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
+	random := seeds.Random(t)
 	for range crashRuns {
 		s := openStore(t, t.TempDir(), testLimits())
 		tab := s.create("t1", interactionsSchema())
 		s.stop()
 		c := startChild(t, "put", s.dir)
-		acked := -1
+		var lines []string
 		for range random.IntN(300) {
-			n, err := strconv.Atoi(strings.TrimPrefix(c.next(), "ack "))
-			if err != nil {
-				t.Fatal(err)
-			}
-			acked = n
+			lines = append(lines, c.next())
 		}
 		c.cmd.Process.Kill()
 		for line := c.next(); line != ""; line = c.next() {
-			if n, err := strconv.Atoi(strings.TrimPrefix(line, "ack ")); err == nil {
-				acked = n
-			}
+			lines = append(lines, line)
 		}
 		c.cmd.Wait()
-		s.start()
-		got := s.lines(tab, s.Rows)
-		if stored := len(got) / 3; stored < acked+1 || stored > acked+2 {
-			t.Fatalf("%d puts acknowledged, %d stored", acked+1, stored)
-		}
-		var want []string
-		for n := range len(got) / 3 {
-			for _, r := range batch(n) {
-				want = append(want, fmt.Sprintf("%s,%s,%d,view,", r.Values[0].Str, r.Values[1].Str, n))
-			}
-		}
-		slices.Sort(want)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatal(diff)
-		}
-		s.foldNow("g1")
-		if diff := cmp.Diff(want, s.lines(tab, s.Rows)); diff != "" {
-			t.Fatalf("after a fold: %s", diff)
-		}
+		checkPuts(t, s, tab, lines)
+	}
+	whole := openStore(t, t.TempDir(), testLimits())
+	whole.create("t1", interactionsSchema())
+	whole.stop()
+	plans := passed(t, "put", whole.dir, func(line string) bool { return line == "ack 300" })
+	for _, plan := range some(t, plans, random) {
+		t.Logf("PALATE_CRASH=%s", plan)
+		s := openStore(t, t.TempDir(), testLimits())
+		tab := s.create("t1", interactionsSchema())
 		s.stop()
+		checkPuts(t, s, tab, planned(t, "put", s.dir, plan))
+	}
+}
+
+// checkPuts compares what a killed child has left with what it had said.
+func checkPuts(t *testing.T, s *testStore, tab Table, lines []string) {
+	t.Helper()
+	acked := -1
+	for _, line := range lines {
+		if n, err := strconv.Atoi(strings.TrimPrefix(line, "ack ")); err == nil {
+			acked = n
+		}
+	}
+	s.start()
+	defer s.stop()
+	got := s.lines(tab, s.Rows)
+	if stored := len(got) / 3; stored < acked+1 || stored > acked+2 {
+		t.Fatalf("%d puts acknowledged, %d stored", acked+1, stored)
+	}
+	var want []string
+	for n := range len(got) / 3 {
+		for _, r := range batch(n) {
+			want = append(want, fmt.Sprintf("%s,%s,%d,view,", r.Values[0].Str, r.Values[1].Str, n))
+		}
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+	s.foldNow("g1")
+	if diff := cmp.Diff(want, s.lines(tab, s.Rows)); diff != "" {
+		t.Fatalf("after a fold: %s", diff)
 	}
 }
 

@@ -139,6 +139,7 @@ func (g *group) findSessions(ctx context.Context, job string) (*mask, error) {
 	if err != nil {
 		return nil, err
 	}
+	crash.Point("erase/sessions")
 	if err := blob.WriteFile(filepath.Join(g.dir, "erasing", job, sessionsFile), bytes.NewReader(text)); err != nil {
 		return nil, err
 	}
@@ -201,6 +202,7 @@ func (t *tableState) erase(ctx context.Context, m *mask, progress *meter) (remov
 	if err != nil {
 		return 0, err
 	}
+	crash.Point("erase/staged")
 	c.props = iceberg.Properties{property: strconv.FormatInt(removed, 10)}
 	c.unset = t.endedErasures()
 	c.swap = func() { t.index = nil }

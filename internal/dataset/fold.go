@@ -169,6 +169,7 @@ func (t *tableState) fold(ctx context.Context, upto int64) error {
 	}
 	add, err := writeMemory(dir, l, rows)
 	if err == nil {
+		crash.Point("fold/staged")
 		props := t.highest(rows.last())
 		props[foldedProperty] = strconv.FormatInt(upto, 10)
 		err = t.commit(ctx, change{add: add, props: props, swap: func() { _, t.mem = t.mem.split(upto) }})

@@ -158,6 +158,7 @@ func endMask(dir, job string) error {
 	if err := blob.SyncDir(dir); err != nil {
 		return err
 	}
+	crash.Point("hide/ended")
 	return blob.DestroyAll(ended)
 }
 

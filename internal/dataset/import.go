@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/rowtext"
 )
 
@@ -69,6 +70,7 @@ func (e *Engine) Import(ctx context.Context, t Table, imp Import) (rows int64, e
 	if err = errors.Join(err, in.spill.close()); err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}
+	crash.Point("import/staged")
 	if err := in.findOlder(ctx); err != nil {
 		return 0, err
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/userset"
 )
 
@@ -142,6 +143,7 @@ func (g *group) lateSessions(m *mask) error {
 
 // setLate stores a filter, in place of an older one of its job, and puts it in force. The list of filters is replaced, never changed.
 func (g *group) setLate(f *lateFilter) error {
+	crash.Point("hide/late")
 	if err := blob.WriteFile(filepath.Join(g.dir, "late", f.job), bytes.NewReader(f.encode())); err != nil {
 		return err
 	}

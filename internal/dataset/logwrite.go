@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/metrics"
 )
 
@@ -116,11 +117,13 @@ func (l *eventLog) append(batch []*logRequest) error {
 		}
 		return fmt.Errorf("append to event log: %w", err)
 	}
+	crash.Point("log/written")
 	start := time.Now()
 	if err := l.active.Sync(); err != nil {
 		l.g.e.fatal(fmt.Errorf("sync event log: %w", err))
 		return fmt.Errorf("sync event log: %w", err)
 	}
+	crash.Point("log/synced")
 	metrics.LogFsync.Observe(time.Since(start).Seconds())
 	metrics.LogBatch.Observe(float64(len(batch)))
 	l.size += int64(len(b))
@@ -168,6 +171,7 @@ func (l *eventLog) rotate(r *logRequest) {
 		if r.err = l.begin(); r.err != nil {
 			return
 		}
+		crash.Point("log/rotated")
 		old.Close()
 		l.mu.Lock()
 		l.closed = append(l.closed, filepath.Base(old.Name()))
@@ -192,6 +196,7 @@ func (l *eventLog) forget(names []string) error {
 		if err := blob.Discard(path); err != nil {
 			return fmt.Errorf("forget segment: %w", err)
 		}
+		crash.Point("log/forgotten")
 		l.mu.Lock()
 		l.closed = slices.DeleteFunc(l.closed, func(s string) bool { return s == name })
 		l.waiting -= info.Size() - segmentHeader

@@ -73,7 +73,11 @@ func (w *worker) export(ctx context.Context, t *job.Task) error {
 			}
 		}
 		written = part + 1
-		return store.Create(ctx, key(part), r, blob.PutOptions{KMSKeyARN: destination.KMSKeyARN})
+		if err := store.Create(ctx, key(part), r, blob.PutOptions{KMSKeyARN: destination.KMSKeyARN}); err != nil {
+			return err
+		}
+		crash.Point("export/part")
+		return nil
 	})
 	if err != nil {
 		return customerFault(err)

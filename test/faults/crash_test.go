@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +23,10 @@ func TestAKillAtEveryCrashPoint(t *testing.T) {
 			b.rows = b.data.Interactions
 			b.LoadAll(b.data)
 
+			b.tracking = b.Tracker()
+
 			passed := filepath.Join(t.TempDir(), "passed")
+			b.put()
 			b.again("PALATE_CRASH_LOG=" + passed)
 			arn, check := w.start(b)
 			b.finish(name, w, arn, check)
@@ -47,6 +51,7 @@ func TestAKillAtEveryCrashPoint(t *testing.T) {
 			}
 			for _, plan := range plans {
 				t.Logf("PALATE_CRASH=%s", plan)
+				b.put()
 				b.again("PALATE_CRASH=" + plan)
 				arn, check := w.start(b)
 				b.settle(w.noun, arn)
@@ -58,6 +63,16 @@ func TestAKillAtEveryCrashPoint(t *testing.T) {
 			}
 		})
 	}
+}
+
+// put stores an event that no other is equal to: jobs meet a log that a start has read again, and deletions fold it.
+func (b *bench) put() {
+	b.T.Helper()
+	b.events++
+	at := 1_700_000_000 + b.events
+	user := b.data.Users[b.r.IntN(len(b.data.Users))]
+	b.Must("PutEvents", server.M{"trackingId": b.tracking, "userId": user, "sessionId": "s", "eventList": []server.M{{"eventType": "put", "itemId": "item-0001", "sentAt": at}}})
+	b.rows = append(b.rows, []string{user, "item-0001", fmt.Sprint(at), "put", ""})
 }
 
 // again starts the server anew with one more line in its environment.

@@ -197,9 +197,10 @@ func (b *block) row(i int, fields []int, values []Value) Row {
 // builder collects rows into a block, giving each distinct string one code.
 type builder struct {
 	b      *block
-	tables []*interner // by column; the last two are session and event id
-	bytes  int         // text held by dictionaries, and the fixed part of rows
-	shared bool        // strings given to add stay valid for the builder's life and need no copy
+	tables []*interner          // by column; the last two are session and event id
+	bytes  int                  // text held by dictionaries, and the fixed part of rows
+	shared bool                 // strings given to add stay valid for the builder's life and need no copy
+	known  map[*vector][]uint32 // what addRows has met: code in a vector -> 1 + code here
 }
 
 func newBuilder(l *layout, source Source) *builder {
@@ -210,8 +211,11 @@ func newBuilder(l *layout, source Source) *builder {
 	if source == Bulk {
 		b.sess.absent, b.event.absent = true, true // imported rows have none
 	}
-	return &builder{b: b, tables: make([]*interner, len(l.cols)+2)}
+	return &builder{b: b, tables: make([]*interner, len(l.cols)+2), known: make(map[*vector][]uint32)}
 }
+
+// freshBytes is what a new string takes beside its text.
+const freshBytes = 32
 
 // add appends a row. vals is by column of the layout and may be shorter.
 func (w *builder) add(vals []Value, seq int64, session, eventID string) {
@@ -260,18 +264,77 @@ func (w *builder) intern(v *vector, c int, s string) uint32 {
 	}
 	code, fresh := w.tables[c].code(&v.dict, s, !w.shared)
 	if fresh {
-		w.bytes += len(s) + 32
+		w.bytes += len(s) + freshBytes
 	}
 	return code
 }
 
-// addFrom appends row i of another block of the same layout.
-func (w *builder) addFrom(from *block, i int) {
-	vals := make([]Value, len(from.layout.cols))
-	for c := range vals {
-		vals[c] = from.col(c).value(i)
+// addRows appends rows from to to-1 of another block of the same layout and source, as far as size, the room for text, allows; at least one. It returns where it
+// ended. Strings are shared with the block.
+func (w *builder) addRows(from *block, i, to, size int) (end int) {
+	fixed := 8 * (len(w.b.cols) + 3)
+	most := from.longestRow() + len(from.layout.cols)*freshBytes + fixed
+	to = min(to, i+max(1, (size-w.bytes)/most))
+	for c, v := range w.b.cols {
+		w.appendFrom(v, c, from.col(c), i, to)
 	}
-	w.add(vals, from.seq(i), from.session(i), from.eventID(i))
+	if n := len(w.b.cols); from.source == Put {
+		from.session(i)
+		from.eventID(i)
+		w.appendFrom(w.b.sess, n, from.sess, i, to)
+		w.appendFrom(w.b.event, n+1, from.event, i, to)
+	}
+	from.seq(i)
+	w.b.seqs = append(w.b.seqs, from.seqs[i:to]...)
+	w.b.n += to - i
+	w.bytes += fixed * (to - i)
+	return to
+}
+
+func (w *builder) appendFrom(v *vector, c int, from *vector, i, to int) {
+	n := to - i
+	switch {
+	case v.kind == String && from.absent:
+		for range n {
+			v.code = append(v.code, nullCode)
+		}
+		return
+	case v.kind == String:
+		w.appendCodes(v, c, from, i, to)
+		return
+	case from.absent && (v.kind == Float || v.kind == Double):
+		v.floats = append(v.floats, make([]float64, n)...)
+	case from.absent:
+		v.ints = append(v.ints, make([]int64, n)...)
+	case v.kind == Float || v.kind == Double:
+		v.floats = append(v.floats, from.floats[i:to]...)
+	default:
+		v.ints = append(v.ints, from.ints[i:to]...)
+	}
+	if (from.absent || from.null != nil) && v.null == nil {
+		v.null = make([]bool, w.b.n, w.b.n+n)
+	}
+	for k := i; k < to && v.null != nil; k++ {
+		v.null = append(v.null, from.isNull(k))
+	}
+}
+
+// appendCodes looks a string up once for each block that has it.
+func (w *builder) appendCodes(v *vector, c int, from *vector, i, to int) {
+	known := w.known[from]
+	if known == nil {
+		known = make([]uint32, len(from.dict))
+		w.known[from] = known
+	}
+	for _, code := range from.code[i:to] {
+		if code != nullCode {
+			if known[code] == 0 {
+				known[code] = 1 + w.intern(v, c, from.dict[code])
+			}
+			code = known[code] - 1
+		}
+		v.code = append(v.code, code)
+	}
 }
 
 // arranged returns the rows of a block in another order.

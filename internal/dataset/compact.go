@@ -15,7 +15,12 @@ import (
 )
 
 // Compaction merges the small files of a bucket, so that imports of few rows and folds of the log do not add up for those who read. It runs in the background,
-// by size: a file is rewritten only together with files that make the result several times as large, so each row is written a few times in its life.
+// by size, and in two ways:
+//
+//   - While rows keep coming in, it waits until many files are of like size. A file is rewritten only together with files that make the result several times as
+//     large, so each row is written a few times in its life.
+//   - When a table has come to rest, it merges what is left as long as that is not much smaller than what it would be merged into. A bucket then has one file
+//     that holds nearly everything, and one or two of each source that hold the rest.
 //
 // It changes no row and holds no lock while it reads and writes. What it read may leave the table meanwhile: a FULL import, an erasure, a drop. Its result is
 // then thrown away, because the commit, under the table's lock, replaces exactly the files that were read or does nothing. An erasure does more: it stops the
@@ -75,14 +80,29 @@ func (e *Engine) wantCompaction() {
 	}
 }
 
-// compactLoop compacts tables in the background, one at a time.
+// grown notes that files have been added to the table, and asks for a look at it.
+func (t *tableState) grown() {
+	t.mu.Lock()
+	t.changed = time.Now()
+	t.mu.Unlock()
+	t.g.e.wantCompaction()
+}
+
+// restsIn is how long it takes until the table counts as being at rest, if nothing is added to it. The caller holds t.mu.
+func (t *tableState) restsIn() time.Duration { return t.g.e.limits.restAge - time.Since(t.changed) }
+
+// compactLoop compacts tables in the background, one at a time: when files have been added, and once more when a table has come to rest.
 func (e *Engine) compactLoop() {
+	rest := time.NewTimer(0)
+	defer rest.Stop()
 	for {
 		select {
 		case <-e.ctx.Done():
 			return
 		case <-e.compactions:
+		case <-rest.C:
 		}
+		rest.Stop()
 		for _, g := range e.allGroups() {
 			for _, t := range g.allTables() {
 				if err := t.compactAll(e.ctx); err != nil && e.ctx.Err() == nil {
@@ -90,7 +110,25 @@ func (e *Engine) compactLoop() {
 				}
 			}
 		}
+		if next := e.nextRest(); next > 0 {
+			rest.Reset(next)
+		}
 	}
+}
+
+// nextRest is how long it takes until the next table comes to rest, 0 if all have.
+func (e *Engine) nextRest() (next time.Duration) {
+	for _, g := range e.allGroups() {
+		for _, t := range g.allTables() {
+			t.mu.Lock()
+			left := t.restsIn()
+			t.mu.Unlock()
+			if left > 0 && (next == 0 || left < next) {
+				next = left
+			}
+		}
+	}
+	return next
 }
 
 func (e *Engine) allGroups() (all []*group) {
@@ -194,19 +232,19 @@ func (t *tableState) holds(files []*dataFile) bool {
 // compactBytes is how much one commit of a compaction replaces: it bounds what is lost when a run is stopped.
 const compactBytes = 256 << 20
 
-// dueMergers finds the buckets that have many files of like size, and pins these files until release. With them go all smaller ones.
+// dueMergers finds the buckets that have files to merge, and pins these files until release.
 func (t *tableState) dueMergers() (due []merger, l *layout, release func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var pinned []*dataFile
-	size := int64(0)
+	size, rests := int64(0), t.restsIn() <= 0
 	for files := t.files; len(files) > 0 && size < compactBytes; { // sorted by bucket
 		n := 1
 		for n < len(files) && files[n].bucket == files[0].bucket {
 			n++
 		}
 		for _, source := range []Source{Bulk, Put} {
-			in := dueFiles(files[:n], source, t.g.e.limits.mergeFiles)
+			in := dueFiles(files[:n], source, t.g.e.limits.mergeFiles, rests)
 			if in == nil {
 				continue
 			}
@@ -222,31 +260,52 @@ func (t *tableState) dueMergers() (due []merger, l *layout, release func()) {
 	return due, t.layout, func() { t.unpin(pinned) }
 }
 
-// dueFiles returns the files of one bucket and source that should be merged: nil if there are not enough of like size.
-func dueFiles(bucket []*dataFile, source Source, enough int) (in []*dataFile) {
-	var tiers []int // how many files in each
+// dueFiles returns the files of one bucket and source that should be merged, the smallest first, or nil.
+func dueFiles(bucket []*dataFile, source Source, enough int, rests bool) []*dataFile {
+	var all []*dataFile
 	for _, f := range bucket {
 		if f.source == source {
-			tier := tierOf(f.size)
-			for len(tiers) <= tier {
-				tiers = append(tiers, 0)
-			}
-			tiers[tier]++
+			all = append(all, f)
 		}
 	}
-	top := -1
-	for tier, n := range tiers {
-		if n >= enough {
-			top = tier
+	slices.SortFunc(all, func(a, b *dataFile) int { return cmp.Compare(a.size, b.size) })
+	n := crowded(all, enough)
+	if rests {
+		n = max(n, unsettled(all))
+	}
+	if n == 0 {
+		return nil
+	}
+	return all[:min(n, mergeAtOnce)]
+}
+
+// crowded is how many of the files, by size, are to be merged while a table grows: those of the largest size of which there are enough, and all smaller ones.
+func crowded(files []*dataFile, enough int) (n int) {
+	tier, alike := 0, 0
+	for i, f := range files {
+		if at := tierOf(f.size); at != tier {
+			tier, alike = at, 0
+		}
+		if alike++; alike >= enough {
+			n = i + 1
 		}
 	}
-	for _, f := range bucket {
-		if f.source == source && tierOf(f.size) <= top {
-			in = append(in, f)
+	return n
+}
+
+// restRatio bounds what merging at rest writes: a file is rewritten only for others that make it larger by more than a quarter.
+const restRatio = 4
+
+// unsettled is how many of the files, by size, are to be merged at rest: a file goes with the smaller ones if it is not restRatio times as large as all of them.
+func unsettled(files []*dataFile) (n int) {
+	smaller := int64(0)
+	for i, f := range files {
+		if i > 0 && f.size < restRatio*max(smaller, tierBytes) {
+			n = i + 1
 		}
+		smaller += f.size
 	}
-	slices.SortFunc(in, func(a, b *dataFile) int { return cmp.Compare(a.size, b.size) })
-	return in[:min(len(in), mergeAtOnce)]
+	return n
 }
 
 // mergeAtOnce is how many files one merge opens.
@@ -269,19 +328,24 @@ func mergeFiles(ctx context.Context, dir string, l *layout, files []*dataFile) (
 	if err != nil {
 		return nil, err
 	}
-	w := newBuilder(l, files[0].source)
+	var w *builder
+	begin := func() {
+		w = newBuilder(l, files[0].source)
+		w.shared = true // with blocks that end in the same row group or a little later
+	}
+	begin()
 	flush := func() error {
 		order := make([]int32, w.b.n)
 		for i := range order {
 			order[i] = int32(i)
 		}
 		err := out.w.writeBlock(w.b, order)
-		w = newBuilder(l, files[0].source)
+		begin()
 		return err
 	}
 	err = mergeRuns(ctx, l, files, nil, func(b *block, from, to int) error {
-		for i := from; i < to; i++ {
-			w.addFrom(b, i)
+		for from < to {
+			from = w.addRows(b, from, min(to, from+groupRows-w.b.n), groupBytes)
 			if w.b.n >= groupRows || w.bytes >= groupBytes {
 				if err := flush(); err != nil {
 					return err

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -96,6 +97,61 @@ func TestCompactionChangesNoRow(t *testing.T) {
 			t.Fatal(diff)
 		}
 		checkTidy(t, s)
+	}
+}
+
+func TestWhatIsMergedAtRest(t *testing.T) {
+	const k = 1 << 10
+	for _, c := range []struct {
+		sizes []int64
+		want  int
+	}{
+		{nil, 0},
+		{[]int64{1}, 0},
+		{[]int64{1, 1}, 2},
+		{[]int64{1 * k, 127 * k}, 2}, // all are alike that are smaller than what opening a file costs
+		{[]int64{1 * k, 129 * k}, 0},
+		{[]int64{100 * k, 399 * k}, 2},
+		{[]int64{100 * k, 400 * k}, 0},
+		{[]int64{100 * k, 400 * k, 1999 * k}, 3},
+		{[]int64{100 * k, 400 * k, 2000 * k}, 0},
+		{[]int64{100 * k, 399 * k, 2000 * k}, 2}, // the largest stays
+	} {
+		var files []*dataFile
+		for _, size := range c.sizes {
+			files = append(files, &dataFile{size: size})
+		}
+		if n := unsettled(files); n != c.want {
+			t.Errorf("of %d the %d smallest are merged, want %d", c.sizes, n, c.want)
+		}
+	}
+}
+
+func TestATableAtRestIsCompactedFurther(t *testing.T) {
+	lim := testLimits()
+	lim.mergeFiles, lim.restAge, lim.noCompact = 100, 10*time.Millisecond, false
+	s := openStore(t, t.TempDir(), lim)
+	tab := s.create("t1", interactionsSchema())
+	want := fragment(s, tab, 4)
+	state, err := s.find(tab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		state.mu.Lock()
+		released := state.unpinned // by the next compaction, too
+		state.mu.Unlock()
+		if s.mostFiles(tab) == 1 {
+			break
+		}
+		select {
+		case <-released:
+		case <-time.After(time.Minute):
+			t.Fatal("the table is at rest and has several files in a bucket")
+		}
+	}
+	if diff := cmp.Diff(want, s.lines(tab, s.Rows)); diff != "" {
+		t.Fatal(diff)
 	}
 }
 

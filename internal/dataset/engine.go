@@ -89,6 +89,7 @@ type limits struct {
 	spanBytes  int64         // what is sorted at once are the rows of one or more such spans of the input
 	runBytes   int           // and takes this much memory
 	mergeFiles int           // a bucket with this many files of like size is compacted
+	restAge    time.Duration // a table to which nothing was added for so long is compacted further
 	noCompact  bool          // not in the background: tests say when
 	sweepWait  time.Duration // how long Sweep waits for readers
 	buckets    int           // the most that a new table gets
@@ -99,7 +100,7 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		foldBytes: 16 << 20, foldAge: 10 * time.Minute, logBytes: 256 << 20, spillBytes: 64 << 20, codesBytes: 64 << 20, spanBytes: 16 << 20, runBytes: 64 << 20, mergeFiles: 8,
-		sweepWait: 15 * time.Minute, buckets: math.MaxInt, now: time.Now, elapsed: sinceBegan,
+		restAge: 5 * time.Second, sweepWait: 15 * time.Minute, buckets: math.MaxInt, now: time.Now, elapsed: sinceBegan,
 	}
 }
 

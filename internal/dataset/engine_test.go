@@ -24,7 +24,7 @@ import (
 func testLimits() limits {
 	return limits{
 		foldBytes: 1 << 20, foldAge: time.Hour, logBytes: 64 << 20, spillBytes: 1 << 10, codesBytes: 8 << 10, spanBytes: 1, runBytes: 4 << 10, mergeFiles: 3, sweepWait: 10 * time.Second, buckets: 4,
-		now: time.Now, elapsed: sinceBegan, noCompact: true,
+		restAge: time.Hour, now: time.Now, elapsed: sinceBegan, noCompact: true,
 	}
 }
 

@@ -177,7 +177,7 @@ func (t *tableState) fold(ctx context.Context, upto int64) error {
 	if err == nil {
 		metrics.FoldRows.Add(float64(rows.rows))
 	}
-	t.g.e.wantCompaction()
+	t.grown()
 	return errors.Join(err, t.g.unstage(dir))
 }
 

@@ -293,9 +293,7 @@ func (t *tableState) commitImport(ctx context.Context, in *importer, files []*da
 	if err := t.commit(ctx, c); err != nil {
 		return 0, err
 	}
-	if in.imp.Incremental {
-		t.g.e.wantCompaction()
-	}
+	t.grown()
 	return in.rows, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/table"
@@ -63,6 +64,7 @@ type tableState struct {
 	unpinned chan struct{}     // closed and replaced whenever a reader leaves
 	index    *index
 	dropped  bool
+	changed  time.Time // when files were added last, or when the table was opened
 
 	compaction compaction
 
@@ -83,7 +85,7 @@ func (e *Engine) loadTable(ctx context.Context, g *group, id string) (*tableStat
 	if err != nil {
 		return nil, err
 	}
-	t := &tableState{g: g, id: id, ice: ice, props: ice.Properties(), pins: make(map[*dataFile]int), unpinned: make(chan struct{})}
+	t := &tableState{g: g, id: id, ice: ice, props: ice.Properties(), pins: make(map[*dataFile]int), unpinned: make(chan struct{}), changed: time.Now()}
 	if t.layout, err = layoutOf(ice); err != nil {
 		return nil, err
 	}

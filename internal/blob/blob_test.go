@@ -148,6 +148,32 @@ func TestDestroyUnlinksASymbolicLinkOnly(t *testing.T) {
 	}
 }
 
+func TestDestroyOfManyGoesOnAfterAFailure(t *testing.T) {
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other")
+	stuck := filepath.Join(dir, "stuck") // a directory is not destroyed
+	for _, path := range []string{other, stuck} {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	paths := []string{filepath.Join(dir, "a"), stuck, filepath.Join(dir, "missing"), filepath.Join(other, "b")}
+	for _, path := range []string{paths[0], paths[3]} {
+		if err := blob.WriteFile(path, strings.NewReader("secret")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := blob.Destroy(paths...); err == nil || !strings.Contains(err.Error(), "stuck") {
+		t.Errorf("the failure is not told: %v", err)
+	}
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("files are left: %v", left)
+	}
+	if err := blob.Destroy(); err != nil {
+		t.Errorf("none: %v", err)
+	}
+}
+
 func TestDestroyAll(t *testing.T) {
 	dir := t.TempDir()
 	model := filepath.Join(dir, "model")

@@ -86,27 +86,30 @@ func MkdirAll(path string) error {
 // wipe is what files are overwritten with; 1 MiB at a time keeps the number of system calls small and the page cache's share of memory bounded.
 var wipe [1 << 20]byte
 
-// Destroy overwrites the file with zeros, makes that durable, unlinks it and makes the unlinking durable. A missing file is no error, so that an
-// interrupted Destroy can be repeated. A symbolic link is unlinked, what it points to is left alone.
+// Destroy overwrites files with zeros, makes that durable, unlinks them and makes the unlinking durable. A missing file is no error, so that an interrupted
+// Destroy can be repeated. A symbolic link is unlinked, what it points to is left alone. Many files in one call cost one sync of their directory.
 //
 // Overwriting reaches the old bytes on file systems that write in place (ext4, xfs, apfs without snapshots). Copy-on-write file systems, snapshots
 // and flash translation layers may keep older copies; only encryption of the volume covers those.
-func Destroy(path string) error {
-	dir := filepath.Dir(path)
-	err := overwrite(path)
-	switch {
-	case err == nil || errors.Is(err, syscall.ELOOP):
-		err = os.Remove(path)
-	case errors.Is(err, fs.ErrNotExist):
-		err = nil
+func Destroy(paths ...string) error {
+	var failures []error
+	dirs := make(map[string]bool)
+	for _, path := range paths {
+		dirs[filepath.Dir(path)] = true
+		err := overwrite(path)
+		if err == nil || errors.Is(err, syscall.ELOOP) {
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failures = append(failures, fmt.Errorf("destroy: %w", err))
+		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("destroy: %w", err)
+	for dir := range dirs {
+		if err := SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failures = append(failures, err)
+		}
 	}
-	if err := SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // Discard is Destroy for a file that a later start would read: it first takes the file's name away, durably, so that nobody meets the file half
@@ -159,7 +162,7 @@ func overwrite(path string) error {
 // DestroyAll destroys every file under dir and then the directories, deepest first. A missing dir is no error, and what goes away meanwhile does not keep
 // the rest.
 func DestroyAll(dir string) error {
-	var dirs []string
+	var files, dirs []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -171,9 +174,10 @@ func DestroyAll(dir string) error {
 			dirs = append(dirs, path)
 			return nil
 		}
-		return Destroy(path)
+		files = append(files, path)
+		return nil
 	})
-	if err != nil {
+	if err = errors.Join(err, Destroy(files...)); err != nil {
 		return fmt.Errorf("destroy directory: %w", err)
 	}
 	for _, d := range slices.Backward(dirs) {

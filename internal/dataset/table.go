@@ -222,10 +222,7 @@ func (t *tableState) commit(ctx context.Context, c change) error {
 	}
 	if err != nil {
 		if ice, err = t.outcome(ctx, err); err != nil {
-			for _, f := range c.add {
-				err = errors.Join(err, blob.Destroy(f.path))
-			}
-			return fmt.Errorf("commit table: %w", err)
+			return fmt.Errorf("commit table: %w", errors.Join(err, blob.Destroy(pathsOf(c.add)...)))
 		}
 	}
 	crash.Point("commit/pointer moved")
@@ -366,15 +363,13 @@ func destroyUnknown(dir string, known map[string]bool) error {
 	if err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
+	var unknown []string
 	for _, d := range entries {
-		if known[d.Name()] {
-			continue
-		}
-		if err := blob.Destroy(filepath.Join(dir, d.Name())); err != nil {
-			return err
+		if !known[d.Name()] {
+			unknown = append(unknown, filepath.Join(dir, d.Name()))
 		}
 	}
-	return nil
+	return blob.Destroy(unknown...)
 }
 
 // snapshot is a pinned state of a table: its files stay until release.
@@ -437,15 +432,20 @@ func (t *tableState) reap() (left int, err error) {
 	})
 	left = len(t.garbage)
 	t.mu.Unlock()
-	for i, f := range dead {
-		if err := blob.Destroy(f.path); err != nil {
-			t.mu.Lock()
-			t.garbage = append(t.garbage, dead[i:]...)
-			t.mu.Unlock()
-			return left, err
-		}
+	if err := blob.Destroy(pathsOf(dead)...); err != nil {
+		t.mu.Lock()
+		t.garbage = append(t.garbage, dead...) // also those that are gone, which does no harm
+		t.mu.Unlock()
+		return left, err
 	}
 	return left, nil
+}
+
+func pathsOf(files []*dataFile) (paths []string) {
+	for _, f := range files {
+		paths = append(paths, f.path)
+	}
+	return paths
 }
 
 // reapLogged is reap where nobody waits for the outcome; a sweep meets the same error again.

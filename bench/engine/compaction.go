@@ -199,6 +199,9 @@ func (b *bench) putFrom(ctx context.Context, t dataset.Table, from int64) (strin
 	return fmt.Sprintf("%d events", n), b.engine.Sweep(ctx, t.Group, "fold")
 }
 
+// settleTime is longer than a table needs to come to rest and than the compaction works on one commit.
+const settleTime = 20 * time.Second
+
 // settle waits until the background has left the table's files alone for a while.
 func (b *bench) settle(t dataset.Table) (string, error) {
 	dir := filepath.Join(b.data, "store", "groups", t.Group, "tables", t.ID, "data")
@@ -210,7 +213,7 @@ func (b *bench) settle(t dataset.Table) (string, error) {
 		if len(files) != last {
 			last, since = len(files), time.Now()
 		}
-		if time.Since(since) > 5*time.Second {
+		if time.Since(since) > settleTime {
 			return fmt.Sprintf("%d data files", last), nil
 		}
 	}

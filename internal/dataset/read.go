@@ -310,42 +310,60 @@ func eachBlock(f *dataFile, l *layout, yield func(b *block) error) (err error) {
 }
 
 // eventCollector finds repeated eventIds. Ids are compared by a 128-bit hash.
-type eventCollector struct{ seen []seenEvent }
+type eventCollector struct {
+	seen [][]seenEvent // by block
+	n    int
+}
 
 type seenEvent struct {
 	hash [2]uint64
 	seq  int64
 }
 
-func (c *eventCollector) add(b *block, i int) {
+func seeEvent(seen []seenEvent, b *block, i int) []seenEvent {
 	if id := b.eventID(i); id != "" {
 		h1, h2 := murmur3.StringSum128(id)
-		c.seen = append(c.seen, seenEvent{hash: [2]uint64{h1, h2}, seq: b.seq(i)})
+		seen = append(seen, seenEvent{hash: [2]uint64{h1, h2}, seq: b.seq(i)})
+	}
+	return seen
+}
+
+func (c *eventCollector) add(seen []seenEvent) {
+	if len(seen) > 0 {
+		c.seen = append(c.seen, seen)
+		c.n += len(seen)
 	}
 }
 
-// repeated returns the sequence numbers of the events whose eventId an earlier event has. Nearly all ids are unique, which half a hash shows at a fraction of
-// the price of sorting whole ones.
+// repeated returns the sequence numbers of the events whose eventId an earlier event has. Nearly all ids are unique: a bit for each that is met, and another for
+// each that is met again, leave few to sort.
 func (c *eventCollector) repeated() map[int64]bool {
-	halves := make([]uint64, len(c.seen))
-	for i, e := range c.seen {
-		halves[i] = e.hash[0]
+	const bitsEach = 16
+	mask := uint64(64)
+	for mask < bitsEach*uint64(c.n) {
+		mask *= 2
 	}
-	slices.Sort(halves)
-	twice := make(map[uint64]bool)
-	for i := 1; i < len(halves); i++ {
-		if halves[i] == halves[i-1] {
-			twice[halves[i]] = true
+	once, again := make([]uint64, mask/64), make([]uint64, mask/64)
+	mask--
+	for _, seen := range c.seen {
+		for _, e := range seen {
+			at, bit := (e.hash[0]&mask)/64, uint64(1)<<(e.hash[0]%64)
+			again[at] |= once[at] & bit
+			once[at] |= bit
 		}
 	}
-	out := make(map[int64]bool)
-	if len(twice) == 0 {
-		return out
+	var suspects []seenEvent
+	for _, seen := range c.seen {
+		for _, e := range seen {
+			if again[(e.hash[0]&mask)/64]>>(e.hash[0]%64)&1 != 0 {
+				suspects = append(suspects, e)
+			}
+		}
 	}
-	suspects := slices.DeleteFunc(slices.Clone(c.seen), func(e seenEvent) bool { return !twice[e.hash[0]] })
 	slices.SortFunc(suspects, func(a, b seenEvent) int {
 		return cmp.Or(slices.Compare(a.hash[:], b.hash[:]), cmp.Compare(a.seq, b.seq))
 	})
+	out := make(map[int64]bool)
 	for i := 1; i < len(suspects); i++ {
 		if suspects[i].hash == suspects[i-1].hash {
 			out[suspects[i].seq] = true

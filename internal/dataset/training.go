@@ -35,14 +35,14 @@ func (e *Engine) Events(ctx context.Context, t Table) (*Events, error) {
 	}
 	buckets := s.buckets(mem)
 	parts := make([]*part, len(buckets))
-	dictionaries := make(chan *codes, runtime.GOMAXPROCS(0)) // one for each core; which bucket gets which does not show in the result
-	for range cap(dictionaries) {
-		dictionaries <- newCodes()
+	readers := make(chan *bucketReader, runtime.GOMAXPROCS(0)) // one for each core; which bucket gets which does not show in the result
+	for range cap(readers) {
+		readers <- &bucketReader{training: r, codes: newCodes()}
 	}
 	if err := inParallel(ctx, len(buckets), func(i int) (err error) {
-		d := <-dictionaries
-		defer func() { dictionaries <- d }()
-		parts[i], err = r.readBucket(ctx, buckets[i], mem[buckets[i]], d)
+		b := <-readers
+		defer func() { readers <- b }()
+		parts[i], err = b.read(ctx, buckets[i], mem[buckets[i]])
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
@@ -142,26 +142,21 @@ func (s *snapshot) surveyStreamed(ctx context.Context, mem map[int]*block) (stre
 	var mu sync.Mutex
 	all := streamed{anonymous: make(map[string]bool)}
 	err := s.eachPutBlock(ctx, mem, func(b *block) error {
-		var one streamed
+		seen, anonymous := make([]seenEvent, 0, b.n), make(map[string]bool)
 		hidden := s.hider()
 		for i := range b.n {
 			if hidden.hides(b, i) {
 				continue
 			}
-			one.ids.add(b, i)
-			if session := b.session(i); session != "" && session == b.key(i) {
-				if one.anonymous == nil {
-					one.anonymous = make(map[string]bool)
-				}
-				if !one.anonymous[session] {
-					one.anonymous[strings.Clone(session)] = true
-				}
+			seen = seeEvent(seen, b, i)
+			if session := b.session(i); session != "" && session == b.key(i) && !anonymous[session] {
+				anonymous[strings.Clone(session)] = true
 			}
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		all.ids.seen = append(all.ids.seen, one.ids.seen...)
-		maps.Copy(all.anonymous, one.anonymous)
+		all.ids.add(seen)
+		maps.Copy(all.anonymous, anonymous)
 		return b.err
 	})
 	return all, err

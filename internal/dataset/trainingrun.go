@@ -25,10 +25,21 @@ type run struct {
 	last   int     // the block that was asked for last
 }
 
-func newRun(put bool, rows int) *run {
-	return &run{
-		put: put, item: make([]int32, 0, rows), kind: make([]uint16, 0, rows), time: make([]int64, 0, rows), value: make([]float32, 0, rows),
+// begin empties a run and makes room for rows.
+func (x *run) begin(put bool, rows int) {
+	clear(x.users) // the texts that they lie in
+	*x = run{
+		put: put, users: x.users[:0], ends: x.ends[:0],
+		item: emptied(x.item, rows), kind: emptied(x.kind, rows), time: emptied(x.time, rows), value: emptied(x.value, rows),
 	}
+}
+
+// emptied returns an empty slice with room for n elements, in the memory of s if that is large enough.
+func emptied[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, 0, n)
+	}
+	return s[:0]
 }
 
 // row returns the row behind element i.
@@ -53,13 +64,20 @@ func (x *run) start(k int) int {
 	return x.ends[k-1]
 }
 
+// bucketReader reads buckets, one at a time. It keeps its memory for the next one.
+type bucketReader struct {
+	*training
+	codes *codes
+	runs  []*run
+}
+
 // readFile appends the row groups of a file.
-func (r *training) readFile(ctx context.Context, f *fileReader, x *run, d *codes) error {
+func (r *bucketReader) readFile(ctx context.Context, f *fileReader, x *run) error {
 	for g := range f.groups() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := r.readBlock(f.group(g), x, d); err != nil {
+		if err := r.readBlock(f.group(g), x); err != nil {
 			return err
 		}
 	}
@@ -67,7 +85,7 @@ func (r *training) readFile(ctx context.Context, f *fileReader, x *run, d *codes
 }
 
 // readBlock appends the rows of a block, in x.order if that is set.
-func (r *training) readBlock(b *block, x *run, d *codes) error {
+func (r *bucketReader) readBlock(b *block, x *run) error {
 	key, item := b.col(r.s.layout.key), b.col(r.item)
 	start := len(x.item)
 	x.blocks, x.starts = append(x.blocks, b), append(x.starts, start)
@@ -79,7 +97,7 @@ func (r *training) readBlock(b *block, x *run, d *codes) error {
 	if item.absent || key.absent {
 		return cmp.Or(b.err, errors.New("a data file without keys or items"))
 	}
-	codes := d.items.all(item.dict)
+	codes := r.codes.items.all(item.dict)
 	for k := range b.n {
 		code := int32(-1)
 		if c := item.code[at(k)]; c != nullCode {
@@ -87,7 +105,7 @@ func (r *training) readBlock(b *block, x *run, d *codes) error {
 		}
 		x.item = append(x.item, code)
 	}
-	if err := r.readKinds(b, x, d, at); err != nil {
+	if err := r.readKinds(b, x, at); err != nil {
 		return err
 	}
 	if t := r.s.layout.time; x.order == nil && b.col(t).null == nil && !b.col(t).absent {
@@ -118,8 +136,9 @@ func (r *training) readBlock(b *block, x *run, d *codes) error {
 	return b.err
 }
 
-func (r *training) readKinds(b *block, x *run, d *codes, at func(int) int) error {
-	none := d.kinds.code("")
+func (r *bucketReader) readKinds(b *block, x *run, at func(int) int) error {
+	kinds := r.codes.kinds
+	none := kinds.code("")
 	var v *vector
 	if r.kind >= 0 {
 		v = b.col(r.kind)
@@ -130,8 +149,8 @@ func (r *training) readKinds(b *block, x *run, d *codes, at func(int) int) error
 		}
 		return nil
 	}
-	codes := d.kinds.all(v.dict)
-	if len(d.kinds.list) > math.MaxUint16+1 {
+	codes := kinds.all(v.dict)
+	if len(kinds.list) > math.MaxUint16+1 {
 		return errTypes
 	}
 	for k := range b.n {
@@ -144,7 +163,7 @@ func (r *training) readKinds(b *block, x *run, d *codes, at func(int) int) error
 	return nil
 }
 
-func (r *training) readValues(b *block, x *run, at func(int) int) {
+func (r *bucketReader) readValues(b *block, x *run, at func(int) int) {
 	var v *vector
 	if r.value >= 0 {
 		v = b.col(r.value)
@@ -164,31 +183,46 @@ func (r *training) readValues(b *block, x *run, at func(int) int) {
 	}
 }
 
-// readBucket merges the runs of a bucket.
-func (r *training) readBucket(ctx context.Context, bucket int, mem *block, d *codes) (_ *part, err error) {
-	var runs []*run
-	for _, f := range r.s.bucketFiles(bucket, true, true) {
+// read merges the runs of a bucket.
+func (r *bucketReader) read(ctx context.Context, bucket int, mem *block) (_ *part, err error) {
+	files := r.s.bucketFiles(bucket, true, true)
+	n := 0
+	next := func(put bool, rows int) *run {
+		if n == len(r.runs) {
+			r.runs = append(r.runs, new(run))
+		}
+		x := r.runs[n]
+		x.begin(put, rows)
+		n++
+		return x
+	}
+	for _, f := range files {
 		file, err := openFile(f.path, r.s.layout, f.source)
 		if err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, file.close()) }()
-		x := newRun(f.source == Put, int(f.rows))
-		if err := r.readFile(ctx, file, x, d); err != nil {
+		if err := r.readFile(ctx, file, next(f.source == Put, int(f.rows))); err != nil {
 			return nil, err
 		}
-		runs = append(runs, x)
 	}
 	if mem != nil && mem.n > 0 {
-		x := newRun(true, mem.n)
+		x := next(true, mem.n)
 		x.order = mem.sorted()
-		if err := r.readBlock(mem, x, d); err != nil {
+		if err := r.readBlock(mem, x); err != nil {
 			return nil, err
 		}
-		runs = append(runs, x)
 	}
-	m := &runMerge{training: r, runs: runs, hidden: r.s.hider(), codes: d}
-	return m.merge()
+	m := &runMerge{training: r.training, runs: r.runs[:n], hidden: r.s.hider(), codes: r.codes}
+	out, err := m.merge()
+	if n == 1 { // its arrays became the part
+		x := r.runs[0]
+		x.item, x.kind, x.time, x.value = nil, nil, nil, nil
+	}
+	for _, x := range r.runs[:n] {
+		x.begin(false, 0) // its blocks are not needed any more
+	}
+	return out, err
 }
 
 // runMerge merges runs into a part: the effective view of one bucket.

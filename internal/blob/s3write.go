@@ -23,7 +23,7 @@ const (
 )
 
 func (s *S3) Create(ctx context.Context, key string, r io.Reader, o PutOptions) error {
-	head, err := readPart(r, partSize)
+	head, err := readPart(r, nil, partSize)
 	if err != nil && err != io.EOF {
 		return s.fail("create", key, err)
 	}
@@ -49,9 +49,10 @@ func notAnObject(err error) error {
 	return err
 }
 
-// readPart reads up to n bytes; io.EOF says that r has ended, and may come with the last bytes.
-func readPart(r io.Reader, n int) ([]byte, error) {
-	part := make([]byte, 0, min(n, 64<<10))
+// readPart reads up to n bytes into part, which is empty and grows as far as it must; io.EOF says that r has ended, and may come with the last bytes.
+func readPart(r io.Reader, part []byte, n int) ([]byte, error) {
+	part = slices.Grow(part, min(n, 64<<10))
+	part = part[:0:min(cap(part), n)]
 	for {
 		if len(part) == cap(part) {
 			if len(part) == n {
@@ -106,12 +107,16 @@ func (s *S3) createInParts(ctx context.Context, key string, head []byte, r io.Re
 func (s *S3) uploadParts(ctx context.Context, key string, id *string, head []byte, r io.Reader) ([]types.CompletedPart, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(uploads)
+	// The memory of parts that have arrived. An earlier attempt that was given up may still be reading it; its checksum then keeps it from being taken for a part.
+	free := make(chan []byte, uploads+1)
 	var sent []*types.CompletedPart // in order; each is filled in by its own goroutine
 	send := func(body []byte) {
 		number, slot := int32(len(sent)+1), new(types.CompletedPart)
 		sent = append(sent, slot)
 		group.Go(func() (err error) {
-			*slot, err = s.uploadPart(ctx, key, id, number, body)
+			if *slot, err = s.uploadPart(ctx, key, id, number, body); err == nil {
+				free <- body[:0]
+			}
 			return err
 		})
 	}
@@ -119,7 +124,12 @@ func (s *S3) uploadParts(ctx context.Context, key string, id *string, head []byt
 	var ended error
 	for ended == nil && ctx.Err() == nil {
 		var part []byte
-		part, ended = readPart(r, partSize)
+		select {
+		case part = <-free:
+		default:
+			part = make([]byte, 0, partSize)
+		}
+		part, ended = readPart(r, part, partSize)
 		switch {
 		case ended != nil && ended != io.EOF:
 		case len(part) > 0 && len(sent) == maxParts:

@@ -86,7 +86,13 @@ func TestTheServicesQuotasOfResourcesHoldUnderItsLimits(t *testing.T) {
 
 func TestTheServicesQuotasOfRunningJobsHoldUnderItsLimits(t *testing.T) {
 	t.Parallel()
-	s := start(t, "--limits", "aws", "--hold", "400ms")
+	s := start(t, "--limits", "aws")
+	hold := func(d string) { // whether jobs that are created from here on are still running later
+		t.Helper()
+		s.Stop()
+		s.Args("--hold", d)
+		s.Restart()
+	}
 	first := shop.Open(t, s)
 	rows := shop.Generate(60, 40, 1200, 32)
 	first.Load(first.Interactions, rows.Interactions)
@@ -105,6 +111,7 @@ func TestTheServicesQuotasOfRunningJobsHoldUnderItsLimits(t *testing.T) {
 		return M{"jobName": name, "datasetArn": arn, "roleArn": shop.Role, "dataSource": M{"dataLocation": "s3://shop/x.csv"}}
 	}
 	arns = append(arns, first.Interactions, first.Items, first.People)
+	hold("1h")
 	var running []string
 	for n, arn := range arns[:5] {
 		running = append(running, s.Must("CreateDatasetImportJob", job(fmt.Sprint("job-", n), arn))["datasetImportJobArn"].(string))
@@ -113,11 +120,13 @@ func TestTheServicesQuotasOfRunningJobsHoldUnderItsLimits(t *testing.T) {
 	if m := first.Refused("ResourceInUseException", "CreateDatasetImportJob", job("again", arns[0])); !strings.Contains(m, running[0]) {
 		t.Errorf("a second import into a dataset: %q", m)
 	}
+	hold("0s")
 	for _, arn := range running {
 		failure(first, "datasetImportJob", arn) // the object is empty
 	}
 	first.StartImportOf(arns[5], "x.csv", "FULL")
 
+	hold("1h")
 	for range 20 {
 		first.Must("CreateSolutionVersion", M{"solutionArn": solution})
 	}

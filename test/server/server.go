@@ -131,8 +131,8 @@ func (s *Server) TryRestart() error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	s.cmd, s.done = cmd, make(chan error, 1)
-	ready := make(chan string, 1)
+	ready, done := make(chan string, 1), make(chan error, 1) // a process that is given up goes on having its own
+	s.cmd, s.done = cmd, done
 	go func() {
 		lines := bufio.NewScanner(stdout)
 		for lines.Scan() {
@@ -141,12 +141,12 @@ func (s *Server) TryRestart() error {
 			}
 		}
 		close(ready)
-		s.done <- cmd.Wait()
+		done <- cmd.Wait()
 	}()
 	select {
 	case url, ok := <-ready:
 		if !ok {
-			err := <-s.done
+			err := <-done
 			s.cmd = nil
 			return fmt.Errorf("the server ended before it was ready: %w\n%s", err, s.Log())
 		}
@@ -154,6 +154,8 @@ func (s *Server) TryRestart() error {
 		return nil
 	case <-time.After(time.Minute):
 		cmd.Process.Kill()
+		<-done
+		s.cmd = nil
 		return errors.New("the server was not ready within a minute")
 	}
 }

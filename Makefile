@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: torture fuzz build test race generate lint check bench demo
+.PHONY: torture fuzz corpus build test race generate lint check bench demo
 
 build: ## the binary, without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/palate ./cmd/palate
@@ -40,6 +40,11 @@ torture: ## the release gate of docs/reliability.md; N=0.1 runs a tenth of it. E
 		cat $(TORTURE_LOG); [ $$status = 0 ] || { grep -a -e '--- FAIL' $(TORTURE_LOG).out; echo "the whole output: $(TORTURE_LOG).out"; }; exit $$status
 
 FUZZTIME ?= 20s
-fuzz: ## every fuzz target of the dataset plane for FUZZTIME
-	@for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' internal/dataset/*_test.go | cut -c6-); do \
-		echo "== $$target"; $(GO) test ./internal/dataset -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) || exit 1; done
+FUZZ ?= .
+fuzz: ## every fuzz target for FUZZTIME; FUZZ=REGEXP takes some
+	@git grep -o '^func Fuzz[A-Za-z0-9]*' -- '*_test.go' | grep '$(FUZZ)' | while IFS=: read -r file target; do \
+		echo "== $$target of $$(dirname $$file)"; $(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s || exit 1; done
+
+corpus: ## what the fuzzer has found on this machine goes into the corpora of testdata/fuzz, as far as it reaches code that nothing else there does
+	@git grep -o '^func Fuzz[A-Za-z0-9]*' -- '*_test.go' | grep '$(FUZZ)' | while IFS=: read -r file target; do \
+		$(GO) run ./internal/hostile/keep $$(dirname $$file) $${target#func } || exit 1; done

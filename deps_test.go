@@ -35,6 +35,8 @@ const policy = `
 	internal/job        -> internal/crash internal/meta
 	internal/schema     ->
 	internal/schema/schematest -> internal/schema
+	internal/hostile    ->
+	internal/hostile/keep ->
 	internal/userset    ->
 	internal/rowtext    -> internal/pace internal/schema
 	internal/dataset    -> internal/blob internal/crash internal/metrics internal/pace internal/rowtext internal/schema internal/userset

@@ -82,7 +82,7 @@ func decodeLate(job string, b []byte) (*lateFilter, error) {
 	}
 	f := &lateFilter{job: job, expiry: time.Unix(int64(binary.LittleEndian.Uint64(b[8:])), 0), cut: time.Unix(0, int64(binary.LittleEndian.Uint64(b[16:])))}
 	copy(f.key[:], b[24:])
-	if n := binary.LittleEndian.Uint64(b[56:]); n != uint64(len(b)-lateHeader-4)/8 {
+	if n := len(b) - lateHeader - 4; n%8 != 0 || binary.LittleEndian.Uint64(b[56:]) != uint64(n/8) {
 		return nil, errors.New("damaged")
 	}
 	for at := lateHeader; at < len(b)-4; at += 8 {

@@ -160,28 +160,39 @@ func (l *eventLog) recover(name string, last bool) (size int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	valid, err := l.scan(data, last)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("segment %s: %w", name, err)
+	case valid < len(data):
+		err = cutTail(path, int64(valid), int64(len(data)))
+	case last: // what was read may stand in the page cache only, and no segment but the last may be torn
+		err = writeAgain(path, data)
+	}
+	return int64(valid), err
+}
+
+// scan replays the frames of a segment and returns where the last one ends. Only the last segment may end in a torn frame.
+func (l *eventLog) scan(data []byte, last bool) (valid int, err error) {
 	if len(data) < segmentHeader || string(data[:8]) != segmentMagic || castagnoli(data[:16]) != binary.LittleEndian.Uint32(data[16:]) {
-		return 0, fmt.Errorf("segment %s: damaged header at offset 0", name) // written whole by WriteFile: never torn
+		return 0, errors.New("damaged header at offset 0") // written whole by WriteFile: never torn
 	}
 	l.sawSeq(int64(binary.LittleEndian.Uint64(data[8:])) - 1)
 	at := segmentHeader
 	for at < len(data) {
 		f, err := parseFrame(data[at:])
-		if err != nil {
-			if !last || laterFrame(data[at+1:]) {
-				return 0, fmt.Errorf("segment %s: damage at offset %d: %w", name, at, err)
-			}
-			return int64(at), cutTail(path, int64(at), int64(len(data)))
+		if err != nil && last && !laterFrame(data[at+1:]) {
+			break
 		}
-		if err := l.replay(f); err != nil {
-			return 0, fmt.Errorf("segment %s: damage at offset %d: %w", name, at, err)
+		if err == nil {
+			err = l.replay(f)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("damage at offset %d: %w", at, err)
 		}
 		at += frameHeader + len(f.payload)
 	}
-	if last { // what was read may stand in the page cache only, and no segment but the last may be torn
-		err = writeAgain(path, data)
-	}
-	return int64(at), err
+	return at, nil
 }
 
 // writeAgain makes what a file was read as durable. To sync it would not do: after a sync that failed the kernel takes the pages for written.

@@ -186,24 +186,6 @@ func TestPutRefusesRowsWithoutKey(t *testing.T) {
 	}
 }
 
-func FuzzSegmentDecoder(f *testing.F) {
-	l := &layout{cols: []columnInfo{{id: 1, kind: String}, {id: 2, kind: Long}, {id: 3, kind: Double}, {id: 4, kind: Boolean}}}
-	put, err := encodePut("t1", l, []int{0, 1, 2, 3}, []Row{{Values: []Value{str("u"), num(-5), dec(2.5), num(1)}, Session: "s", EventID: "e"}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	body := append([]byte{1, 7}, put...)
-	f.Add(append([]byte{byte(len(body))}, body...))
-	f.Add([]byte("\x10\x01\x07\x02t1\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")) // more rows than an int can count
-	f.Fuzz(func(t *testing.T, data []byte) {
-		parseFrame(data)
-		eachRecord(data, func(rec record) error {
-			d := memReader{layout: l}
-			return d.put(&rec.put, func(*memRow) error { return nil })
-		})
-	})
-}
-
 // A directory stands where the segment would lose its name to, so the destruction fails before its first byte.
 func TestSegmentLosesItsNameBeforeItIsOverwritten(t *testing.T) {
 	s := newStore(t)

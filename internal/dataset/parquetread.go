@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"math"
 	"os"
 	"slices"
@@ -20,7 +21,8 @@ import (
 
 // fileReader reads the data files that fileWriter writes.
 type fileReader struct {
-	f      *os.File
+	f      dataBytes
+	name   string
 	meta   format.FileMetaData
 	layout *layout
 	source Source
@@ -30,22 +32,35 @@ type fileReader struct {
 	plain  []byte // the data page that is being decoded
 }
 
+// dataBytes is where the bytes of a data file are.
+type dataBytes interface {
+	io.ReaderAt
+	io.Closer
+}
+
 // decoders go from file to file: a small file costs less than a new one.
 var decoders sync.Pool
 
-func openFile(path string, l *layout, source Source) (_ *fileReader, err error) {
+func openFile(path string, l *layout, source Source) (*fileReader, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open data file: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-		}
-	}()
-	r := &fileReader{f: f, layout: l, source: source, chunk: make(map[int]int)}
-	if err := r.readFooter(); err != nil {
-		return nil, fmt.Errorf("open data file %s: %w", f.Name(), err)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open data file: %w", err), f.Close())
+	}
+	r, err := newFileReader(f, path, info.Size(), l, source)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open data file %s: %w", path, err), f.Close())
+	}
+	return r, nil
+}
+
+func newFileReader(f dataBytes, name string, size int64, l *layout, source Source) (_ *fileReader, err error) {
+	r := &fileReader{f: f, name: name, layout: l, source: source, chunk: make(map[int]int)}
+	if err := r.readFooter(size); err != nil {
+		return nil, err
 	}
 	for i, e := range r.meta.Schema[1:] {
 		r.chunk[int(e.FieldID)] = i
@@ -54,38 +69,37 @@ func openFile(path string, l *layout, source Source) (_ *fileReader, err error) 
 		r.dec = dec
 		return r, nil
 	}
-	r.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	r.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true)) // a page is as long as its header says
 	return r, err
 }
 
-func (r *fileReader) readFooter() error {
-	info, err := r.f.Stat()
-	if err != nil {
-		return err
-	}
-	if info.Size() < 12 {
+func (r *fileReader) readFooter(fileSize int64) error {
+	if fileSize < 12 {
 		return errors.New("too short")
 	}
 	var tail [8]byte
-	if _, err := r.f.ReadAt(tail[:], info.Size()-8); err != nil {
+	if _, err := r.f.ReadAt(tail[:], fileSize-8); err != nil {
 		return err
 	}
 	size := int64(binary.LittleEndian.Uint32(tail[:]))
-	if string(tail[4:]) != "PAR1" || size > info.Size()-12 {
+	if string(tail[4:]) != "PAR1" || size > fileSize-12 {
 		return errors.New("damaged footer")
 	}
 	footer := make([]byte, size)
-	if _, err := r.f.ReadAt(footer, info.Size()-8-size); err != nil {
+	if _, err := r.f.ReadAt(footer, fileSize-8-size); err != nil {
 		return err
 	}
-	if sum, ok := footerSum(r.f.Name()); ok && sum != castagnoli(footer) {
+	if sum, ok := footerSum(r.name); ok && sum != castagnoli(footer) {
 		return errors.New("damaged footer: its checksum does not match the file's name")
 	}
 	if err := thrift.Unmarshal(new(thrift.CompactProtocol), footer, &r.meta); err != nil {
 		return fmt.Errorf("damaged footer: %w", err)
 	}
-	return r.checkExtents(info.Size() - 8 - size)
+	return r.checkExtents(fileSize - 8 - size)
 }
+
+// mostGroupRows is more rows than any version writes into a row group: a footer that says otherwise would cost memory for rows that are not there.
+const mostGroupRows = 1 << 16
 
 // checkExtents makes sure that a footer, which may be without a checksum, leads to pages of the file only; end is where they end.
 func (r *fileReader) checkExtents(end int64) error {
@@ -93,7 +107,7 @@ func (r *fileReader) checkExtents(end int64) error {
 		return errors.New("damaged footer: no schema")
 	}
 	for _, g := range r.meta.RowGroups {
-		if g.NumRows < 0 || g.NumRows > math.MaxInt32 || len(g.Columns) != len(r.meta.Schema)-1 {
+		if g.NumRows < 0 || g.NumRows > mostGroupRows || len(g.Columns) != len(r.meta.Schema)-1 {
 			return errors.New("damaged footer: row group")
 		}
 		for _, c := range g.Columns {
@@ -153,7 +167,7 @@ func (r *fileReader) read(g, c int) (*vector, error) {
 	}
 	v, err := r.readChunk(g, at, kind)
 	if err != nil {
-		return nil, fmt.Errorf("read %s, row group %d, column %d: %w", r.f.Name(), g, at, err)
+		return nil, fmt.Errorf("read %s, row group %d, column %d: %w", r.name, g, at, err)
 	}
 	return v, nil
 }
@@ -167,10 +181,10 @@ func (r *fileReader) keys(g int) ([]string, error) {
 	}
 	h, data, _, err := r.page(pages)
 	if err != nil {
-		return nil, fmt.Errorf("read %s, row group %d: %w", r.f.Name(), g, err)
+		return nil, fmt.Errorf("read %s, row group %d: %w", r.name, g, err)
 	}
 	if h.Type != format.DictionaryPage {
-		return nil, fmt.Errorf("read %s, row group %d: no dictionary of keys", r.f.Name(), g)
+		return nil, fmt.Errorf("read %s, row group %d: no dictionary of keys", r.name, g)
 	}
 	return decodeDictionary(data, int(h.DictionaryPageHeader.V.NumValues))
 }
@@ -180,7 +194,7 @@ func (r *fileReader) pages(g, at int) ([]byte, error) {
 	m := &r.meta.RowGroups[g].Columns[at].MetaData
 	r.packed = slices.Grow(r.packed[:0], int(m.TotalCompressedSize))[:m.TotalCompressedSize]
 	if _, err := r.f.ReadAt(r.packed, chunkStart(m)); err != nil {
-		return nil, fmt.Errorf("read %s: %w", r.f.Name(), err)
+		return nil, fmt.Errorf("read %s: %w", r.name, err)
 	}
 	return r.packed, nil
 }
@@ -199,6 +213,9 @@ func (r *fileReader) page(buf []byte) (h format.PageHeader, data, rest []byte, e
 	if h.CRC != 0 && crc32.ChecksumIEEE(packed) != uint32(h.CRC) {
 		return h, nil, nil, errors.New("page checksum does not match")
 	}
+	if int64(h.UncompressedPageSize) > mostUnpacked(len(packed)) {
+		return h, nil, nil, errors.New("page is larger than its compressed form can be")
+	}
 	const padding = 64 // lets the bit unpacker read in place
 	if h.Type == format.DictionaryPage {
 		data, err = r.dec.DecodeAll(packed, make([]byte, 0, int(h.UncompressedPageSize)+padding))
@@ -209,6 +226,9 @@ func (r *fileReader) page(buf []byte) (h format.PageHeader, data, rest []byte, e
 	r.plain = data[:0]
 	return h, data, buf[h.CompressedPageSize:], err
 }
+
+// mostUnpacked is how much a zstd frame of so many bytes can hold: a block takes 4 bytes and makes at most 128 KiB.
+func mostUnpacked(packed int) int64 { return int64(packed/4+1) << 17 }
 
 func (r *fileReader) readChunk(g, at int, kind Kind) (*vector, error) {
 	buf, err := r.pages(g, at)
@@ -283,6 +303,9 @@ func (v *vector) decode(h *format.DataPageHeader, data []byte, required bool) er
 		if size > len(data)-4 {
 			return errors.New("damaged levels")
 		}
+		if !holdsRuns(data[4:4+size], 1, n) {
+			return errors.New("damaged levels")
+		}
 		enc := rle.Encoding{BitWidth: 1}
 		all, err := enc.DecodeLevels(nil, data[4:4+size])
 		if err != nil || len(all) < n {
@@ -306,13 +329,41 @@ func (v *vector) decode(h *format.DataPageHeader, data []byte, required bool) er
 	return fmt.Errorf("unknown encoding %s", h.Encoding)
 }
 
+// holdsRuns tells whether data is runs of at most n values, but for what fills up the last bit-packed one. The decoder trusts that: it makes room for whatever
+// they say, and goes beyond the data's end for it.
+func holdsRuns(data []byte, width, n int) bool {
+	for len(data) > 0 {
+		head, size := binary.Uvarint(data)
+		if size <= 0 || n < 0 || head>>1 == 0 {
+			return false
+		}
+		count, bytes := head>>1, (width+7)/8
+		if head&1 == 1 { // bit-packed, in groups of eight
+			if count > uint64(len(data)) && width > 0 || count > uint64(n+7)/8 {
+				return false
+			}
+			count, bytes = 8*count, width*int(count)
+		}
+		if count > uint64(n+7) || bytes > len(data)-size {
+			return false
+		}
+		n -= int(count)
+		data = data[size+bytes:]
+	}
+	return true
+}
+
 func (v *vector) decodeCodes(data []byte, n, present int, levels []uint8) error {
 	var codes []int32
 	if present > 0 {
 		if len(data) == 0 {
 			return errors.New("page too short")
 		}
-		enc := rle.Encoding{BitWidth: int(data[0])}
+		width := int(data[0])
+		if width > 32 || !holdsRuns(data[1:], width, present) {
+			return errors.New("damaged codes")
+		}
+		enc := rle.Encoding{BitWidth: width}
 		var err error
 		codes, err = enc.DecodeInt32(make([]int32, 0, present+8), data[1:])
 		if err != nil || len(codes) < present {
@@ -396,6 +447,9 @@ func decodeInts(kind Kind, encoding format.Encoding, data []byte, n int) ([]int6
 		return nil, nil
 	}
 	var enc delta.BinaryPackedEncoding
+	if encoding == format.DeltaBinaryPacked && !holdsDeltas(data, n, bitsOf(kind)) {
+		return nil, errors.New("damaged integers")
+	}
 	switch {
 	case kind == Boolean && encoding == format.Plain:
 		if len(data) < (n+7)/8 {
@@ -424,4 +478,50 @@ func decodeInts(kind Kind, encoding format.Encoding, data []byte, n int) ([]int6
 		return out, nil
 	}
 	return nil, fmt.Errorf("unknown encoding %s", encoding)
+}
+
+func bitsOf(k Kind) int {
+	if k == Int {
+		return 32
+	}
+	return 64
+}
+
+// holdsDeltas tells whether data is n delta-encoded integers, whose differences have at most so many bits. The decoder trusts that, as it does for runs.
+func holdsDeltas(data []byte, n, bits int) bool {
+	ok := true
+	next := func() uint64 {
+		x, size := binary.Uvarint(data)
+		if size <= 0 {
+			ok, data = false, nil
+			return 0
+		}
+		data = data[size:]
+		return x
+	}
+	block, parts, count := next(), next(), next()
+	next() // the first value
+	if !ok || count != uint64(n) || block == 0 || block > 1<<16 || parts == 0 || parts > block || block%(32*parts) != 0 {
+		return false
+	}
+	for left := n - 1; left > 0; {
+		next() // the smallest difference of the block
+		if uint64(len(data)) < parts {
+			return false
+		}
+		widths := data[:parts]
+		data = data[parts:]
+		for _, width := range widths {
+			size := int(block/parts) / 8 * int(width)
+			if left <= 0 {
+				break
+			}
+			if int(width) > bits || size > len(data) {
+				return false
+			}
+			data = data[size:]
+			left -= int(block / parts)
+		}
+	}
+	return ok
 }

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/palate-dev/palate/internal/hostile"
 )
 
 var testKey = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
@@ -180,19 +183,27 @@ func TestReceiptsThatCostMoreThanTheirSizeAreRefused(t *testing.T) {
 
 // FuzzVerify: what is accepted has one spelling and a signature; what nobody signed with the given key is not. Nothing panics, and nothing costs more than its size.
 func FuzzVerify(f *testing.F) {
-	file := signedExample(f)
-	f.Add(file)
-	f.Add(file[:len(file)/2])
+	signed := signedExample(f)
+	f.Add(signed)
+	f.Add(signed[:len(signed)/2])
 	f.Add([]byte(`{"receipt":{"format":"palate-receipt-1"},"signature":""}`))
 	f.Add([]byte(`{"receipt":{},"receipt":{}}`))
 	stranger := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+	own := testKey.Public().(ed25519.PublicKey)
 	f.Fuzz(func(t *testing.T, file []byte) {
-		if _, err := Verify(file, stranger); err == nil {
-			t.Fatal("a receipt that nobody signed was accepted")
-		}
-		r, err := Verify(file, nil)
+		var r *Receipt
+		var err error
+		hostile.Bound(t, len(file), func() {
+			if _, err := Verify(file, stranger); err == nil {
+				t.Fatal("a receipt that nobody signed was accepted")
+			}
+			r, err = Verify(file, nil)
+		})
 		if err != nil {
 			return
+		}
+		if _, err := Verify(file, own); err == nil && string(bytes.TrimSuffix(file, []byte("\n"))) != strings.TrimSuffix(string(signed), "\n") {
+			t.Fatalf("the key's owner signed something else than %s", file)
 		}
 		if !bytes.HasSuffix(file, []byte("}\n")) && !bytes.HasSuffix(file, []byte("}")) {
 			t.Fatalf("accepted with something behind it: %q", file[len(file)-3:])
@@ -203,18 +214,27 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzCanonical: a canonical form is its own.
+// FuzzCanonical: a canonical form is its own, and the value that encoding/json reads in the text.
 func FuzzCanonical(f *testing.F) {
 	for _, text := range []string{`{"b":[1e2,-0,0.1,1e21,1e-7],"a":"é\u2028<\ud83d\ude00"}`, `[null,true,{"":{}}]`, `9007199254740993`, `"\ud800"`, `-1e-400`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		once, err := canonical(json.RawMessage(text))
+		var once []byte
+		var err error
+		hostile.Bound(t, len(text), func() { once, err = canonical(json.RawMessage(text)) })
 		if err != nil {
 			return
 		}
 		if twice, err := canonical(json.RawMessage(once)); err != nil || !bytes.Equal(once, twice) {
 			t.Fatalf("%q -> %q -> %q, %v", text, once, twice, err)
+		}
+		var before, after any
+		if err := json.Unmarshal(text, &before); err != nil {
+			t.Fatalf("%q has a canonical form, but encoding/json says %v", text, err)
+		}
+		if err := json.Unmarshal(once, &after); err != nil || !reflect.DeepEqual(before, after) {
+			t.Fatalf("%q -> %q is another value, %v", text, once, err)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package rowtext_test
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -321,42 +320,4 @@ func TestReadCSVTellsFaultsOfTheInputFromOthers(t *testing.T) {
 	if _, _, err = rowtext.ReadCSV(ctx, bytes.NewReader(data), s, rowtext.CSVOptions{}, nothing); err != context.Canceled {
 		t.Errorf("cancelled read ended with %v", err)
 	}
-}
-
-var fuzzBodies = []string{
-	"a,b,c\nd,,f\n", "\"a\",\"b,\"\"c\",\r\n", "\n\n1,2,3", "a,b\n", "a,\"b\nc\",d\n", "a,b\"c,d\n", "\"a\"b,c,d\n", "a,\\,\"\\\\\"\n", "é,\xff,\x00\n", "a,b\rc,d\r\n", "\",\",\"\",\"\\u000A\"",
-}
-
-// FuzzReadCSVAgreesWithEncodingCSV holds that, where both accept a file without our escapes, both read the same records.
-func FuzzReadCSVAgreesWithEncodingCSV(f *testing.F) {
-	for _, body := range fuzzBodies {
-		f.Add(body)
-	}
-	field := func(name string) schema.Field { return schema.Field{Name: name, Nullable: true} }
-	s := &schema.Schema{Type: schema.Interactions, Fields: []schema.Field{field("A"), field("B"), field("C")}}
-	f.Fuzz(func(t *testing.T, body string) {
-		rows, err := readCSV(strings.NewReader("A,B,C\n"+body), s, rowtext.CSVOptions{Workers: 2})
-		if err != nil {
-			if fault := new(rowtext.InputError); !errors.As(err, &fault) {
-				t.Fatalf("%q: %v is not an *InputError", body, err)
-			}
-			return
-		}
-		if strings.Contains(body, `\`) {
-			return
-		}
-		r := csv.NewReader(strings.NewReader(body))
-		r.FieldsPerRecord = 3
-		want, err := r.ReadAll()
-		if err != nil {
-			t.Fatalf("%q: accepted, but encoding/csv says %v", body, err)
-		}
-		var got [][]string
-		for _, row := range rows {
-			got = append(got, []string{row.Values[0].Str, row.Values[1].Str, row.Values[2].Str})
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("%q: (-encoding/csv +ReadCSV)\n%s", body, diff)
-		}
-	})
 }

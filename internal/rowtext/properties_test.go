@@ -125,24 +125,3 @@ func TestEventPropertiesMustNotRepeatMembersOfTheRequest(t *testing.T) {
 		t.Errorf("a user's timestamp field: %v, %v", got, err)
 	}
 }
-
-// FuzzFromProperties holds that what is accepted can be exported and imported again.
-func FuzzFromProperties(f *testing.F) {
-	f.Add(`{"year": 1.0, "price": "1e3", "live": "true", "genre": "a|b", "plot": "x\r\n\"\\", "score": -0.0}`)
-	f.Add(`{"year": 1e400}`)
-	s := allKinds(f)
-	f.Fuzz(func(t *testing.T, properties string) {
-		values, err := fromProperties(s, map[string]schema.Value{"ITEM_ID": str("i")}, properties)
-		if err != nil {
-			return
-		}
-		file := rowtext.AppendCSVRow(rowtext.AppendCSVHeader(nil, s), s, values)
-		rows, err := readCSV(strings.NewReader(string(file)), s, rowtext.CSVOptions{Workers: 1})
-		if err != nil {
-			t.Fatalf("%q written as %q: %v", properties, file, err)
-		}
-		if diff := cmp.Diff([]csvRow{{2, values}}, rows); diff != "" {
-			t.Fatalf("%q written as %q: (-put +read)\n%s", properties, file, diff)
-		}
-	})
-}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/palate-dev/palate/internal/rowtext"
-	"github.com/palate-dev/palate/internal/schema"
 )
 
 func readUserList(r io.Reader) (ids []string, err error) {
@@ -95,28 +94,4 @@ func TestReadUserListIDsStayValidAcrossBlocks(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Error("ids changed after they were handed out")
 	}
-}
-
-// FuzzReadUserList holds that accepted ids are what an import would store.
-func FuzzReadUserList(f *testing.F) {
-	f.Add("a\n\"b\"\r\n\n\"c \\\"d\"\n é\n")
-	f.Add("a,b\n\"x\n\xff\x00")
-	s := &schema.Schema{Type: schema.Users, Fields: []schema.Field{{Name: "USER_ID"}}}
-	f.Fuzz(func(t *testing.T, body string) {
-		got, err := readUserList(strings.NewReader("USER_ID\n" + body))
-		rows, importErr := readCSV(strings.NewReader("USER_ID\n"+body), s, rowtext.CSVOptions{Workers: 1})
-		if (err == nil) != (importErr == nil) {
-			t.Fatalf("%q: list %v, import %v", body, err, importErr)
-		}
-		if err != nil {
-			return
-		}
-		var want []string
-		for _, r := range rows {
-			want = append(want, r.Values[0].Str)
-		}
-		if !slices.Equal(got, want) {
-			t.Fatalf("%q: list %q, import %q", body, got, want)
-		}
-	})
 }

@@ -216,23 +216,3 @@ func TestCanReplaceAllowsOnlyNewNullableFields(t *testing.T) {
 		t.Error("a schema of another domain was accepted")
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	f.Add(schematest.Interactions, "")
-	f.Add(schematest.Avro("Items", "ITEM_ID:string", "PRICE:float", "CATEGORY_L1:string/categorical", "D:string?/textual"), schema.Ecommerce)
-	f.Add(`{"type":"record","name":"Users","fields":[{"name":"USER_ID","type":["string"]},{"name":"a","type":["null","int"],"categorical":null}]}`, "")
-	f.Fuzz(func(t *testing.T, text, domain string) {
-		s, err := schema.Parse(text, domain)
-		if err != nil {
-			return
-		}
-		for i, field := range s.Fields {
-			if s.Index(field.Name) != i || s.Match(field.Name) != i {
-				t.Fatalf("field %s is not found by its name in %s", field.Name, text)
-			}
-		}
-		if s.Type != schema.Interactions && s.Type != schema.ActionInteractions && s.KeyField() < 0 {
-			t.Fatalf("no key in %s", text)
-		}
-	})
-}

@@ -195,7 +195,7 @@ func (u *Set) AppendBinary(dst []byte) ([]byte, error) {
 	return binary.LittleEndian.AppendUint32(dst, sum.Sum32()), nil
 }
 
-// Read reads the serial form of a set and checks all of it.
+// Read reads the serial form of a set, to the end of r, and checks all of it.
 func Read(r io.Reader) (*Set, error) {
 	in := &summedReader{r: bufio.NewReaderSize(r, 1<<16), sum: newChecksum()}
 	var head [16]byte
@@ -208,7 +208,7 @@ func Read(r io.Reader) (*Set, error) {
 	u := &Set{}
 	var text []byte
 	for range binary.LittleEndian.Uint64(head[8:]) {
-		n, err := binary.ReadUvarint(in)
+		n, err := in.length()
 		if err != nil {
 			return nil, fmt.Errorf("read user set: %w", err)
 		}
@@ -232,6 +232,9 @@ func Read(r io.Reader) (*Set, error) {
 	}
 	if binary.LittleEndian.Uint32(tail[:]) != want {
 		return nil, errors.New("read user set: wrong checksum")
+	}
+	if _, err := in.ReadByte(); err != io.EOF {
+		return nil, errors.Join(errors.New("read user set: something stands behind its end"), err)
 	}
 	u.text = unsafe.String(unsafe.SliceData(text), len(text))
 	u.index()
@@ -269,4 +272,23 @@ func (s *summedReader) Read(p []byte) (int, error) {
 func (s *summedReader) ReadByte() (byte, error) {
 	_, err := io.ReadFull(s, s.one[:])
 	return s.one[0], err
+}
+
+// length reads an unsigned varint in its shortest form.
+func (s *summedReader) length() (n uint64, err error) {
+	for shift := 0; ; shift += 7 {
+		b, err := s.ReadByte()
+		switch {
+		case err == io.EOF:
+			return 0, io.ErrUnexpectedEOF
+		case err != nil:
+			return 0, err
+		case shift == 63 && b > 1 || shift > 0 && b == 0:
+			return 0, errors.New("a length is not in its shortest form")
+		}
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			return n, nil
+		}
+	}
 }

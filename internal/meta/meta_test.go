@@ -440,7 +440,7 @@ func TestTheLogHasItsRoomBeforehand(t *testing.T) {
 	}
 	defer first.Close()
 	update(t, first, func(tx *meta.Tx) error { return tx.Insert(filter("a")) })
-	const room = 8 << 20
+	const room = 5 << 20
 	log, err := os.ReadFile(filepath.Join(dir, "meta.db-wal"))
 	if err != nil || len(log) < room {
 		t.Fatalf("the log has %d bytes, %v", len(log), err)

@@ -134,8 +134,8 @@ func connect(path string, conns int, extra string) (*sql.DB, error) {
 	return pool, nil // it connects when it is used first
 }
 
-// logRoom is the least length of the write-ahead log. SQLite begins at its front again after 4 MB, or later while it cannot.
-const logRoom = 8 << 20
+// logRoom is the least length of the write-ahead log. SQLite begins at its front again after 4 MB.
+const logRoom = 5 << 20
 
 // reserveLog makes the write-ahead log long before it is needed, so that what becomes of jobs can be written down when the disk has filled up. SQLite writes
 // over what is there, and takes what follows its last frame for nothing. A disk that is full by now gives what it has.

@@ -18,7 +18,7 @@ func TestAKillAtEveryCrashPoint(t *testing.T) {
 	for name, w := range works {
 		t.Run(name, func(t *testing.T) {
 			r := seeds.Random(t)
-			b := &bench{r: r, data: shop.Generate(120, 20, 900, r.Uint64())}
+			b := &bench{r: r, data: shop.Generate(200, 20, 1200, r.Uint64())}
 			b.Shop = shop.Open(t, server.Start(t, "--hold", "50ms")) // so that the call is answered before the job goes on
 			b.rows = b.data.Interactions
 			b.LoadAll(b.data)

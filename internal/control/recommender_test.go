@@ -37,6 +37,8 @@ func (s *studio) recommender(name, recipe string) string {
 func TestCreateRecommenderRules(t *testing.T) {
 	s := shop(t, quota.AWS())
 	s.group("custom", "")
+	s.group("films", "VIDEO_ON_DEMAND")
+	s.dataset("films", "Interactions", "VIDEO_ON_DEMAND", typed)
 	const forYou, views = "aws-ecomm-recommended-for-you", "aws-ecomm-popular-items-by-views"
 	columns := func(m map[string][]string) *api.RecommenderConfig {
 		return &api.RecommenderConfig{TrainingDataConfig: &api.TrainingDataConfig{ExcludedDatasetColumns: m}}
@@ -57,7 +59,9 @@ func TestCreateRecommenderRules(t *testing.T) {
 		{"unknown recipe", recommenderRequest("r", "no-such", nil), api.ResourceNotFound, ""},
 		{"custom recipe", recommenderRequest("r", "aws-popularity-count", nil), api.InvalidInput, "not a use case"},
 		{"foreign domain", recommenderRequest("r", "aws-vod-top-picks", nil), api.InvalidInput, "VIDEO_ON_DEMAND"},
-		{"not trainable here", recommenderRequest("r", "aws-ecomm-frequently-bought-together", nil), api.InvalidInput, "This build of palate does not support training with recipe"},
+		{"not trainable here", in(func(r *api.CreateRecommenderRequest) {
+			r.DatasetGroupARN, r.RecipeARN = inRegion+"dataset-group/films", ofRecipe+"aws-vod-trending-now"
+		}), api.InvalidInput, "This build of palate does not support training with recipe"},
 		{"exploration of popularity", recommenderRequest("r", views, &api.RecommenderConfig{ItemExplorationConfig: map[string]string{"explorationWeight": "0"}}), api.InvalidInput, "itemExplorationConfig is not supported"},
 		{"exploration", recommenderRequest("r", forYou, &api.RecommenderConfig{ItemExplorationConfig: map[string]string{"explorationWeight": "-1"}}), api.InvalidInput, "explorationWeight"},
 		{"column", recommenderRequest("r", forYou, columns(map[string][]string{"ITEMS": {"COLOR"}})), api.InvalidInput, "no column COLOR"},

@@ -63,10 +63,12 @@ func TestTrainableEntriesAreThoseOfThisBuild(t *testing.T) {
 		}
 	}
 	want := []string{
+		"ecomm-frequently-bought-together=sims",
 		"ecomm-popular-items-by-purchases=popularity-count", "ecomm-popular-items-by-views=popularity-count",
-		"ecomm-recommended-for-you=user-personalization", "popularity-count=popularity-count",
+		"ecomm-recommended-for-you=user-personalization",
+		"personalized-ranking=user-personalization", "personalized-ranking-v2=user-personalization-v2", "popularity-count=popularity-count", "sims=sims",
 		"user-personalization=user-personalization", "user-personalization-v2=user-personalization-v2",
-		"vod-most-popular=popularity-count", "vod-top-picks=user-personalization",
+		"vod-because-you-watched-x=sims", "vod-most-popular=popularity-count", "vod-top-picks=user-personalization",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("trainable: %v\nwant: %v", got, want)

@@ -28,7 +28,8 @@ var Catalogue = []Entry{
 	useCase(Entry{
 		Name: "aws-ecomm-frequently-bought-together", Type: RelatedItems, Domain: schema.Ecommerce,
 		Description: "Items that customers buy together with a given item.",
-		Can:         related | MetadataOptIn, EventType: "Purchase", NeedsItem: true,
+		Trainable:   true, TrainedAs: "aws-sims",
+		Can: related | MetadataOptIn, EventType: "Purchase", NeedsItem: true,
 	}),
 	useCase(Entry{
 		Name: "aws-ecomm-popular-items-by-purchases", Type: PopularItems, Domain: schema.Ecommerce,
@@ -78,7 +79,8 @@ var Catalogue = []Entry{
 		Name: "aws-personalized-ranking", Type: PersonalizedRanking,
 		Algorithm: "aws-personalized-ranking", FeatureTransformation: "JSON-percentile-filtering",
 		Description: "A given list of items in the order of a user's interest.",
-		Created:     original, Updated: updated,
+		Trainable:   true, TrainedAs: "aws-user-personalization",
+		Created: original, Updated: updated,
 		Can:      personal | Scores | MetadataOptIn | Objective | HPO | BatchInference,
 		Requires: interactions(), NeedsUser: true, Params: recurrent(),
 	},
@@ -86,7 +88,8 @@ var Catalogue = []Entry{
 		Name: "aws-personalized-ranking-v2", Type: PersonalizedRanking,
 		Algorithm: "aws-personalized-ranking-v2", FeatureTransformation: "aws-personalized-ranking-v2",
 		Description: "A given list of items in the order of a user's interest, second generation.",
-		Created:     day(2024, time.January, 1), Updated: updated,
+		Trainable:   true, TrainedAs: "aws-user-personalization-v2",
+		Created: day(2024, time.January, 1), Updated: updated,
 		Can:      personal | Scores | MetadataAlways | EventWeights | BatchInference,
 		Requires: interactions(), NeedsUser: true, Params: recencyBias(),
 	},
@@ -122,7 +125,8 @@ var Catalogue = []Entry{
 		Name: "aws-sims", Type: RelatedItems,
 		Algorithm: "aws-sims", FeatureTransformation: "sims",
 		Description: "Items similar to a given item by the users they have in common.",
-		Created:     original, Updated: updated,
+		Trainable:   true, TrainedAs: "aws-sims",
+		Created: original, Updated: updated,
 		Can:      related | MetadataOptIn | HPO | BatchInference,
 		Requires: interactions(), NeedsItem: true,
 		Params: append([]Param{
@@ -163,7 +167,8 @@ var Catalogue = []Entry{
 	useCase(Entry{
 		Name: "aws-vod-because-you-watched-x", Type: RelatedItems, Domain: schema.VideoOnDemand,
 		Description: "Videos to watch after a given video.",
-		Can:         related | MetadataOptIn, EventType: "Watch", NeedsUser: true, NeedsItem: true, Excludes: "Watch",
+		Trainable:   true, TrainedAs: "aws-sims",
+		Can: related | MetadataOptIn, EventType: "Watch", NeedsUser: true, NeedsItem: true, Excludes: "Watch",
 	}),
 	useCase(Entry{
 		Name: "aws-vod-more-like-x", Type: RelatedItems, Domain: schema.VideoOnDemand,

@@ -21,9 +21,10 @@ type Model struct {
 	ev    dataset.Events // Users is left empty; Item are indices into items
 	count []int64        // item -> number of events
 
-	popular []int32  // popularity: items in order
-	ranker  *ranker  // personalization
-	novel   *novelty // personalization: what can be explored
+	popular []int32      // popularity: items in order
+	related *relatedRows // related items
+	ranker  *ranker      // personalization
+	novel   *novelty     // personalization: what can be explored
 }
 
 // Open maps the model in dir and checks every hash. A torn or altered directory is refused with ErrCorrupt.
@@ -51,6 +52,8 @@ func (m *Model) load() error {
 	switch m.manifest.Recipe {
 	case popularityCount:
 		return m.loadPopularity()
+	case sims:
+		return m.loadRelated()
 	case personalizationV1, personalizationV2:
 		return m.loadPersonalization()
 	}

@@ -113,6 +113,14 @@ func (k *ranker) relevance(s *scratch, history []step) {
 	}
 }
 
+// of is the relevance of one item after relevance has filled s.
+func (k *ranker) of(s *scratch, item int32) float32 {
+	if s.state[item]&stateTouched != 0 {
+		return s.sum[item]
+	}
+	return k.prior[item]
+}
+
 // before orders by relevance, ties by item.
 func before(a, b ranked) int {
 	if c := cmp.Compare(b.relevance, a.relevance); c != 0 {

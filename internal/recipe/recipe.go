@@ -8,6 +8,7 @@
 // # Algorithms
 //
 //   - popularity: items by number of distinct users, or by number of events (popularity.go)
+//   - related items: co-occurrence, damped by popularity (related.go)
 //   - personalization: ridge regression of the next item on a decayed history, in closed form, beside symmetric co-occurrence and
 //     popularity (ridge.go, counts.go, prior.go)
 //
@@ -30,6 +31,7 @@ const (
 	popularityCount   = "aws-popularity-count"
 	personalizationV1 = "aws-user-personalization"
 	personalizationV2 = "aws-user-personalization-v2"
+	sims              = "aws-sims"
 )
 
 // Config is everything that, besides the data, decides what a training computes. It is part of the model's hash.
@@ -65,6 +67,7 @@ func dataErrorf(format string, args ...any) error {
 // Query is one request for recommendations.
 type Query struct {
 	User  string              // "" or an unknown id is an anonymous visitor
+	Item  string              // recipes of related items only: what the answer is to be like
 	Known bool                // whether the history that was trained on may be used; false hides it
 	Live  []dataset.LiveEvent // what the user did since the training, oldest first
 	N     int                 // number of results

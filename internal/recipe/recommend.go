@@ -20,6 +20,9 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 	if q.Exclude != nil {
 		exclude = func(item int32) bool { return q.Exclude(m.items[item]) }
 	}
+	if m.related != nil {
+		return m.listRelated(&q, exclude, buf)
+	}
 	if m.ranker == nil {
 		return m.listPopular(q.N, exclude, buf)
 	}
@@ -33,6 +36,41 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 		buf = m.pad(s, q.N, exclude, buf)
 	}
 	return m.explore(&q, exclude, buf)
+}
+
+// Rank orders the items of a list for the user of q, each once: those with events by relevance, with scores that sum to 1, then the others as they stand, without.
+// The model must be one of personalization.
+func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
+	buf = buf[:0]
+	s := m.ranker.acquire()
+	defer m.ranker.release(s)
+	s.steps = m.steps(s.steps[:0], &q)
+	m.ranker.relevance(s, s.steps)
+	given := make(map[string]bool, len(list))
+	var cold []string
+	sum := 0.0
+	for _, id := range list {
+		if given[id] || q.Exclude != nil && q.Exclude(id) {
+			continue
+		}
+		given[id] = true
+		i, known := slices.BinarySearch(m.items, id)
+		if !known || m.count[i] == 0 {
+			cold = append(cold, id)
+			continue
+		}
+		relevance := m.ranker.of(s, int32(i))
+		s.top = append(s.top, ranked{int32(i), relevance})
+		sum += m.ranker.odd(relevance)
+	}
+	slices.SortFunc(s.top, before)
+	for _, r := range s.top {
+		buf = append(buf, Scored{Item: m.items[r.item], Score: round7(m.ranker.odd(r.relevance) / sum), HasScore: true})
+	}
+	for _, id := range cold {
+		buf = append(buf, Scored{Item: id})
+	}
+	return buf
 }
 
 // listPopular is the same for everybody.

@@ -95,6 +95,8 @@ var everyTrainer = []Config{
 	{Recipe: popularityCount, Seed: 3},
 	{Recipe: personalizationV1, Seed: 3, EventType: "Watch"},
 	{Recipe: personalizationV2, Seed: 3},
+	{Recipe: sims, Seed: 3, Params: map[string]string{"max_item_interaction_count_percentile": "1"}},
+	{Recipe: "aws-personalized-ranking-v2", Seed: 3},
 }
 
 func TestPersonalizationLearnsWhatComesNext(t *testing.T) {
@@ -184,7 +186,7 @@ func TestCancelledTrainingLeavesNoModel(t *testing.T) {
 }
 
 func TestUntrainableRecipesAreRefused(t *testing.T) {
-	for _, name := range []string{"aws-sims", "no-such-recipe"} {
+	for _, name := range []string{"aws-next-best-action", "no-such-recipe"} {
 		_, err := Train(context.Background(), makeEvents(walks(5, 50, 20, 8)), nil, Config{Recipe: name}, quota.Limits{}, t.TempDir(), nil)
 		if !errors.Is(err, ErrNotTrainable) {
 			t.Errorf("%s: %v", name, err)

@@ -9,8 +9,7 @@ import (
 
 const maxActions = 100
 
-// GetPersonalizedRanking would order a given list of items for a user. No recipe that answers it can be trained yet, so every request that has
-// nothing else wrong with it is refused for its campaign's recipe.
+// GetPersonalizedRanking orders a given list of items for a user.
 func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersonalizedRankingRequest) (*api.GetPersonalizedRankingResponse, error) {
 	limit := maxResults
 	if len(in.MetadataColumns) > 0 {
@@ -24,20 +23,35 @@ func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersona
 	case len(in.InputList) > limit:
 		return nil, api.Errorf(api.InvalidInput, "inputList can name at most %d items.", limit)
 	}
-	t, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues)
+	t, m, err := s.deployed(ctx, func() (*target, uint64, error) {
+		t, version, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues)
+		if err == nil && t.recipe.Type != recipe.PersonalizedRanking {
+			err = t.wrongOperation("GetPersonalizedRanking")
+		}
+		return t, version, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if t.recipe.Type != recipe.PersonalizedRanking {
-		return nil, t.wrongOperation("GetPersonalizedRanking")
-	}
-	if _, err := t.columns(in.MetadataColumns); err != nil {
+	defer s.models.release(m)
+
+	columns, err := t.columns(in.MetadataColumns)
+	if err != nil {
 		return nil, err
 	}
-	return nil, t.unsupported()
+	buf := buffers.Get().(*[]recipe.Scored)
+	defer buffers.Put(buf)
+	*buf = m.Rank(s.query(t, m, in.UserID, len(in.InputList)), in.InputList, *buf)
+
+	list := t.present(*buf)
+	if err := s.addMetadata(ctx, t, columns, list); err != nil {
+		return nil, err
+	}
+	return &api.GetPersonalizedRankingResponse{PersonalizedRanking: list, RecommendationID: recommendationID()}, nil
 }
 
-// GetActionRecommendations would answer with the best actions for a user. Like GetPersonalizedRanking it is checked and refused.
+// GetActionRecommendations would answer with the best actions for a user. No recipe that answers it can be trained yet, so every request that has nothing else
+// wrong with it is refused for its campaign's recipe.
 func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActionRecommendationsRequest) (*api.GetActionRecommendationsResponse, error) {
 	switch n := in.NumResults; {
 	case in.CampaignARN == "":
@@ -47,7 +61,7 @@ func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActio
 	case n != nil && (*n < 0 || *n > maxActions):
 		return nil, outOfRange("numResults", maxActions, false)
 	}
-	t, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues)
+	t, _, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues)
 	if err != nil {
 		return nil, err
 	}
@@ -58,15 +72,15 @@ func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActio
 }
 
 // only finds a campaign that serves, for an operation that takes nothing else.
-func (s *Service) only(ctx context.Context, arn, filter string, values map[string]string) (*target, error) {
-	t, _, err := s.campaign(ctx, arn)
+func (s *Service) only(ctx context.Context, arn, filter string, values map[string]string) (*target, uint64, error) {
+	t, version, err := s.campaign(ctx, arn)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := s.refuseFilters(ctx, filter, values, nil); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return t, t.refusal
+	return t, version, t.refusal
 }
 
 func (t *target) unsupported() error {

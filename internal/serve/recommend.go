@@ -29,7 +29,7 @@ func (s *Service) GetRecommendations(ctx context.Context, in *api.GetRecommendat
 	if (in.CampaignARN == "") == (in.RecommenderARN == "") {
 		return nil, api.Errorf(api.InvalidInput, "Exactly one of campaignArn and recommenderArn is required.")
 	}
-	t, m, err := s.deployed(ctx, in)
+	t, m, err := s.deployed(ctx, func() (*target, uint64, error) { return s.asked(ctx, in) })
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,9 @@ func (s *Service) GetRecommendations(ctx context.Context, in *api.GetRecommendat
 	}
 	buf := buffers.Get().(*[]recipe.Scored)
 	defer buffers.Put(buf)
-	*buf = m.Recommend(s.query(t, m, in.UserID, n), *buf)
+	q := s.query(t, m, in.UserID, n)
+	q.Item = in.ItemID
+	*buf = m.Recommend(q, *buf)
 
 	list := t.present(*buf)
 	if err := s.addMetadata(ctx, t, columns, list); err != nil {
@@ -50,10 +52,10 @@ func (s *Service) GetRecommendations(ctx context.Context, in *api.GetRecommendat
 	return &api.GetRecommendationsResponse{ItemList: list, RecommendationID: recommendationID()}, nil
 }
 
-// deployed finds the target of the request, checks that it can answer it, and returns it with its model, which the caller must release.
-func (s *Service) deployed(ctx context.Context, in *api.GetRecommendationsRequest) (*target, *model, error) {
+// deployed returns the target of a request, which asked finds and checks, with its model, which the caller must release.
+func (s *Service) deployed(ctx context.Context, asked func() (*target, uint64, error)) (*target, *model, error) {
 	for {
-		t, version, err := s.asked(ctx, in)
+		t, version, err := asked()
 		if err != nil {
 			return nil, nil, err
 		}

@@ -432,6 +432,68 @@ func TestMetadataComesFromTheNewestRecord(t *testing.T) {
 	}
 }
 
+func TestRankingOrdersWhatItIsGiven(t *testing.T) {
+	w := newWorld(t)
+	films := w.films()
+	for _, name := range []string{"aws-personalized-ranking", "aws-personalized-ranking-v2"} {
+		c := w.campaign(w.version(films, name), nil)
+		in := &api.GetPersonalizedRankingRequest{CampaignARN: c, UserID: "u01", InputList: []string{"no film", "f20", "f14", "f20", "f30", "no film either"}}
+		out, err := w.GetPersonalizedRanking(w.ctx, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(out.PersonalizedRanking); n != 5 || !strings.HasPrefix(out.RecommendationID, "RID-") {
+			t.Fatalf("%s: %d items, id %s", name, n, out.RecommendationID)
+		}
+		sum := 0.0
+		for k, p := range out.PersonalizedRanking {
+			if (p.Score != nil) != (k < 3) {
+				t.Errorf("%s: place %d, item %s: score %v", name, k, p.ItemID, p.Score)
+			}
+			if p.Score != nil {
+				sum += *p.Score
+			}
+		}
+		if got := ids(out.PersonalizedRanking)[3:]; !slices.Equal(got, []string{"no film", "no film either"}) || sum < 0.999 || sum > 1.001 {
+			t.Errorf("%s: at the end stand %v; scores sum to %v", name, got, sum)
+		}
+		if _, err := w.GetRecommendations(w.ctx, &api.GetRecommendationsRequest{CampaignARN: c, UserID: "u01"}); code(err) != api.InvalidInput {
+			t.Errorf("%s: GetRecommendations answers with %v", name, err)
+		}
+		in.UserID = "nobody"
+		if out, err = w.GetPersonalizedRanking(w.ctx, in); err != nil || out.PersonalizedRanking[0].Score == nil {
+			t.Errorf("%s: an unknown user: %v", name, err)
+		}
+	}
+}
+
+func TestRelatedItemsAnswerForAnItem(t *testing.T) {
+	w := newWorld(t)
+	c := w.campaign(w.version(w.films(), "aws-sims"), nil)
+	ask := func(item string) []string {
+		t.Helper()
+		out, err := w.GetRecommendations(w.ctx, &api.GetRecommendationsRequest{CampaignARN: c, ItemID: item, NumResults: new(10)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range out.ItemList {
+			if p.Score != nil || p.ItemID == item {
+				t.Errorf("like %s: %+v", item, p)
+			}
+		}
+		return ids(out.ItemList)
+	}
+	if list := ask("f14"); len(list) == 0 {
+		t.Error("nothing is like f14")
+	}
+	if diff := cmp.Diff(ask("no film"), ask("nor this")); diff != "" {
+		t.Errorf("unknown items get other lists: %s", diff)
+	}
+	if _, err := w.GetRecommendations(w.ctx, &api.GetRecommendationsRequest{CampaignARN: c, UserID: "u01"}); code(err) != api.InvalidInput {
+		t.Errorf("without an item: %v", err)
+	}
+}
+
 func TestOperationsOfOtherRecipesAreRefused(t *testing.T) {
 	w := newWorld(t)
 	c := w.campaign(w.version(w.films(), personalization), nil)

@@ -18,7 +18,7 @@ type domain struct {
 	interactions, users, items string
 	user, item                 func(n int) []string // rows
 	seen, done                 string               // event types: what everybody does, and what the automatic exclusion looks at
-	trained, refused           []string             // use cases
+	trained, related, refused  []string             // use cases; related are those that ask for an item
 	excluding                  string               // the one that leaves out what was done already
 }
 
@@ -31,7 +31,8 @@ var domains = []domain{{
 	item:         func(n int) []string { return []string{fmt.Sprint(n), fmt.Sprintf("taste-%d", n%4)} },
 	seen:         "View", done: "Purchase",
 	trained:   []string{"aws-ecomm-popular-items-by-views", "aws-ecomm-popular-items-by-purchases", "aws-ecomm-recommended-for-you"},
-	refused:   []string{"aws-ecomm-frequently-bought-together", "aws-ecomm-customers-who-viewed-x-also-viewed"},
+	related:   []string{"aws-ecomm-frequently-bought-together"},
+	refused:   []string{"aws-ecomm-customers-who-viewed-x-also-viewed"},
 	excluding: "aws-ecomm-recommended-for-you",
 }, {
 	name:         "VIDEO_ON_DEMAND",
@@ -42,7 +43,8 @@ var domains = []domain{{
 	item:         func(n int) []string { return []string{fmt.Sprintf("taste-%d|all", n%4), fmt.Sprint(1_600_000_000 + n)} },
 	seen:         "Click", done: "Watch",
 	trained:   []string{"aws-vod-most-popular", "aws-vod-top-picks"},
-	refused:   []string{"aws-vod-because-you-watched-x", "aws-vod-more-like-x", "aws-vod-trending-now"},
+	related:   []string{"aws-vod-because-you-watched-x"},
+	refused:   []string{"aws-vod-more-like-x", "aws-vod-trending-now"},
 	excluding: "aws-vod-top-picks",
 }}
 
@@ -136,6 +138,9 @@ func TestUseCasesOfBothDomainsTrainAndServe(t *testing.T) {
 					t.Errorf("%s answers %d items only", name, len(answer))
 				}
 				checkPopular(t, name, events, answer)
+			}
+			for _, name := range d.related {
+				checkRelated(t, h, d, events, name)
 			}
 			for _, name := range d.refused {
 				m := h.Refused("InvalidInputException", "CreateRecommender", M{"name": name, "datasetGroupArn": h.Group, "recipeArn": recipeARN + name})
@@ -299,5 +304,36 @@ func TestADomainHasItsOwnRules(t *testing.T) {
 	}
 	if _, said := h.Must("CreateDatasetGroup", M{"name": "plain"})["domain"]; said {
 		t.Error("CreateDatasetGroup answers a domain that was not given")
+	}
+}
+
+// checkRelated trains a use case that answers for an item: never with that item, nor with what the user did already where the use case says so.
+func checkRelated(t *testing.T, h *shop.Shop, d domain, events [][]string, name string) {
+	t.Helper()
+	arn := h.Make("CreateRecommender", "recommender", M{"name": name, "datasetGroupArn": h.Group, "recipeArn": recipeARN + name})
+	user := events[1][0]
+	query := itemsOf(events, "", d.done)[0]
+	if m := h.Refused("InvalidInputException", "GetRecommendations", M{"recommenderArn": arn, "userId": user}); !strings.Contains(m, "itemId is required") {
+		t.Errorf("%s without an item: %q", name, m)
+	}
+	request := M{"recommenderArn": arn, "itemId": query, "numResults": 40}
+	bought := name == "aws-ecomm-frequently-bought-together" // asks for no user and leaves nothing out
+	if !bought {
+		if m := h.Refused("InvalidInputException", "GetRecommendations", request); !strings.Contains(m, "userId is required") {
+			t.Errorf("%s without a user: %q", name, m)
+		}
+		request["userId"] = user
+	}
+	done := itemsOf(events, user, d.done)
+	list := h.Must("GetRecommendations", request)["itemList"].([]any)
+	if len(list) == 0 {
+		t.Errorf("%s answers nothing", name)
+	}
+	for _, x := range list {
+		item := x.(M)
+		id := item["itemId"].(string)
+		if _, scored := item["score"]; scored || id == query || !bought && slices.Contains(done, id) {
+			t.Errorf("%s, asked for %s, answers with %v", name, query, item)
+		}
 	}
 }

@@ -1,0 +1,198 @@
+package recipe
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/palate-dev/palate/internal/recipe/vec"
+)
+
+// Related items by collaborative filtering: two items are alike if the same users have them. With x_ui = 1 if user u has item i, w_u = 1/√(items of u), so
+// that who took everything says less, and n_j the users of item j,
+//
+//	similarity(i, j) = Σ_u w_u x_ui x_uj / (n_j + shrink)^α
+//
+// α is the popularity discount: 0 ranks by co-occurrence, 1 by the share of j's users who have i too, 1/2 as the cosine does. The popularity of i itself is
+// the same for its whole row and left out. (Sarwar et al. 2001; the damping of users is that of Deshpande and Karypis 2004.)
+
+// relatedRows is the model: of each item the most similar ones, best first.
+type relatedRows struct {
+	*rows
+	popular []int32 // the answer for an item that nothing is known about
+}
+
+// trainRelated measures and trains the related-items recipe.
+func (in *input) trainRelated(ctx context.Context, m *Manifest, w *modelWriter, progress Progress) error {
+	test := in.testSet()
+	trial, err := in.relate(ctx, func(u int) bool { return !test[u] }, measured(progress))
+	if err != nil {
+		return err
+	}
+	e := newEvaluation(len(in.items), len(in.admit.weights) > 0)
+	for u := range in.ev.Users {
+		if !test[u] {
+			continue
+		}
+		query := int32(-1) // what is asked for is like the last item that the model may see
+		n := int(in.ev.Offsets[u+1] - in.ev.Offsets[u])
+		if seen := in.history(nil, u, n-held(n)); len(seen) > 0 {
+			query = seen[len(seen)-1].item
+		}
+		e.add(trial.top(query, depth, nil, nil), in.truthOf(u))
+	}
+	m.Metrics = e.metrics(len(in.items))
+	r, err := in.relate(ctx, func(int) bool { return true }, progress)
+	if err != nil {
+		return err
+	}
+	put(w, "related.offsets", r.offsets)
+	put(w, "related.item", r.item)
+	put(w, "related.value", r.value)
+	put(w, "popular.item", r.popular)
+	count, _ := in.appearances()
+	put(w, "item.count", count)
+	return nil
+}
+
+// relate computes the rows from the users that use accepts.
+func (in *input) relate(ctx context.Context, use func(u int) bool, progress Progress) (*relatedRows, error) {
+	c := in.gather(func(u int) bool { return in.eligible[u] && use(u) })
+	damped, plain := newBaskets(&c.sequences, true), newBaskets(&c.sequences, false)
+	fewest := int64(1)
+	if text, ok := in.param("min_cointeraction_count"); ok {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			fewest = max(1, n)
+		}
+	}
+	discount := 0.5
+	if f, ok := in.fraction("popularity_discount_factor"); ok {
+		discount = f
+	}
+	left := in.withinItemPercentiles()
+	scale := make([]float64, c.items)
+	for i := range scale {
+		scale[i] = 1 / power(damped.size(i)+shrink, discount)
+	}
+	counters := make([][2]*counter, c.items) // by worker
+	best := make([]selection, c.items)
+	err := vec.Parallel(ctx, c.items, func(i, worker int) {
+		if !left[i] {
+			return
+		}
+		if counters[worker][0] == nil {
+			counters[worker] = [2]*counter{newCounter(c.items), newCounter(c.items)}
+		}
+		weight, users := counters[worker][0], counters[worker][1]
+		damped.together(i, weight)
+		plain.together(i, users)
+		weight.each(func(j int32, sum int64) {
+			if int(j) != i && left[j] && users.sum[j] >= fewest*one {
+				best[i].offer(j, float32(float64(float64(sum)/one)*scale[j]))
+			}
+		})
+		users.each(func(int32, int64) {})
+	})
+	if err != nil {
+		return nil, err
+	}
+	r := &relatedRows{rows: &rows{offsets: make([]int64, 1, c.items+1)}}
+	for i := range best {
+		slices.SortFunc(best[i].heap, func(a, b entry) int { return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.item, b.item)) })
+		for _, e := range best[i].heap {
+			r.item = append(r.item, e.item)
+			r.value = append(r.value, e.value)
+		}
+		r.offsets = append(r.offsets, int64(len(r.item)))
+	}
+	r.popular, _ = in.popular(use)
+	progress("similarities", int64(c.items), int64(c.items))
+	return r, nil
+}
+
+// top appends to buf the n items that are most like the query item and that exclude does not take out: of its row, or, where that gives none, of the popular
+// items. The query item is never among them.
+func (r *relatedRows) top(query int32, n int, exclude func(int32) bool, buf []int32) []int32 {
+	var row []int32
+	if query >= 0 {
+		row, _ = r.of(query)
+	}
+	for _, list := range [][]int32{row, r.popular} {
+		for _, i := range list {
+			if len(buf) < n && i != query && (exclude == nil || !exclude(i)) {
+				buf = append(buf, i)
+			}
+		}
+		if len(buf) > 0 {
+			break
+		}
+	}
+	return buf
+}
+
+// withinItemPercentiles marks the items whose events are neither too few nor too many by the configuration's percentiles.
+func (in *input) withinItemPercentiles() []bool {
+	count, _ := in.appearances()
+	var sorted []int64
+	for _, n := range count {
+		if n > 0 {
+			sorted = append(sorted, n)
+		}
+	}
+	slices.Sort(sorted)
+	least, most := int64(1), int64(math.MaxInt64)
+	if p, ok := in.fraction("min_item_interaction_count_percentile"); ok && len(sorted) > 0 {
+		least = sorted[percentile(p, len(sorted))]
+	}
+	if p, ok := in.fraction("max_item_interaction_count_percentile"); ok && len(sorted) > 0 {
+		most = sorted[percentile(p, len(sorted))]
+	}
+	left := make([]bool, len(count))
+	for i, n := range count {
+		left[i] = least <= n && n <= most
+	}
+	return left
+}
+
+// power is n^p for 0 <= p <= 1, to 2⁻³² of p: the product of the roots n^(1/2), n^(1/4), ... that make up p. Unlike math.Pow it has the same bits on every machine.
+func power(n int, p float64) float64 {
+	const bits = 32
+	digits := uint64(p * (1 << bits))
+	out, root := 1.0, float64(n)
+	if digits >= 1<<bits {
+		return root
+	}
+	for b := bits - 1; b >= 0; b-- {
+		root = math.Sqrt(root)
+		if digits>>b&1 == 1 {
+			out = float64(out * root)
+		}
+	}
+	return out
+}
+
+func (m *Model) loadRelated() error {
+	r := &relatedRows{rows: &rows{}}
+	var err [5]error
+	r.offsets, err[0] = array[int64](m.mapping, "related.offsets")
+	r.item, err[1] = array[int32](m.mapping, "related.item")
+	r.value, err[2] = array[float32](m.mapping, "related.value")
+	r.popular, err[3] = array[int32](m.mapping, "popular.item")
+	m.count, err[4] = array[int64](m.mapping, "item.count")
+	m.related = r
+	return cmp.Or(err[:]...)
+}
+
+// listRelated answers for the query's item.
+func (m *Model) listRelated(q *Query, exclude func(int32) bool, buf []Scored) []Scored {
+	query := int32(-1)
+	if i, known := slices.BinarySearch(m.items, q.Item); known {
+		query = int32(i)
+	}
+	for _, i := range m.related.top(query, q.N, exclude, make([]int32, 0, min(q.N, rowEntries))) {
+		buf = append(buf, Scored{Item: m.items[i]})
+	}
+	return buf
+}

@@ -35,8 +35,8 @@ N ?= 1
 TORTURE_LOG ?= $(CURDIR)/torture.log
 torture: ## the release gate of docs/reliability.md; N=0.1 runs a tenth of it. Ends with a table of tests, runs and the seeds that failed
 	@rm -f $(TORTURE_LOG)
-	@PALATE_TORTURE=$(N) PALATE_TORTURE_LOG=$(TORTURE_LOG) $(GO) test -count=1 -p 1 -timeout 48h ./test/faults ./test/mainjob ./internal/dataset \
-		-run 'PowerCut|IOError|Acknowledged|FullDisk|CrashPoint|BreaksItsAnswers|Kill' >$(TORTURE_LOG).out 2>&1; status=$$?; \
+	@PALATE_TORTURE=$(N) PALATE_TORTURE_LOG=$(TORTURE_LOG) $(GO) test -count=1 -p 1 -timeout 48h ./test/faults ./test/mainjob ./test/history ./internal/dataset \
+		-run 'RandomHistories|PowerCut|IOError|Acknowledged|FullDisk|CrashPoint|BreaksItsAnswers|Kill' >$(TORTURE_LOG).out 2>&1; status=$$?; \
 		cat $(TORTURE_LOG); [ $$status = 0 ] || { grep -a -e '--- FAIL' $(TORTURE_LOG).out; echo "the whole output: $(TORTURE_LOG).out"; }; exit $$status
 
 FUZZTIME ?= 20s

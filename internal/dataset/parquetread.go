@@ -347,6 +347,9 @@ func holdsRuns(data []byte, width, n int) bool {
 		if count > uint64(n+7) || bytes > len(data)-size {
 			return false
 		}
+		if head&1 == 0 && bytes > 0 && data[size+bytes-1]>>(width-8*(bytes-1)) != 0 { // a value of more bits
+			return false
+		}
 		n -= int(count)
 		data = data[size+bytes:]
 	}

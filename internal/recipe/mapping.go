@@ -38,14 +38,8 @@ func openMapping(dir string) (_ *mapping, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	if err := json.Unmarshal(text, &m.manifest); err != nil {
-		return nil, fmt.Errorf("open model: %w: manifest: %w", ErrCorrupt, err)
-	}
-	if m.manifest.Format != format {
-		return nil, fmt.Errorf("open model: format %d is not %d, the one of this build", m.manifest.Format, format)
-	}
-	if want, err := m.manifest.hash(); err != nil || want != m.manifest.Hash {
-		return nil, fmt.Errorf("open model: %w: the manifest does not have its hash", ErrCorrupt)
+	if m.manifest, err = parseManifest(text); err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
 	}
 	if err := m.checkNames(dir); err != nil {
 		return nil, err
@@ -53,6 +47,25 @@ func openMapping(dir string) (_ *mapping, err error) {
 	for _, a := range m.manifest.Arrays {
 		if err := m.add(dir, a); err != nil {
 			return nil, fmt.Errorf("open model: array %s: %w", a.Name, err)
+		}
+	}
+	return m, nil
+}
+
+// parseManifest reads a manifest of this format that has its hash.
+func parseManifest(text []byte) (m Manifest, err error) {
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("%w: manifest: %w", ErrCorrupt, err)
+	}
+	if m.Format != format {
+		return m, fmt.Errorf("format %d is not %d, the one of this build", m.Format, format)
+	}
+	if want, err := m.hash(); err != nil || want != m.Hash {
+		return m, fmt.Errorf("%w: the manifest does not have its hash", ErrCorrupt)
+	}
+	for _, a := range m.Arrays {
+		if !arrayName.MatchString(a.Name) {
+			return m, fmt.Errorf("%w: bad array name", ErrCorrupt)
 		}
 	}
 	return m, nil
@@ -70,9 +83,6 @@ func (m *mapping) checkNames(dir string) error {
 		have = append(have, e.Name())
 	}
 	for _, a := range m.manifest.Arrays {
-		if !arrayName.MatchString(a.Name) {
-			return fmt.Errorf("open model: %w: bad array name", ErrCorrupt)
-		}
 		want = append(want, a.Name)
 	}
 	slices.Sort(want)

@@ -43,7 +43,7 @@ FUZZTIME ?= 20s
 FUZZ ?= .
 fuzz: ## every fuzz target for FUZZTIME; FUZZ=REGEXP takes some
 	@git grep -o '^func Fuzz[A-Za-z0-9]*' -- '*_test.go' | grep '$(FUZZ)' | while IFS=: read -r file target; do \
-		echo "== $$target of $$(dirname $$file)"; $(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s || exit 1; done
+		echo "== $$target of $$(dirname $$file)"; $(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x || exit 1; done
 
 corpus: ## what the fuzzer has found on this machine goes into the corpora of testdata/fuzz, as far as it reaches code that nothing else there does
 	@git grep -o '^func Fuzz[A-Za-z0-9]*' -- '*_test.go' | grep '$(FUZZ)' | while IFS=: read -r file target; do \

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,12 +9,13 @@ import (
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/filter"
+	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
 	"github.com/palate-dev/palate/internal/schema"
 )
 
-// Batch inference and batch segment jobs. Requests are checked whole, then refused: this build does not run them.
+// Batch inference and batch segment jobs. Requests for segments are checked whole, then refused: this build does not make them.
 
 const (
 	themeGeneration     = "THEME_GENERATION"
@@ -59,8 +61,14 @@ func (s *Service) CreateBatchInferenceJob(ctx context.Context, in *api.CreateBat
 		return nil, api.Errorf(api.InvalidInput, "themeGenerationConfig is required with batchInferenceJobMode THEME_GENERATION, and only then allowed.")
 	}
 	sc := scopeOf(ctx)
-	err := s.meta.View(ctx, func(tx *meta.Tx) error {
-		d, err := s.batchTarget(tx, sc, sc.arn(meta.BatchInferenceJob, in.JobName), batchJob{in.FilterARN, in.SolutionVersionARN}, filter.ItemID)
+	arn := sc.arn(meta.BatchInferenceJob, in.JobName)
+	doc := api.BatchInferenceJob{
+		JobName: in.JobName, BatchInferenceJobARN: arn, FilterARN: in.FilterARN, SolutionVersionARN: in.SolutionVersionARN, NumResults: in.NumResults,
+		JobInput: in.JobInput, JobOutput: in.JobOutput, BatchInferenceJobConfig: in.BatchInferenceJobConfig, RoleARN: in.RoleARN,
+		BatchInferenceJobMode: cmp.Or(in.BatchInferenceJobMode, "BATCH_INFERENCE"), ThemeGenerationConfig: in.ThemeGenerationConfig,
+	}
+	err := s.update(ctx, func(tx *meta.Tx) error {
+		d, err := s.batchTarget(tx, sc, arn, batchJob{in.FilterARN, in.SolutionVersionARN}, filter.ItemID)
 		if err != nil {
 			return err
 		}
@@ -75,15 +83,29 @@ func (s *Service) CreateBatchInferenceJob(ctx context.Context, in *api.CreateBat
 				return err
 			}
 		}
-		if themes {
-			return checkThemes(d, in.ThemeGenerationConfig.FieldsForThemeGeneration.ItemName)
+		switch {
+		case themes:
+			if err := checkThemes(d, in.ThemeGenerationConfig.FieldsForThemeGeneration.ItemName); err != nil {
+				return err
+			}
+			return unsupported("batchInferenceJobMode THEME_GENERATION")
+		case in.FilterARN != "":
+			return unsupported("filters in batch inference jobs")
 		}
-		return nil
+		n, err := tx.Count(meta.Query{Kind: meta.BatchInferenceJob, Scope: d.version.Scope, Statuses: pending})
+		if err != nil {
+			return err
+		}
+		if err := pendingLimit(s.limits.BatchInferenceJobs, n); err != nil {
+			return err
+		}
+		r := &meta.Resource{ARN: arn, Kind: meta.BatchInferenceJob, Name: in.JobName, Group: d.version.Group, Parent: d.version.ARN, Job: meta.Job{Kind: job.Infer}}
+		return s.insert(tx, sc, r, doc, struct{}{}, in.Tags)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return nil, unsupported("batch inference jobs")
+	return &api.CreateBatchInferenceJobResponse{BatchInferenceJobARN: arn}, nil
 }
 
 func (s *Service) CreateBatchSegmentJob(ctx context.Context, in *api.CreateBatchSegmentJobRequest) (*api.CreateBatchSegmentJobResponse, error) {

@@ -1,6 +1,8 @@
 package control_test
 
 import (
+	"cmp"
+	"strings"
 	"testing"
 
 	"github.com/palate-dev/palate/internal/api"
@@ -8,7 +10,7 @@ import (
 	"github.com/palate-dev/palate/internal/quota"
 )
 
-func TestBatchJobsAreCheckedWholeThenRefused(t *testing.T) {
+func TestCreateBatchInferenceJobRules(t *testing.T) {
 	s := open(t, quota.AWS())
 	solution := s.solution("s", "aws-user-personalization")
 	version, training := s.trained(solution), s.version(solution)
@@ -25,13 +27,15 @@ func TestBatchJobsAreCheckedWholeThenRefused(t *testing.T) {
 		JobOutput: &api.BatchInferenceJobOutput{S3DataDestination: &api.S3DataConfig{Path: "s3://in-bucket/out"}},
 	}
 	type request = api.CreateBatchInferenceJobRequest
+	names := map[string]string{"good": "b", "the same name": "b"}
 	for _, c := range []struct {
 		name   string
 		change func(*request)
 		code   api.Code
 		part   string
 	}{
-		{"good", func(*request) {}, api.InvalidInput, "This build of palate does not support batch inference jobs"},
+		{"good", func(*request) {}, "", ""},
+		{"the same name", func(*request) {}, api.ResourceAlreadyExists, ""},
 		{"input", func(in *request) {
 			in.JobInput = &api.BatchInferenceJobInput{S3DataSource: &api.S3DataConfig{Path: "s3://in-bucket"}}
 		}, api.InvalidInput, "Invalid S3 input path"},
@@ -61,6 +65,7 @@ func TestBatchJobsAreCheckedWholeThenRefused(t *testing.T) {
 		}, api.InvalidInput, "rankingInfluence"},
 	} {
 		in := base
+		in.JobName = cmp.Or(names[c.name], "b-"+strings.ReplaceAll(c.name, " ", "-"))
 		c.change(&in)
 		_, err := s.CreateBatchInferenceJob(s.ctx, &in)
 		want(t, c.name, err, c.code, c.part)

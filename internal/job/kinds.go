@@ -10,6 +10,7 @@ const (
 	Train     = "train"       // solution version
 	Recommend = "recommender" // recommender: trains and deploys
 	Deploy    = "deploy"      // campaign
+	Infer     = "infer"       // batch inference job
 	Update    = "update"      // the update of an ACTIVE resource: latest*Update of a campaign, recommender, solution; UPDATE PENDING of a dataset
 	Toggle    = "toggle"      // recommender: STOP PENDING -> INACTIVE, START PENDING -> ACTIVE
 )

@@ -7,6 +7,7 @@ type Limits struct {
 	Schemas                int // per region
 	DatasetGroups          int // active, per region
 	ImportJobs             int // pending or in progress, per region
+	BatchInferenceJobs     int // pending or in progress, per region
 	SolutionVersions       int // pending or in progress, per region
 	Solutions              int // active, per group
 	Campaigns              int // active, per group
@@ -31,7 +32,7 @@ type Limits struct {
 // AWS is the table of the service's published defaults.
 func AWS() Limits {
 	return Limits{
-		Schemas: 500, DatasetGroups: 5, ImportJobs: 5, SolutionVersions: 20, Solutions: 10, Campaigns: 5, Recommenders: 5,
+		Schemas: 500, DatasetGroups: 5, ImportJobs: 5, BatchInferenceJobs: 5, SolutionVersions: 20, Solutions: 10, Campaigns: 5, Recommenders: 5,
 		Filters: 30, FilterFields: 10, GroupFilterFields: 20, PendingDeletionJobs: 5,
 		DeletionInputBytes: 100 << 20, ImportBytes: 100 << 30, IncrementalImportBytes: 1 << 30,
 		ImportRows: 1000, TrainingInteractions: 1000, TrainingUsers: 25, TrainingUsersPercent: 1, EventTypes: 10, Tags: 50, EventCalls: 1000, RecordCalls: 10,

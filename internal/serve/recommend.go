@@ -186,8 +186,8 @@ func (s *Service) query(t *target, m *model, user string, n int) recipe.Query {
 	if t.recipe.Excludes != "" {
 		q.Exclude = t.exclude(m, q)
 	}
-	if t.exploration.weight > 0 || t.reasoned() {
-		q.ExplorationWeight, q.CutOff = t.exploration.weight, t.exploration.cutOff
+	if t.exploration.Weight > 0 || t.reasoned() {
+		q.ExplorationWeight, q.CutOff = t.exploration.Weight, t.exploration.CutOff
 		q.RequestSeed = rand.Uint64() | 1
 	}
 	return q

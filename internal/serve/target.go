@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"strconv"
 	"strings"
 
 	"github.com/palate-dev/palate/internal/api"
@@ -24,16 +22,10 @@ type target struct {
 	recommender bool
 	recipe      *recipe.Entry
 	model       string // directory name of the deployed model
-	exploration exploration
+	exploration recipe.ExplorationConfig
 	metadata    bool           // responses may carry item metadata
 	items       *dataset.Table // nil if the group has no Items dataset
 	refusal     error          // why it serves nothing now; nil if it does
-}
-
-// exploration is an itemExplorationConfig with its defaults filled in. Zero is no exploration.
-type exploration struct {
-	weight float64
-	cutOff float64 // days
 }
 
 // scored reports whether answers carry scores.
@@ -41,7 +33,7 @@ func (t *target) scored() bool { return !t.recommender && t.recipe.Has(recipe.Sc
 
 // reasoned reports whether answers say why an unusual item is in them.
 func (t *target) reasoned() bool {
-	return !t.recommender && t.recipe.Name == "aws-user-personalization-v2"
+	return !t.recommender && t.recipe.Reasons()
 }
 
 // campaign looks up the target of a campaignArn.
@@ -163,7 +155,7 @@ func (t *target) fill(tx *meta.Tx, recipeARN, model string, explore map[string]s
 	t.metadata = entry.Has(recipe.MetadataAlways) || entry.Has(recipe.MetadataOptIn) && metadata != nil && *metadata
 
 	var err error
-	if t.exploration, err = explorationOf(entry, explore); err != nil {
+	if t.exploration, err = entry.Exploration(explore); err != nil {
 		return fmt.Errorf("read the exploration of %s: %w", t.arn, err)
 	}
 	g, err := tx.Get(t.group)
@@ -186,31 +178,6 @@ func (t *target) findItems(tx *meta.Tx) error {
 	items, err := table(r)
 	t.items = &items
 	return err
-}
-
-// explorationOf reads an itemExplorationConfig: names in the API's spelling or in the recipe's own (explorationWeight, exploration_weight).
-func explorationOf(entry *recipe.Entry, given map[string]string) (exploration, error) {
-	if !entry.Has(recipe.Exploration) {
-		return exploration{}, nil
-	}
-	texts := map[string]string{}
-	for _, p := range entry.Params {
-		if p.Kind == recipe.ExplorationParam {
-			texts[fold(p.Name)] = p.Default
-		}
-	}
-	for name, text := range maps.All(given) {
-		texts[fold(name)] = text
-	}
-	weight, err := strconv.ParseFloat(texts[fold("explorationWeight")], 64)
-	if err != nil {
-		return exploration{}, err
-	}
-	cutOff, err := strconv.ParseFloat(texts[fold("explorationItemAgeCutOff")], 64)
-	if err != nil {
-		return exploration{}, err
-	}
-	return exploration{weight, cutOff}, nil
 }
 
 // fold drops underscores and case, as names of fields are compared.

@@ -60,6 +60,7 @@ func Register(q *job.Queue, o Options) {
 	w.handle(q, job.Deploy, job.Spec{Class: job.Quick, Run: w.deploy})
 	w.handle(q, job.Import, job.Spec{Class: job.Heavy, Run: w.importRows})
 	w.handle(q, job.Export, job.Spec{Class: job.Heavy, Run: w.export})
+	w.handle(q, job.Infer, job.Spec{Class: job.Heavy, Run: w.infer})
 	w.handle(q, job.Train, job.Spec{Class: job.Heavy, Run: w.train, Failed: trainingFailed, Stopped: trainingStopped})
 	w.handle(q, job.Recommend, job.Spec{Class: job.Heavy, Run: w.recommend})
 	w.handle(q, job.Erase, job.Spec{Class: job.Erasure, Run: w.erase, Failed: erasureFailed, Endless: true})

@@ -1,0 +1,189 @@
+package behaviour
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/test/shop"
+)
+
+// A batchLine is one line of a result.
+type batchLine struct {
+	Input  any
+	Output *struct {
+		RecommendedItems []string
+		Scores           []*float64
+		Reasons          [][]string
+	}
+	Error *string
+}
+
+// startBatch starts a batch inference job over the input at key.
+func startBatch(h *shop.Shop, version, key string, with M) (arn, folder string) {
+	h.T.Helper()
+	name := h.Name("batch")
+	request := M{"jobName": name, "solutionVersionArn": version, "roleArn": shop.Role, "jobInput": M{"s3DataSource": M{"path": "s3://shop/" + key}},
+		"jobOutput": M{"s3DataDestination": M{"path": "s3://shop/results/" + name + "/"}}}
+	for member, value := range with {
+		request[member] = value
+	}
+	return h.Must("CreateBatchInferenceJob", request)["batchInferenceJobArn"].(string), "results/" + name + "/"
+}
+
+// batch runs a job over one object with the given lines and returns the lines of its result.
+func batch(h *shop.Shop, version string, with M, lines ...string) []batchLine {
+	h.T.Helper()
+	key := "ask/" + h.Name("lines") + ".json"
+	h.Upload(h.Objects, key, strings.Join(lines, "\n"))
+	arn, folder := startBatch(h, version, key, with)
+	if d := h.Wait("batchInferenceJob", arn); d["status"] != "ACTIVE" {
+		h.T.Fatalf("batch: %v", d["failureReason"])
+	}
+	if check := h.Download(h.Objects, folder+"_CHECK"); len(check) != 1 {
+		h.T.Error("there is no object _CHECK")
+	}
+	return resultOf(h, folder+strings.TrimPrefix(key, "ask/")+".out")
+}
+
+func resultOf(h *shop.Shop, key string) (out []batchLine) {
+	h.T.Helper()
+	texts := h.Download(h.Objects, key)
+	if len(texts) != 1 {
+		h.T.Fatalf("%d objects are called %s", len(texts), key)
+	}
+	for line := range strings.Lines(texts[0]) {
+		var l batchLine
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			h.T.Fatalf("a line of %s is not JSON: %v", key, err)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// A job answers each line as a request would be, and says of each bad line what is wrong with it.
+func TestABatchAnswersAsRequestsAreAnswered(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(80, 50, 1600, 31)
+	h.LoadAll(d)
+	version := h.Version(h.Solution("aws-user-personalization"))
+	campaign := h.Make("CreateCampaign", "campaign", M{"name": "batch", "solutionVersionArn": version, "campaignConfig": M{"itemExplorationConfig": M{"explorationWeight": "0"}}})
+	h.Tracker()
+	with := M{"numResults": 7, "batchInferenceJobConfig": M{"itemExplorationConfig": M{"exploration_weight": "0"}}}
+	users := append(slices.Clone(d.Users[:600%len(d.Users)]), "nobody")
+	lines := []string{`{"userId":`, `{"user":"x"}`, `{"itemId":"x"}`, `{"userId":7}`, `{"userId":"x","filterValues":{"A":"\"b\""}}`, `[]`, "", `{"userId":"` + strings.Repeat("x", 257) + `"}`}
+	bad := len(lines) - 1 // an empty line is none
+	for _, user := range users {
+		lines = append(lines, fmt.Sprintf(`{ "userId": %q }`, user))
+	}
+	got := batch(h, version, with, lines...)
+	if len(got) != bad+len(users) {
+		t.Fatalf("%d results for %d lines", len(got), bad+len(users))
+	}
+	for i, l := range got[:bad] {
+		if l.Output != nil || l.Error == nil || *l.Error == "" || strings.Contains(*l.Error, "xxx") {
+			t.Errorf("bad line %d has the result %+v", i, l)
+		}
+	}
+	for i, l := range got[bad:] {
+		var items []string
+		var scores []*float64
+		for _, item := range h.Answer(campaign, users[i], 7) {
+			items = append(items, item["itemId"].(string))
+			scores = append(scores, new(item["score"].(float64)))
+		}
+		if l.Error != nil || l.Output == nil {
+			t.Fatalf("line %d has the result %+v", i, l)
+		}
+		if diff := cmp.Diff(items, l.Output.RecommendedItems) + cmp.Diff(scores, l.Output.Scores) + cmp.Diff(any(M{"userId": users[i]}), l.Input); diff != "" {
+			t.Errorf("line %d: %s", i, diff)
+		}
+	}
+
+	if n := h.Forget(d.Users[0]); n == 0 {
+		t.Error("nothing was deleted")
+	}
+	after := batch(h, version, with, fmt.Sprintf(`{"userId":%q}`, d.Users[0]), `{"userId":"nobody"}`)
+	if diff := cmp.Diff(after[1].Output, after[0].Output); diff != "" {
+		t.Errorf("a deleted user is not answered as an unknown one: %s", diff)
+	}
+}
+
+func TestBatchesOfAllRecipesHaveTheirFormats(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(80, 50, 1600, 32)
+	h.LoadAll(d)
+	item := func(n int) string { return d.Items[n][0] }
+	for name, line := range map[string]string{
+		"aws-user-personalization-v2": fmt.Sprintf(`{"userId":%q}`, d.Users[1]),
+		"aws-popularity-count":        fmt.Sprintf(`{"userId":%q}`, d.Users[1]),
+		"aws-sims":                    fmt.Sprintf(`{"itemId":%q}`, item(3)),
+		"aws-personalized-ranking-v2": fmt.Sprintf(`{"userId":%q,"itemList":[%q,"unknown",%q]}`, d.Users[1], item(4), item(5)),
+	} {
+		got := batch(h, h.Version(h.Solution(name)), nil, line)
+		if len(got) != 1 || got[0].Error != nil || got[0].Output == nil || len(got[0].Output.RecommendedItems) == 0 {
+			t.Fatalf("%s: %+v", name, got)
+		}
+		out := got[0].Output
+		scored, reasoned := strings.HasPrefix(name, "aws-user") || strings.HasPrefix(name, "aws-personalized"), name == "aws-user-personalization-v2"
+		if (out.Scores != nil) != scored || (out.Reasons != nil) != reasoned || reasoned && len(out.Reasons) != len(out.RecommendedItems) {
+			t.Errorf("%s: %+v", name, out)
+		}
+		if name == "aws-personalized-ranking-v2" && (len(out.RecommendedItems) != 3 || out.RecommendedItems[2] != "unknown" || out.Scores[2] != nil || out.Scores[0] == nil) {
+			t.Errorf("ranking: %+v", out)
+		}
+		if name == "aws-sims" && slices.Contains(out.RecommendedItems, item(3)) {
+			t.Error("an item is related to itself")
+		}
+	}
+}
+
+// A job over a folder has a result for each object, also if the server dies between two of them.
+func TestABatchThatIsKilledGoesOnWithTheNextObject(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(60, 40, 1200, 33)
+	h.Load(h.Interactions, d.Interactions)
+	version := h.Version(h.Solution("aws-popularity-count"))
+	for n := range 3 {
+		h.Upload(h.Objects, fmt.Sprintf("ask/folder/%d.json", n), fmt.Sprintf(`{"userId":%q}`, d.Users[n]))
+	}
+	h.Stop()
+	h.Env = []string{"PALATE_CRASH=batch/object:2"}
+	h.Restart()
+	arn, folder := startBatch(h, version, "ask/folder/", nil)
+	if !h.Died(t.Context()) {
+		t.Fatal("the server did not come by the crash point")
+	}
+	h.Env = nil
+	h.Restart()
+	if job := h.Wait("batchInferenceJob", arn); job["status"] != "ACTIVE" {
+		t.Fatalf("%v", job["failureReason"])
+	}
+	for n := range 3 {
+		got := resultOf(h, fmt.Sprintf("%s%d.json.out", folder, n))
+		if diff := cmp.Diff(any(M{"userId": d.Users[n]}), got[0].Input); len(got) != 1 || diff != "" {
+			t.Errorf("object %d: %v %s", n, got, diff)
+		}
+	}
+
+	for key, reason := range map[string]string{"ask/none/": "does not contain any input", "ask/bad.json": "No line of the input could be answered"} {
+		if key == "ask/bad.json" {
+			h.Upload(h.Objects, key, "nonsense\n")
+		}
+		arn, _ := startBatch(h, version, key, nil)
+		if job := h.Wait("batchInferenceJob", arn); job["status"] != "CREATE FAILED" || !strings.Contains(job["failureReason"].(string), reason) {
+			t.Errorf("%s: %v %v", key, job["status"], job["failureReason"])
+		}
+	}
+	if listed := h.Must("ListBatchInferenceJobs", M{"solutionVersionArn": version})["batchInferenceJobs"].([]any); len(listed) != 3 {
+		t.Errorf("%d jobs are listed", len(listed))
+	}
+}

@@ -44,7 +44,7 @@ const policy = `
 	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec internal/schema internal/userset
 	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe internal/schema
 	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/quota internal/recipe internal/rowtext internal/schema
-	internal/work       -> internal/api internal/blob internal/crash internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/quota internal/receipt internal/recipe internal/rowtext internal/schema internal/userset internal/verify
+	internal/work       -> internal/api internal/blob internal/crash internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/pace internal/quota internal/receipt internal/recipe internal/rowtext internal/schema internal/userset internal/verify
 	internal/demo       -> internal/api internal/blob
 	cmd/palate          -> *
 	bench/*             -> *

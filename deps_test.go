@@ -37,9 +37,10 @@ const policy = `
 	internal/schema/schematest -> internal/schema
 	internal/hostile    ->
 	internal/hostile/keep ->
+	internal/spill      -> internal/blob
 	internal/userset    ->
 	internal/rowtext    -> internal/pace internal/schema
-	internal/dataset    -> internal/blob internal/crash internal/metrics internal/pace internal/rowtext internal/schema internal/userset
+	internal/dataset    -> internal/blob internal/crash internal/metrics internal/pace internal/rowtext internal/schema internal/spill internal/userset
 	internal/filter     -> internal/schema
 	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec internal/schema internal/userset
 	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe internal/schema

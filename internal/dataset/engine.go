@@ -9,7 +9,7 @@
 //   - Nothing is changed in place. A commit is one durable move of one pointer; readers pin the files that they began with; what is superseded is destroyed
 //     (overwritten, then unlinked) when the last of them has left.
 //
-// User ids stand in data files, in the log, in spill files (encrypted) and in the lists of running erasures, and nowhere else: not in manifests, file names,
+// User ids stand in data files, in the log, in spill files (encrypted, package spill) and in the lists of running erasures, and nowhere else: not in manifests, file names,
 // errors or log lines.
 package dataset
 

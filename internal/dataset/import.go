@@ -16,6 +16,7 @@ import (
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/spill"
 )
 
 // Import is one bulk import.
@@ -64,10 +65,10 @@ func (e *Engine) Import(ctx context.Context, t Table, imp Import) (rows int64, e
 		return 0, err
 	}
 	if in.rows < imp.MinRows {
-		return 0, errors.Join(&rowtext.InputError{Reason: fmt.Sprintf("Input CSV has fewer than %d interactions.", imp.MinRows)}, in.spill.close())
+		return 0, errors.Join(&rowtext.InputError{Reason: fmt.Sprintf("Input CSV has fewer than %d interactions.", imp.MinRows)}, in.spill.Close())
 	}
 	files, err := in.write(ctx)
-	if err = errors.Join(err, in.spill.close()); err != nil {
+	if err = errors.Join(err, in.spill.Close()); err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}
 	crash.Point("import/staged")
@@ -121,7 +122,7 @@ type importer struct {
 	key    int // the field of the schema that is the key
 	cols   []importColumn
 	dicts  int // how many of them are strings
-	spill  *spill
+	spill  *spill.Spill
 	rows   int64
 	older  []*mask // erasures whose cut covers the import although it began later
 	last   int64   // the greatest sequence number that it may have given
@@ -144,14 +145,14 @@ func (in *importer) read(ctx context.Context) (err error) {
 		return err
 	}
 	workers := make([]*importWorker, runtime.GOMAXPROCS(0))
-	if in.spill, err = newSpill(in.dir, in.layout.buckets, len(workers), in.t.g.e.limits.spillBytes); err != nil {
+	if in.spill, err = spill.New(in.dir, in.layout.buckets, len(workers), in.t.g.e.limits.spillBytes); err != nil {
 		return err
 	}
 	for i := range workers {
 		workers[i] = newImportWorker(in, i, in.t.g.e.limits.codesBytes/len(workers))
 	}
 	if err := in.readObjects(ctx, workers); err != nil {
-		return errors.Join(err, in.spill.close())
+		return errors.Join(err, in.spill.Close())
 	}
 	in.mergeCodes(workers)
 	return nil
@@ -216,12 +217,12 @@ func (in *importer) mergeCodes(workers []*importWorker) {
 
 // write sorts each run into a staged file.
 func (in *importer) write(ctx context.Context) ([]*dataFile, error) {
-	runs := in.spill.runs(in.t.g.e.limits.runBytes)
+	runs := in.spill.Runs(in.t.g.e.limits.runBytes)
 	files := make([]*dataFile, len(runs))
 	memory := semaphore.NewWeighted(sortBytes)
 	idle := make(chan *runWriter, runtime.GOMAXPROCS(0))
 	err := inParallel(ctx, len(runs), func(i int) (err error) {
-		weight := min(int64(runs[i].weight), sortBytes)
+		weight := min(int64(runs[i].Weight), sortBytes)
 		if err := memory.Acquire(ctx, weight); err != nil {
 			return err
 		}
@@ -248,7 +249,7 @@ type runWriter struct {
 	sorter  rowSorter
 }
 
-func (w *runWriter) write(run spillRun) (*dataFile, error) {
+func (w *runWriter) write(run spill.Run) (*dataFile, error) {
 	if err := blob.CheckRoom(w.decoder.in.dir, blob.Reserve); err != nil {
 		return nil, err
 	}
@@ -256,7 +257,7 @@ func (w *runWriter) write(run spillRun) (*dataFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return writeOrdered(w.decoder.in.dir, b, w.sorter.sort(b), Bulk, run.bucket)
+	return writeOrdered(w.decoder.in.dir, b, w.sorter.sort(b), Bulk, run.Bucket)
 }
 
 // commitImport makes the staged files the table's bulk rows, or adds them. What erasures have hidden since the import began is left out.

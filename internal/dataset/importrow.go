@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/spill"
 )
 
 // A row of an import on its way through the spill, which one process writes and reads:
@@ -119,7 +120,7 @@ func (w *importWorker) row(i int, line int64, v []Value) error {
 	bucket := w.in.layout.bucketOf(key)
 	c := &w.chunks[bucket]
 	if c.data == nil {
-		c.data, c.last = w.in.spill.buffer(), w.in.run.base
+		c.data, c.last = w.in.spill.Buffer(), w.in.run.base
 	}
 	seq := w.first + line
 	b := appendString(appendUvarint(c.data, uint64(seq-c.last)), key)
@@ -155,7 +156,7 @@ func (w *importWorker) row(i int, line int64, v []Value) error {
 	c.data = b
 	c.rows++
 	c.weight += weight
-	if len(b) < w.in.spill.chunk {
+	if len(b) < w.in.spill.ChunkSize() {
 		return nil
 	}
 	return w.handOver(bucket)
@@ -164,7 +165,7 @@ func (w *importWorker) row(i int, line int64, v []Value) error {
 func (w *importWorker) handOver(bucket int) error {
 	c := w.chunks[bucket]
 	w.chunks[bucket] = workerChunk{}
-	return w.in.spill.add(bucket, spillChunk{data: c.data, rows: c.rows, weight: c.weight, span: w.span, worker: w.id})
+	return w.in.spill.Add(bucket, spill.Chunk{Data: c.data, Rows: c.rows, Weight: c.weight, Span: w.span, Worker: w.id})
 }
 
 func (w *importWorker) flush() error {
@@ -205,20 +206,20 @@ func newRunDecoder(in *importer) *runDecoder {
 }
 
 // decode reads a run.
-func (d *runDecoder) decode(run spillRun) (*block, error) {
-	if run.rows > math.MaxInt32 {
+func (d *runDecoder) decode(run spill.Run) (*block, error) {
+	if run.Rows > math.MaxInt32 {
 		return nil, errors.New("run has too many rows")
 	}
 	if err := d.load(run); err != nil {
 		return nil, err
 	}
-	d.begin(run.rows)
+	d.begin(run.Rows)
 	at := 0
-	for i, c := range run.chunks {
+	for i, c := range run.Chunks {
 		if err := d.chunk(d.loaded[i], c, at); err != nil {
 			return nil, err
 		}
-		at += c.rows
+		at += c.Rows
 	}
 	d.names = d.keys.strings(d.names[:0])
 	d.b.cols[d.in.layout.key].dict = d.names
@@ -231,28 +232,10 @@ func (d *runDecoder) decode(run spillRun) (*block, error) {
 }
 
 // load brings the rows of a run into memory: all of them, because strings without a code stay where they are.
-func (d *runDecoder) load(run spillRun) error {
-	size := 0
-	for _, c := range run.chunks {
-		if c.data == nil {
-			size += c.size
-		}
-	}
-	d.data = resized(d.data, size)
-	d.loaded = d.loaded[:0]
-	at := 0
-	for _, c := range run.chunks {
-		stored := c.data == nil
-		data, err := d.in.spill.take(run.bucket, c, d.data[at:at:size])
-		if err != nil {
-			return err
-		}
-		if stored {
-			at += len(data)
-		}
-		d.loaded = append(d.loaded, data)
-	}
-	return nil
+func (d *runDecoder) load(run spill.Run) error {
+	var err error
+	d.loaded, d.data, err = d.in.spill.Load(run, d.loaded[:0], d.data)
+	return err
 }
 
 // begin makes room for n rows, all values null.
@@ -283,9 +266,9 @@ func (d *runDecoder) begin(n int) {
 var errSpill = errors.New("read spill: a row is damaged")
 
 // chunk decodes rows to position at and on.
-func (d *runDecoder) chunk(data []byte, c *spillChunk, at int) error {
+func (d *runDecoder) chunk(data []byte, c *spill.Chunk, at int) error {
 	seq, keys, cols := d.in.run.base, d.b.cols[d.in.layout.key].code, d.in.cols
-	for end := at + c.rows; at < end; at++ {
+	for end := at + c.Rows; at < end; at++ {
 		step, n := uvarint(data)
 		if n <= 0 {
 			return errSpill
@@ -315,7 +298,7 @@ func (d *runDecoder) chunk(data []byte, c *spillChunk, at int) error {
 				code := binary.LittleEndian.Uint32(data)
 				data = data[4:]
 				if code > 0 {
-					ranks := d.in.ranks[col.codes][c.worker]
+					ranks := d.in.ranks[col.codes][c.Worker]
 					if int(code) > len(ranks) {
 						return errSpill
 					}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/palate-dev/palate/internal/dataset"
@@ -51,6 +52,13 @@ func (b *bench) compaction(p pieces, rows int) error {
 			return what(ctx)
 		}
 	}
+	writing := func(what func(context.Context) (string, error)) func(context.Context) (string, error) {
+		return func(ctx context.Context) (string, error) {
+			before := written()
+			result, err := what(ctx)
+			return fmt.Sprintf("%s, %.0f MB written", result, float64(written()-before)/1e6), err
+		}
+	}
 	steps := []struct {
 		name string
 		f    func(context.Context) (string, error)
@@ -58,16 +66,16 @@ func (b *bench) compaction(p pieces, rows int) error {
 		{"encoding/csv", b.baseline},
 		{"one import", read(one, b.load)},
 		{"first import", func(ctx context.Context) (string, error) { return b.loadSection(ctx, many, false, "first", 0, cuts[0]) }},
-		{"small imports", func(ctx context.Context) (string, error) {
+		{"small imports", writing(func(ctx context.Context) (string, error) {
 			for i := range p.imports {
 				if _, err := b.loadSection(ctx, many, true, fmt.Sprint("small-", i), cuts[i], cuts[i+1]); err != nil {
 					return "", err
 				}
 			}
 			return fmt.Sprintf("%d imports", p.imports), nil
-		}},
-		{"put and fold", func(ctx context.Context) (string, error) { return b.putFrom(ctx, many, cuts[len(cuts)-1]) }},
-		{"compaction at rest", func(ctx context.Context) (string, error) { return b.settle(many) }},
+		})},
+		{"put and fold", writing(func(ctx context.Context) (string, error) { return b.putFrom(ctx, many, cuts[len(cuts)-1]) })},
+		{"compaction at rest", writing(func(ctx context.Context) (string, error) { return b.settle(many) })},
 		{"export, one", read(one, b.export)}, {"export, pieces", read(many, b.export)},
 		{"training read, one", read(one, b.train)}, {"training read, pieces", read(many, b.train)},
 	}
@@ -197,6 +205,20 @@ func (b *bench) putFrom(ctx context.Context, t dataset.Table, from int64) (strin
 		}
 	}
 	return fmt.Sprintf("%d events", n), b.engine.Sweep(ctx, t.Group, "fold")
+}
+
+// written is how many bytes the process has handed to the system so far, zeros over destroyed files among them; 0 if the system does not say.
+func written() (n int64) {
+	status, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if k, _ := fmt.Sscanf(line, "wchar: %d", &n); k == 1 {
+			return n
+		}
+	}
+	return 0
 }
 
 // settleTime is longer than a table needs to come to rest and than the compaction works on one commit.

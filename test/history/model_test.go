@@ -195,6 +195,22 @@ func (w *world) export(of int, mode string) []string {
 	return slices.Sorted(maps.Values(shown))
 }
 
+// A view is one of the ways to look at a dataset.
+type view struct {
+	table int
+	mode  string
+}
+
+// shows tells whether the world looks so.
+func (w *world) shows(seen map[view][]string) bool {
+	for of, rows := range seen {
+		if !slices.Equal(w.export(of.table, of.mode), rows) {
+			return false
+		}
+	}
+	return true
+}
+
 // An event is something that happens to a world: at its place among the calls, or, if it floats, at any moment after them.
 type event struct {
 	what   string

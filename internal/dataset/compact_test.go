@@ -161,12 +161,14 @@ func TestCompactionMergesFilesWithAndWithoutANewColumn(t *testing.T) {
 	fragment(s, tab, 2)
 	wider := tab
 	wider.Schema = interactionsSchema()
-	wider.Schema.Fields = append(wider.Schema.Fields, Field{Name: "DEVICE", Nullable: true})
+	wider.Schema.Fields = append(wider.Schema.Fields, Field{Name: "DEVICE", Nullable: true}, Field{Name: "COUNT", Kind: Int, Nullable: true},
+		Field{Name: "SCORE", Kind: Double, Nullable: true}, Field{Name: "NEW", Kind: Boolean, Nullable: true})
 	if err := s.AlterTable(t.Context(), wider); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 3 {
-		s.imp(wider, true, fmt.Sprintf("USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE,DEVICE\ncanary-user-%d,item-1,7,click,,phone\n", n))
+		s.imp(wider, true, fmt.Sprintf("USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE,DEVICE,COUNT,SCORE,NEW\n"+
+			"canary-user-%d,item-1,7,click,,phone,%d,2.5,true\ncanary-user-%d,item-2,7,click,,,,,\n", n, n, n))
 	}
 	before := s.view(wider)
 	s.compactNow("g1")

@@ -3,6 +3,7 @@ package dataset
 import (
 	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/palate-dev/palate/internal/userset"
+	"github.com/palate-dev/palate/test/seeds"
 )
 
 type plainEvent struct {
@@ -120,5 +122,33 @@ func TestTrainingReadIsTheSameHoweverTheRowsAreStored(t *testing.T) {
 		want.Seq = ev.Seq
 		same(rt, want, ev)
 		s.stop()
+	})
+}
+
+func TestRepeatedEventIDs(t *testing.T) {
+	seeds.Each(t, 20, 1000, func(t *testing.T, r *rand.Rand) {
+		var c eventCollector
+		first, want := make(map[uint64]int64), make(map[int64]bool)
+		for seq, blocks := int64(1), r.IntN(8); blocks > 0; blocks-- {
+			var seen []seenEvent
+			for range r.IntN(300) {
+				id := r.Uint64N(1000)
+				if r.IntN(2) == 0 {
+					id = r.Uint64()
+				}
+				seen = append(seen, seenEvent{hash: [2]uint64{id % 997, id}, seq: seq}) // half a hash is not enough
+				if first[id] == 0 {
+					first[id] = seq
+				} else {
+					want[seq] = true
+				}
+				seq++
+			}
+			c.add(seen)
+		}
+		slices.Reverse(c.seen) // blocks come in no particular order
+		if diff := gocmp.Diff(want, c.repeated()); diff != "" {
+			t.Error(diff)
+		}
 	})
 }

@@ -507,24 +507,30 @@ func holdsDeltas(data []byte, n, bits int) bool {
 	if !ok || count != uint64(n) || block == 0 || block > 1<<16 || parts == 0 || parts > block || block%(32*parts) != 0 {
 		return false
 	}
-	for left := n - 1; left > 0; {
-		next() // the smallest difference of the block
-		if uint64(len(data)) < parts {
+	for left, each := n-1, int(block/parts); left > 0; {
+		end := 0 // of the smallest difference of the block
+		for end < len(data) && data[end] >= 0x80 {
+			end++
+		}
+		if uint64(len(data)-end) <= parts {
 			return false
 		}
-		widths := data[:parts]
-		data = data[parts:]
+		widths, sum := data[end+1:][:parts], 0
 		for _, width := range widths {
-			size := int(block/parts) / 8 * int(width)
 			if left <= 0 {
 				break
 			}
-			if int(width) > bits || size > len(data) {
+			if int(width) > bits {
 				return false
 			}
-			data = data[size:]
-			left -= int(block / parts)
+			sum += int(width)
+			left -= each
 		}
+		at := end + 1 + len(widths) + sum*each/8
+		if at > len(data) {
+			return false
+		}
+		data = data[at:]
 	}
-	return ok
+	return true
 }

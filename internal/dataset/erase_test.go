@@ -2,10 +2,12 @@ package dataset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -440,5 +442,44 @@ func TestTheProgressOfAnErasureEndsWithAllRowsAndBuckets(t *testing.T) {
 	}
 	if last.Rows != 120 || last.TotalRows != 120 || last.TotalBuckets == 0 || last.Buckets != last.TotalBuckets {
 		t.Fatalf("ended with %+v", last)
+	}
+}
+
+// A superseded file that is being destroyed is in no list any more and half overwritten: verification must not meet it.
+func TestNothingIsDestroyedWhileVerificationLooks(t *testing.T) {
+	s := newStore(t)
+	tab := s.create("t1", interactionsSchema())
+	state, err := s.find(tab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked, done := make(chan bool, 1), make(chan error, 1)
+	state.reaping.Lock() // as who destroys
+	go func() {
+		known, err := s.StillTable("g1", "t1", func([]string) error {
+			looked <- true
+			if state.reaping.TryLock() {
+				state.reaping.Unlock()
+				return errors.New("files may be destroyed while it looks")
+			}
+			return nil
+		})
+		if err == nil && !known {
+			err = errors.New("the table is not known")
+		}
+		done <- err
+	}()
+	for len(looked) == 0 && state.write.TryLock() { // until StillTable holds it, or is already past it
+		state.write.Unlock()
+		runtime.Gosched()
+	}
+	select {
+	case <-looked:
+		t.Error("it looks while a file is being destroyed")
+	default:
+	}
+	state.reaping.Unlock()
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }

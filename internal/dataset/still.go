@@ -7,8 +7,9 @@ import (
 
 // What follows is for package verify, which looks at the files of the store with code of its own: it keeps them still and says which are in use.
 
-// StillTable keeps a table's files from changing while look runs, and names the superseded data files that readers still hold. known is false, and look is not
-// called, if there is no such table: it may be on its way in or out.
+// StillTable keeps a table's files from changing while look runs, and names the superseded data files that readers still hold: neither does any come, nor is
+// one being destroyed, which is no longer among these names and half overwritten. known is false, and look is not called, if there is no such table: it may be
+// on its way in or out.
 func (e *Engine) StillTable(group, id string, look func(superseded []string) error) (known bool, err error) {
 	g, ok := e.group(group)
 	if !ok {
@@ -20,6 +21,8 @@ func (e *Engine) StillTable(group, id string, look func(superseded []string) err
 	}
 	t.write.Lock()
 	defer t.write.Unlock()
+	t.reaping.Lock()
+	defer t.reaping.Unlock()
 	if t.gone() {
 		return false, nil
 	}

@@ -68,7 +68,7 @@ type tableState struct {
 
 	compaction compaction
 
-	reaping sync.Mutex // held while garbage is destroyed, so that whoever finds none left knows that it is gone
+	reaping sync.Mutex // after write. Held while garbage is destroyed, so that whoever finds none left knows that it is gone
 }
 
 func (t *tableState) dir() string { return filepath.Join(t.g.dir, "tables", t.id) }

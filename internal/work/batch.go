@@ -73,14 +73,7 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 		return customerFault(err)
 	}
 	destination := d.JobOutput.S3DataDestination
-	bucket, folder, err := blob.ParseLocation(destination.Path)
-	if err != nil {
-		return job.Fail("Invalid S3 output path")
-	}
-	if folder != "" && !strings.HasSuffix(folder, "/") {
-		folder += "/"
-	}
-	store, err := w.Bucket(ctx, bucket)
+	store, folder, err := w.output(ctx, destination.Path)
 	if err != nil {
 		return customerFault(err)
 	}
@@ -96,7 +89,7 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 	for state.Objects < len(inputs) {
 		in, next := inputs[state.Objects], state
 		key := folder + path.Base(in.info.Key) + ".out"
-		if err := store.Abandon(ctx, key); err != nil && !errors.Is(err, blob.ErrDenied) {
+		if err := abandon(ctx, store, key); err != nil {
 			return customerFault(err)
 		}
 		err := b.object(ctx, store, in, key, options, &next, func() {

@@ -2,10 +2,8 @@ package work
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
@@ -34,14 +32,7 @@ func (w *worker) export(ctx context.Context, t *job.Task) error {
 		return err
 	}
 	destination := d.JobOutput.S3DataDestination
-	bucket, prefix, err := blob.ParseLocation(destination.Path)
-	if err != nil {
-		return job.Fail("Invalid S3 output path")
-	}
-	if prefix != "" && !strings.HasSuffix(prefix, "/") {
-		prefix += "/"
-	}
-	store, err := w.Bucket(ctx, bucket)
+	store, prefix, err := w.output(ctx, destination.Path)
 	if err != nil {
 		return customerFault(err)
 	}
@@ -60,7 +51,7 @@ func (w *worker) export(ctx context.Context, t *job.Task) error {
 		return err
 	}
 	for part := range begun { // of an attempt that was cut off
-		if err := store.Abandon(ctx, key(part)); err != nil && !errors.Is(err, blob.ErrDenied) { // it needs rights that writing does not
+		if err := abandon(ctx, store, key(part)); err != nil {
 			return customerFault(err)
 		}
 	}

@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -67,6 +68,27 @@ func (w *worker) listCSV(ctx context.Context, location string, deep bool) ([]obj
 		objects[i] = object{store, info}
 	}
 	return objects, nil
+}
+
+// output opens the location that a job writes to, which is a folder: prefix is what the keys of its objects begin with.
+func (w *worker) output(ctx context.Context, location string) (store blob.Store, prefix string, err error) {
+	bucket, prefix, err := blob.ParseLocation(location)
+	if err != nil {
+		return nil, "", job.Fail("Invalid S3 output path")
+	}
+	if prefix != "" && !strings.HasSuffix(prefix, "/") {
+		prefix += "/"
+	}
+	store, err = w.Bucket(ctx, bucket)
+	return store, prefix, err
+}
+
+// abandon drops what an attempt that was cut off has left of an object, if the job may: it needs rights that writing does not.
+func abandon(ctx context.Context, store blob.Store, key string) error {
+	if err := store.Abandon(ctx, key); err != nil && !errors.Is(err, blob.ErrDenied) {
+		return err
+	}
+	return nil
 }
 
 // totalSize is in bytes.

@@ -77,7 +77,7 @@ func buildID() string {
 
 // element is the type of an array's numbers.
 type element interface {
-	uint8 | uint16 | int32 | int64 | float32
+	uint8 | uint16 | int32 | int64 | float32 | float64
 }
 
 // modelWriter writes a model directory: the arrays, and at last the manifest, without which the directory is no model. The first error sticks.
@@ -171,6 +171,37 @@ func (w *modelWriter) input(in *input) {
 	put(w, "event.type", in.ev.Type)
 	put(w, "event.time", in.ev.Time)
 	put(w, "event.value", in.ev.Value)
+	w.attributes("items", in.itemRows)
+	w.attributes("users", in.userRows)
+	if in.userRows != nil { // those of items are the listed ones
+		putStrings(w, "users.id", in.userRows.IDs)
+	}
+}
+
+// attributes writes the columns of a dataset: their names and kinds, and of column n the arrays that its kind has.
+func (w *modelWriter) attributes(name string, a *Attributes) {
+	if a == nil {
+		return
+	}
+	var names []string
+	var kinds []uint8
+	for i := range a.Columns {
+		c := &a.Columns[i]
+		names, kinds = append(names, c.Name), append(kinds, uint8(c.Kind))
+		of := fmt.Sprintf("%s.%d", name, i)
+		switch c.Kind {
+		case Levels:
+			putStrings(w, of+".level", c.Level)
+			put(w, of+".start", c.Start)
+			put(w, of+".cell", c.Cell)
+		case Number:
+			put(w, of+".number", c.Number)
+		default:
+			putStrings(w, of, c.Text)
+		}
+	}
+	putStrings(w, name+".column", names)
+	put(w, name+".kind", kinds)
 }
 
 // commit completes the manifest and makes the directory a model.

@@ -122,11 +122,14 @@ type input struct {
 	items    []string        // every item of the events and of the Items dataset, sorted
 	listed   []uint8         // 1 for the items of the Items dataset
 	eligible []bool          // users within the percentile limits
+
+	itemRows, userRows *Attributes // nil if there are none or the recipe does not read them
 }
 
-// newInput builds the input from admitted events and the ids of the Items dataset, in any order and possibly repeated.
-func newInput(cfg *Config, entry *Entry, admit admission, ev *dataset.Events, listed []string) *input {
-	in := &input{cfg: cfg, entry: entry, trainer: entry.TrainedAs, admit: admit}
+// newInput builds the input from data whose events are the admitted ones.
+func newInput(cfg *Config, entry *Entry, admit admission, d Data) *input {
+	in := &input{cfg: cfg, entry: entry, trainer: entry.TrainedAs, admit: admit, itemRows: d.Items, userRows: d.Users}
+	ev, listed := d.Events, d.Items.ids()
 	in.items = slices.Concat(ev.Items, listed)
 	slices.Sort(in.items)
 	in.items = slices.Compact(in.items)
@@ -198,4 +201,30 @@ func (in *input) fraction(name string) (float64, bool) {
 	text, ok := in.param(name)
 	f, err := strconv.ParseFloat(text, 64)
 	return f, ok && err == nil
+}
+
+// itemRow is the row in itemRows of each item, -1 for one that the Items dataset does not have.
+func (in *input) itemRow() []int32 {
+	row := make([]int32, len(in.items))
+	next := int32(0)
+	for i := range row {
+		row[i] = -1
+		if in.listed[i] == 1 {
+			row[i] = next
+			next++
+		}
+	}
+	return row
+}
+
+// userRow is the row in userRows of each user with events, -1 for one that the Users dataset does not have.
+func (in *input) userRow() []int32 {
+	row := make([]int32, len(in.ev.Users))
+	for u, id := range in.ev.Users {
+		row[u] = -1
+		if r, ok := slices.BinarySearch(in.userRows.ids(), id); ok {
+			row[u] = int32(r)
+		}
+	}
+	return row
 }

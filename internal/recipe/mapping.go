@@ -21,7 +21,7 @@ type mapping struct {
 	unmap    []func() error
 }
 
-var arrayName = regexp.MustCompile(`^[a-z]+(\.[a-z]+)*$`)
+var arrayName = regexp.MustCompile(`^[a-z]+(\.[a-z]+|\.[0-9]+)*$`)
 
 // openMapping maps every array of the directory and compares it with its hash.
 func openMapping(dir string) (_ *mapping, err error) {
@@ -143,7 +143,7 @@ type stringTable struct {
 	offsets []int64
 }
 
-func (t *stringTable) len() int { return len(t.offsets) - 1 }
+func (t *stringTable) len() int { return max(0, len(t.offsets)-1) }
 
 // at is string i; it points into the mapping.
 func (t *stringTable) at(i int) string {
@@ -176,4 +176,74 @@ func table(m *mapping, name string) (t stringTable, err error) {
 		return t, fmt.Errorf("open model: %w: table %s", ErrCorrupt, name)
 	}
 	return t, nil
+}
+
+// strings views the whole table; they point into the mapping.
+func (t *stringTable) strings() []string {
+	list := make([]string, t.len())
+	for i := range list {
+		list[i] = t.at(i)
+	}
+	return list
+}
+
+// attributes opens the columns of a dataset with that many rows; nil if the model has none. Strings point into the mapping, and the ids are left to the caller.
+func attributes(m *mapping, name string, rows int) (*Attributes, error) {
+	if _, ok := m.data[name+".kind"]; !ok {
+		return nil, nil
+	}
+	kinds, err := array[uint8](m, name+".kind")
+	if err != nil {
+		return nil, err
+	}
+	names, err := table(m, name+".column")
+	if err != nil {
+		return nil, err
+	}
+	if names.len() != len(kinds) {
+		return nil, fmt.Errorf("open model: %w: columns of %s", ErrCorrupt, name)
+	}
+	a := &Attributes{Columns: make([]Column, len(kinds))}
+	for i, kind := range kinds {
+		c := &a.Columns[i]
+		c.Name, c.Kind = names.at(i), ColumnKind(kind)
+		if err := c.open(m, fmt.Sprintf("%s.%d", name, i), rows); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (c *Column) open(m *mapping, name string, rows int) (err error) {
+	fits := false
+	switch c.Kind {
+	case Levels:
+		level, err := table(m, name+".level")
+		if err != nil {
+			return err
+		}
+		if c.Start, err = array[int64](m, name+".start"); err != nil {
+			return err
+		}
+		if c.Cell, err = array[int32](m, name+".cell"); err != nil {
+			return err
+		}
+		c.Level = level.strings()
+		fits = len(c.Start) == rows+1 && c.Start[0] == 0 && c.Start[rows] == int64(len(c.Cell)) && slices.IsSorted(c.Start) &&
+			!slices.ContainsFunc(c.Cell, func(l int32) bool { return l < 0 || int(l) >= len(c.Level) })
+	case Number:
+		c.Number, err = array[float64](m, name+".number")
+		fits = len(c.Number) == rows
+	case Text, Title:
+		var text stringTable
+		text, err = table(m, name)
+		fits = err == nil && text.len() == rows
+		if fits {
+			c.Text = text.strings()
+		}
+	}
+	if err == nil && !fits {
+		err = fmt.Errorf("open model: %w: column %s", ErrCorrupt, name)
+	}
+	return err
 }

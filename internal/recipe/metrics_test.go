@@ -41,7 +41,7 @@ func TestEventWeightsOfTheWorkedExampleAreRelativeToTheirMean(t *testing.T) {
 	cfg := Config{Recipe: personalizationV2, EventsConfig: []EventWeight{{Type: "purchase", Weight: 0.3}, {Type: "click", Weight: 0.1}}}
 	entry, _ := Find(cfg.Recipe)
 	ev := makeEvents([]testEvent{{"u", "a", "click", 1, 0}, {"u", "b", "purchase", 2, 0}})
-	in := newInput(&cfg, entry, newAdmission(&cfg, entry), ev, nil)
+	in := newInput(&cfg, entry, newAdmission(&cfg, entry), Data{Events: ev})
 	for at, want := range []float64{0.5, 1.5} {
 		if got := in.gain(int64(at)); math.Abs(got-want) > 1e-4 {
 			t.Errorf("gain of event %d is %v, want %v", at, got, want)
@@ -126,7 +126,7 @@ func TestOneUserInTenIsATestUserWhoeverElseIsThere(t *testing.T) {
 	split := func(events []testEvent) map[string]bool {
 		cfg := Config{Recipe: popularityCount, Seed: 42}
 		entry, _ := Find(cfg.Recipe)
-		in := newInput(&cfg, entry, newAdmission(&cfg, entry), makeEvents(events), nil)
+		in := newInput(&cfg, entry, newAdmission(&cfg, entry), Data{Events: makeEvents(events)})
 		m := map[string]bool{}
 		for u, test := range in.testSet() {
 			m[in.ev.Users[u]] = test

@@ -21,6 +21,9 @@ type Model struct {
 	ev    dataset.Events // Users is left empty; Item are indices into items
 	count []int64        // item -> number of events
 
+	profiles           stringTable // ids of the Users dataset, if the recipe reads it; they point into the mapping
+	itemRows, userRows *Attributes // without ids; strings point into the mapping
+
 	popular []int32      // popularity: items in order
 	related *relatedRows // related items
 	ranker  *ranker      // personalization
@@ -61,7 +64,7 @@ func (m *Model) load() error {
 }
 
 func (m *Model) loadInput() error {
-	var errs [11]error
+	var errs [12]error
 	var items, types stringTable
 	m.users, errs[0] = table(m.mapping, "user")
 	items, errs[1] = table(m.mapping, "item")
@@ -72,6 +75,15 @@ func (m *Model) loadInput() error {
 	m.ev.Type, errs[6] = array[uint16](m.mapping, "event.type")
 	m.ev.Time, errs[7] = array[int64](m.mapping, "event.time")
 	m.ev.Value, errs[8] = array[float32](m.mapping, "event.value")
+	if _, ok := m.mapping.data["users.kind"]; ok {
+		m.profiles, errs[9] = table(m.mapping, "users.id")
+	}
+	rows := 0
+	for _, l := range m.shown {
+		rows += int(l)
+	}
+	m.itemRows, errs[10] = attributes(m.mapping, "items", rows)
+	m.userRows, errs[11] = attributes(m.mapping, "users", m.profiles.len())
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
@@ -134,13 +146,14 @@ func (m *Model) Warm(item string) bool {
 	return ok && m.count[i] > 0
 }
 
-// HoldsUser reports whether the model was trained on events of the user.
+// HoldsUser reports whether the model was trained on events or attributes of the user.
 func (m *Model) HoldsUser(id string) bool {
-	_, ok := m.users.find(id)
-	return ok
+	_, events := m.users.find(id)
+	_, profile := m.profiles.find(id)
+	return events || profile
 }
 
-// Users yields the ids of all users in the training data, sorted.
+// Users yields the ids of all users with events in the training data, sorted.
 func (m *Model) Users() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for u := range m.users.len() {
@@ -166,12 +179,19 @@ func (m *Model) History(user string) []dataset.LiveEvent {
 	return events
 }
 
-// input is the data the model was trained on, as a copy that outlives the mapping.
-func (m *Model) input() *dataset.Events {
+// trainedOn is what the model was trained on. Strings of attributes point into the mapping.
+func (m *Model) trainedOn() Data {
 	ev := m.ev
 	ev.Items = m.items
 	ev.Users = slices.Collect(m.Users())
-	return ev.Filter(func(int) bool { return true }) // drops the items that only the Items dataset has
+	d := Data{Events: ev.Filter(func(int) bool { return true })} // drops the items that only the Items dataset has
+	if m.itemRows != nil {
+		d.Items = &Attributes{IDs: m.listed(), Columns: m.itemRows.Columns}
+	}
+	if m.userRows != nil {
+		d.Users = &Attributes{IDs: m.profiles.strings(), Columns: m.userRows.Columns}
+	}
+	return d
 }
 
 // listed returns the ids of the Items dataset at the time of the training.

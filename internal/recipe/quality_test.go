@@ -29,7 +29,7 @@ func TestQuality(t *testing.T) {
 	ev := readInteractions(t, path)
 	for _, name := range []string{popularityCount, personalizationV2} {
 		start := time.Now()
-		m, err := Train(context.Background(), ev, nil, Config{Recipe: name, Seed: 1}, quota.Limits{}, t.TempDir()+"/m", nil)
+		m, err := Train(context.Background(), Data{Events: ev}, Config{Recipe: name, Seed: 1}, quota.Limits{}, t.TempDir()+"/m", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,14 +49,14 @@ func leaveOneOut(t *testing.T, ev *dataset.Events) {
 	})
 	cfg := Config{Recipe: personalizationV2, Seed: 1}
 	entry, _ := Find(cfg.Recipe)
-	in := newInput(&cfg, entry, newAdmission(&cfg, entry), train, nil)
+	in := newInput(&cfg, entry, newAdmission(&cfg, entry), Data{Events: train})
 	f, err := in.fit(context.Background(), func(int) bool { return true }, func(string, int64, int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	k := f.ranker(len(in.items))
 	k.demote = true
-	whole := newInput(&cfg, entry, newAdmission(&cfg, entry), ev, nil)
+	whole := newInput(&cfg, entry, newAdmission(&cfg, entry), Data{Events: ev})
 	code := func(i int32) int32 {
 		at, ok := slices.BinarySearch(in.items, whole.items[i])
 		if !ok {

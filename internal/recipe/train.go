@@ -5,26 +5,26 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/userset"
 )
 
-// Train trains cfg's recipe on the events and writes the model into dir, durably. items are the ids of the Items dataset. What an interrupted
-// attempt left in dir is destroyed first, so dir must not be a model in use. Progress may be nil.
+// Train trains cfg's recipe on the data and writes the model into dir, durably. What an interrupted attempt left in dir is destroyed first, so dir must not
+// be a model in use. Progress may be nil.
 //
 // Data that cannot be trained on is a *DataError.
-func Train(ctx context.Context, ev *dataset.Events, items []string, cfg Config, lim quota.Limits, dir string, progress Progress) (*Manifest, error) {
+func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string, progress Progress) (*Manifest, error) {
 	entry, err := trainable(cfg.Recipe)
 	if err != nil {
 		return nil, err
 	}
 	admit := newAdmission(&cfg, entry)
-	admitted := admit.filter(ev)
-	if err := admit.check(ev, admitted, lim); err != nil {
+	all := d.Events
+	d.Events = admit.filter(all)
+	if err := admit.check(all, d.Events, lim); err != nil {
 		return nil, err
 	}
-	return build(ctx, newInput(&cfg, entry, admit, admitted, items), ev.Seq, dir, progress)
+	return build(ctx, newInput(&cfg, entry, admit, d), all.Seq, dir, progress)
 }
 
 // Retrain writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
@@ -36,7 +36,7 @@ func Retrain(ctx context.Context, from string, without *userset.Set, to string, 
 		return nil, false, err
 	}
 	defer old.Close()
-	ev, touched := old.input().Without(without)
+	d, touched := old.trainedOn().Without(without)
 	if !touched {
 		return old.Manifest(), false, nil
 	}
@@ -46,7 +46,7 @@ func Retrain(ctx context.Context, from string, without *userset.Set, to string, 
 		return nil, false, err
 	}
 	admit := newAdmission(&cfg, entry)
-	m, err = build(ctx, newInput(&cfg, entry, admit, ev, old.listed()), old.manifest.Seq, to, progress)
+	m, err = build(ctx, newInput(&cfg, entry, admit, d), old.manifest.Seq, to, progress)
 	return m, true, err
 }
 
@@ -62,7 +62,7 @@ func Replay(ctx context.Context, from, to string, progress Progress) (*Manifest,
 	if err != nil {
 		return nil, err
 	}
-	return build(ctx, newInput(&cfg, entry, newAdmission(&cfg, entry), old.input(), old.listed()), old.manifest.Seq, to, progress)
+	return build(ctx, newInput(&cfg, entry, newAdmission(&cfg, entry), old.trainedOn()), old.manifest.Seq, to, progress)
 }
 
 func trainable(name string) (*Entry, error) {

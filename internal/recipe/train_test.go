@@ -28,11 +28,21 @@ func train(t rapid.TB, ev *dataset.Events, items []string, cfg Config) (dir stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err = Train(context.Background(), ev, items, cfg, quota.Limits{}, dir, nil)
+	m, err = Train(context.Background(), Data{Events: ev, Items: bareItems(items)}, cfg, quota.Limits{}, dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return dir, m
+}
+
+// bareItems is an Items dataset that says nothing about its items, nil without items.
+func bareItems(ids []string) *Attributes {
+	if ids == nil {
+		return nil
+	}
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return &Attributes{IDs: slices.Compact(ids)}
 }
 
 // tempRoot is the test's own directory, also inside of a property.
@@ -161,7 +171,7 @@ func TestProgressIsReported(t *testing.T) {
 		phases[phase] = true
 	}
 	ev := makeEvents(walks(5, 50, 20, 8))
-	if _, err := Train(context.Background(), ev, nil, everyTrainer[2], quota.Limits{}, t.TempDir(), report); err != nil {
+	if _, err := Train(context.Background(), Data{Events: ev}, everyTrainer[2], quota.Limits{}, t.TempDir(), report); err != nil {
 		t.Fatal(err)
 	}
 	for _, phase := range []string{"evaluation: solving", "evaluation: scoring", "evaluation", "solving", "scoring", "writing"} {
@@ -176,7 +186,7 @@ func TestCancelledTrainingLeavesNoModel(t *testing.T) {
 	cancel()
 	for _, cfg := range everyTrainer {
 		dir := t.TempDir()
-		if _, err := Train(ctx, makeEvents(walks(5, 50, 20, 8)), nil, cfg, quota.Limits{}, dir, nil); !errors.Is(err, context.Canceled) {
+		if _, err := Train(ctx, Data{Events: makeEvents(walks(5, 50, 20, 8))}, cfg, quota.Limits{}, dir, nil); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", cfg.Recipe, err)
 		}
 		if _, err := Open(dir); !errors.Is(err, ErrCorrupt) {
@@ -187,7 +197,7 @@ func TestCancelledTrainingLeavesNoModel(t *testing.T) {
 
 func TestUntrainableRecipesAreRefused(t *testing.T) {
 	for _, name := range []string{"aws-next-best-action", "no-such-recipe"} {
-		_, err := Train(context.Background(), makeEvents(walks(5, 50, 20, 8)), nil, Config{Recipe: name}, quota.Limits{}, t.TempDir(), nil)
+		_, err := Train(context.Background(), Data{Events: makeEvents(walks(5, 50, 20, 8))}, Config{Recipe: name}, quota.Limits{}, t.TempDir(), nil)
 		if !errors.Is(err, ErrNotTrainable) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -232,13 +242,13 @@ func TestTooLittleDataIsRefusedInTheServicesWords(t *testing.T) {
 		{"nothing above the threshold", one(3, "Click"), Config{EventValueThreshold: &threshold}, quota.Limits{}, "Dataset has fewer than 1 interactions"},
 	} {
 		c.cfg.Recipe = popularityCount
-		_, err := Train(context.Background(), makeEvents(c.events), nil, c.cfg, c.lim, t.TempDir(), nil)
+		_, err := Train(context.Background(), Data{Events: makeEvents(c.events)}, c.cfg, c.lim, t.TempDir(), nil)
 		var data *DataError
 		if !errors.As(err, &data) || data.Reason != c.want {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
-	if _, err := Train(context.Background(), makeEvents(append(one(1000, ""), two(25)...)), nil, Config{Recipe: popularityCount}, quota.AWS(), t.TempDir(), nil); err != nil {
+	if _, err := Train(context.Background(), Data{Events: makeEvents(append(one(1000, ""), two(25)...))}, Config{Recipe: popularityCount}, quota.AWS(), t.TempDir(), nil); err != nil {
 		t.Errorf("enough data: %v", err)
 	}
 }
@@ -291,7 +301,7 @@ func TestHistoriesBeyondThePercentilesAreLeftOut(t *testing.T) {
 			"min_user_history_length_percentile": c.least, "max_user_history_length_percentile": c.most,
 		}}
 		entry, _ := Find(cfg.Recipe)
-		in := newInput(&cfg, entry, newAdmission(&cfg, entry), makeEvents(slices.Clone(events)), nil)
+		in := newInput(&cfg, entry, newAdmission(&cfg, entry), Data{Events: makeEvents(slices.Clone(events))})
 		if got := in.gather(func(u int) bool { return in.eligible[u] }).users(); got != c.want {
 			t.Errorf("between %s and %s: %d users, want %d", c.least, c.most, got, c.want)
 		}
@@ -387,7 +397,7 @@ func TestAnUnfinishedAttemptIsReplaced(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "user.text"), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Train(context.Background(), makeEvents(walks(5, 50, 20, 8)), nil, everyTrainer[0], quota.Limits{}, dir, nil); err != nil {
+	if _, err := Train(context.Background(), Data{Events: makeEvents(walks(5, 50, 20, 8))}, everyTrainer[0], quota.Limits{}, dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	open(t, dir)

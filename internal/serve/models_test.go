@@ -24,7 +24,7 @@ func newTestModels(t *testing.T, names ...string) (*models, *time.Time) {
 	}
 	for _, name := range names {
 		cfg := recipe.Config{Recipe: "aws-popularity-count"}
-		if _, err := recipe.Train(t.Context(), ev, nil, cfg, quota.Local(), filepath.Join(dir, name), nil); err != nil {
+		if _, err := recipe.Train(t.Context(), recipe.Data{Events: ev}, cfg, quota.Local(), filepath.Join(dir, name), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -205,7 +205,7 @@ func (w *world) train(t dataset.Table, name string) (string, int64) {
 	}
 	dir := w.next("model-")
 	cfg := recipe.Config{Recipe: name, CountEvents: entry.CountEvents, Seed: 1}
-	m, err := recipe.Train(w.ctx, events, nil, cfg, quota.Local(), filepath.Join(w.models, dir), nil)
+	m, err := recipe.Train(w.ctx, recipe.Data{Events: events}, cfg, quota.Local(), filepath.Join(w.models, dir), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 )
 
@@ -78,24 +79,32 @@ func (s *search) served(dir string) error {
 		if !slices.Contains(known, d.Name()) {
 			return errUnclaimed
 		}
-		switch d.Name() {
-		case "user.text", "user.offsets", "item.text", "type.text": // decoded below; not ids of users, though an item may be called like one
-		default:
+		if !modelNames.MatchString(d.Name()) {
 			s.raw = append(s.raw, region{"model", filepath.Join(dir, d.Name()), 0})
 		}
 	}
-	return s.modelUsers(dir, manifest.Seq > s.Cut)
+	for _, table := range []string{"user", "users.id"} { // who has events, and whose attributes are known: older models and most recipes have none
+		if table == "user" || slices.Contains(known, table+".text") {
+			if err := s.modelUsers(dir, table, manifest.Seq > s.Cut); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
+
+// modelNames are the arrays of a model that are decoded, or that hold the customer's own names and values: an item may be called like a user.
+var modelNames = regexp.MustCompile(`^(user|users\.id)\.(text|offsets)$|^(item|type|items\..*|users\.([0-9]+.*|column))\.text$`)
 
 var errModelUsers = errors.New("has a damaged list of users")
 
-// modelUsers compares every user of a model. One that was trained after the cut may know those who have come back since.
-func (s *search) modelUsers(dir string, later bool) error {
-	text, err := os.ReadFile(filepath.Join(dir, "user.text"))
+// modelUsers compares every user of a model's table. One that was trained after the cut may know those who have come back since.
+func (s *search) modelUsers(dir, table string, later bool) error {
+	text, err := os.ReadFile(filepath.Join(dir, table+".text"))
 	if err != nil {
 		return err
 	}
-	ends, err := os.ReadFile(filepath.Join(dir, "user.offsets"))
+	ends, err := os.ReadFile(filepath.Join(dir, table+".offsets"))
 	if err != nil {
 		return err
 	}

@@ -69,9 +69,10 @@ func open(t *testing.T) *fixture {
 	f.load("canary-kept-0001,i1,5\ncanary-kept-0002,i2,6\n")
 	f.put("canary-kept-0003")
 	f.write("palate.lock", "")
-	f.write("store/models/model-1/manifest.json", `{"seq":1,"arrays":[{"name":"user.text"},{"name":"user.offsets"},{"name":"event.time"}]}`)
+	f.write("store/models/model-1/manifest.json", `{"seq":1,"arrays":[{"name":"user.text"},{"name":"user.offsets"},{"name":"users.id.text"},{"name":"users.id.offsets"},{"name":"event.time"}]}`)
 	f.write("store/models/model-1/event.time", "12345678")
-	f.modelUsers("canary-kept-0001", "canary-kept-0002")
+	f.modelUsers("user", "canary-kept-0001", "canary-kept-0002")
+	f.modelUsers("users.id", "canary-kept-0001", "canary-kept-0003")
 	f.models["model-1"] = verify.Serving
 	return f
 }
@@ -100,14 +101,14 @@ func (f *fixture) write(rel, text string) {
 	}
 }
 
-func (f *fixture) modelUsers(users ...string) {
+func (f *fixture) modelUsers(table string, users ...string) {
 	f.t.Helper()
 	ends := make([]byte, 8)
 	for n := range users {
 		ends = binary.LittleEndian.AppendUint64(ends, uint64(len(strings.Join(users[:n+1], ""))))
 	}
-	f.write("store/models/model-1/user.text", strings.Join(users, ""))
-	f.write("store/models/model-1/user.offsets", string(ends))
+	f.write("store/models/model-1/"+table+".text", strings.Join(users, ""))
+	f.write("store/models/model-1/"+table+".offsets", string(ends))
 }
 
 // change rewrites the only file of a pattern.
@@ -188,7 +189,8 @@ var leaks = map[string]func(f *fixture){
 	"salt of a receipt":       func(f *fixture) { f.write("receipts/00000001.salt", gone) },
 	"signing key":             func(f *fixture) { f.write("receipts/signing-key.pem", gone) },
 	"unfinished receipt":      func(f *fixture) { f.write("receipts/.tmp-1", gone) },
-	"model":                   func(f *fixture) { f.modelUsers("canary-kept-0001", gone) },
+	"model":                   func(f *fixture) { f.modelUsers("user", "canary-kept-0001", gone) },
+	"model, attributes":       func(f *fixture) { f.modelUsers("users.id", "canary-kept-0001", gone) },
 	"streamed rows in memory": func(f *fixture) { f.memory["streamed rows in memory"] = gone },
 	"live events in memory":   func(f *fixture) { f.memory["live events in memory"] = gone },
 	"records in memory":       func(f *fixture) { f.memory["records in memory"] = gone },
@@ -273,8 +275,8 @@ func TestWhoComesBackIsNoLeak(t *testing.T) {
 	}
 	f.put(gone)
 	f.load(gone + ",i1,5\n")
-	f.write("store/models/model-1/manifest.json", fmt.Sprintf(`{"seq":%d,"arrays":[{"name":"user.text"},{"name":"user.offsets"},{"name":"event.time"}]}`, cut+5))
-	f.modelUsers("canary-kept-0001", gone)
+	f.write("store/models/model-1/manifest.json", fmt.Sprintf(`{"seq":%d,"arrays":[{"name":"user.text"},{"name":"user.offsets"},{"name":"users.id.text"},{"name":"users.id.offsets"},{"name":"event.time"}]}`, cut+5))
+	f.modelUsers("user", "canary-kept-0001", gone)
 	search := verify.Search{Data: f.dir, Group: "g1", Users: userset.New([]string{gone}), Sessions: userset.New(nil), Cut: cut, Store: f, Models: f}
 	if err := verify.Run(t.Context(), search); err != nil {
 		t.Error(err)

@@ -74,7 +74,11 @@ func (w *worker) trainRecommender(ctx context.Context, t *job.Task, finish func(
 	if err != nil {
 		return err
 	}
-	return w.trainModel(ctx, t, d.DatasetGroupARN, config, func(r *meta.Resource, m *recipe.Manifest) error {
+	var columns *api.TrainingDataConfig
+	if d.RecommenderConfig != nil {
+		columns = d.RecommenderConfig.TrainingDataConfig
+	}
+	return w.trainModel(ctx, t, d.DatasetGroupARN, trainingPlan{entry, config, columns}, func(r *meta.Resource, m *recipe.Manifest) error {
 		d.ModelMetrics = m.Metrics
 		finish(r)
 		return r.SetDoc(d)

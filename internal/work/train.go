@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,7 +38,11 @@ func (w *worker) train(ctx context.Context, t *job.Task) error {
 		return err
 	}
 	started := time.Now()
-	err = w.trainModel(ctx, t, v.DatasetGroupARN, config, func(r *meta.Resource, m *recipe.Manifest) error {
+	var columns *api.TrainingDataConfig
+	if v.SolutionConfig != nil {
+		columns = v.SolutionConfig.TrainingDataConfig
+	}
+	err = w.trainModel(ctx, t, v.DatasetGroupARN, trainingPlan{entry, config, columns}, func(r *meta.Resource, m *recipe.Manifest) error {
 		hours := math.Max(0.001, math.Round(time.Since(started).Hours()*1000)/1000)
 		v.TrainingHours = &hours
 		r.Status = meta.Active
@@ -73,13 +78,20 @@ type trainingAttempt struct {
 
 var errOvertaken = errors.New("a data deletion overtook the training")
 
+// A trainingPlan says what to train: a recipe, by which configuration, on which columns.
+type trainingPlan struct {
+	entry   *recipe.Entry
+	config  recipe.Config
+	columns *api.TrainingDataConfig
+}
+
 // trainModel trains on what the group holds now and commits the model with the status change that finish makes.
 //
 // A data deletion that puts its mask in force while the training runs makes the attempt void: it is broken off, what it wrote is destroyed, and the training
 // starts again on data from which the mask, and later the rewritten tables, leave the users out. The deletion waits until that has happened.
-func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, config recipe.Config, finish func(*meta.Resource, *recipe.Manifest) error) error {
+func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, plan trainingPlan, finish func(*meta.Resource, *recipe.Manifest) error) error {
 	for {
-		err := w.attemptTraining(ctx, t, group, config, finish)
+		err := w.attemptTraining(ctx, t, group, plan, finish)
 		if !errors.Is(err, errOvertaken) {
 			return err
 		}
@@ -88,7 +100,7 @@ func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, conf
 }
 
 // attemptTraining fails with errOvertaken if a data deletion took effect since it began.
-func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string, config recipe.Config, finish func(*meta.Resource, *recipe.Manifest) error) error {
+func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string, plan trainingPlan, finish func(*meta.Resource, *recipe.Manifest) error) error {
 	var a trainingAttempt
 	if err := t.Load(&a); err != nil {
 		return err
@@ -105,7 +117,7 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 		return err
 	}
 	watched, stop := w.untilOvertaken(ctx, group, a.Erasures)
-	made, err := w.trainOnce(watched, t, group, config, a.Model)
+	made, err := w.trainOnce(watched, t, group, plan, a.Model)
 	stop()
 	if err != nil {
 		if errors.Is(context.Cause(watched), errOvertaken) {
@@ -194,8 +206,8 @@ func (w *worker) oldTrainings(ctx context.Context, group string) (old int, err e
 	return old, err
 }
 
-// trainOnce reads the group's interactions and writes one model directory.
-func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, config recipe.Config, name string) (*recipe.Manifest, error) {
+// trainOnce reads the group's data and writes one model directory.
+func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan trainingPlan, name string) (*recipe.Manifest, error) {
 	interactions, ok, err := w.tableOfType(ctx, group, schema.Interactions)
 	if err != nil {
 		return nil, err
@@ -204,15 +216,19 @@ func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, confi
 		return nil, job.Fail("Dataset group does not have a dataset of type %s.", schema.Interactions)
 	}
 	t.Progress(job.Progress{Phase: "read", Started: time.Now()})
-	events, err := w.Engine.Events(ctx, interactions)
-	if err != nil {
+	var d recipe.Data
+	if d.Events, err = w.Engine.Events(ctx, interactions); err != nil {
 		return nil, err
 	}
-	items, err := w.itemIDs(ctx, group)
-	if err != nil {
+	if d.Items, err = w.attributes(ctx, group, schema.Items, plan); err != nil {
 		return nil, err
 	}
-	made, err := recipe.Train(ctx, events, items, config, w.Limits, w.model(name), phases(t, "steps"))
+	if slices.Contains(plan.entry.Reads, schema.Users) {
+		if d.Users, err = w.attributes(ctx, group, schema.Users, plan); err != nil {
+			return nil, err
+		}
+	}
+	made, err := recipe.Train(ctx, d, plan.config, w.Limits, w.model(name), phases(t, "steps"))
 	var data *recipe.DataError
 	if errors.As(err, &data) {
 		return nil, job.Fail("%s", data.Reason)
@@ -227,19 +243,39 @@ func phases(t *job.Task, unit string) recipe.Progress {
 	}
 }
 
-// itemIDs lists the ids of the group's Items dataset; none if it has none.
-func (w *worker) itemIDs(ctx context.Context, group string) ([]string, error) {
-	items, ok, err := w.tableOfType(ctx, group, schema.Items)
+// attributes reads the group's Items or Users dataset: all rows, and of the columns those that the recipe reads and the configuration leaves in; nil if the
+// group has no such dataset.
+func (w *worker) attributes(ctx context.Context, group string, kind schema.Type, plan trainingPlan) (*recipe.Attributes, error) {
+	table, ok, err := w.tableOfType(ctx, group, kind)
 	if err != nil || !ok {
 		return nil, err
 	}
-	key := items.Schema.KeyField()
-	var ids []string
-	err = w.Engine.Effective(ctx, items, func(r dataset.Row) error {
-		ids = append(ids, strings.Clone(r.Values[key].Str))
+	b := recipe.NewAttributesBuilder(table.Schema, func(f schema.Field) bool {
+		return slices.Contains(plan.entry.Reads, kind) && trainsOn(plan.columns, kind, f.Name)
+	})
+	err = w.Engine.Effective(ctx, table, func(r dataset.Row) error {
+		b.Add(r.Values)
 		return nil
 	})
-	return ids, err
+	return b.Attributes(), err
+}
+
+// trainsOn reports whether a configuration leaves a column in the training.
+func trainsOn(c *api.TrainingDataConfig, kind schema.Type, column string) bool {
+	if c == nil {
+		return true
+	}
+	names := func(given map[string][]string) (listed, named bool) {
+		for name, columns := range given {
+			if schema.SameName(name, string(kind)) {
+				return true, slices.ContainsFunc(columns, func(c string) bool { return schema.SameName(c, column) })
+			}
+		}
+		return false, false
+	}
+	_, excluded := names(c.ExcludedDatasetColumns)
+	listed, included := names(c.IncludedDatasetColumns)
+	return !excluded && (included || !listed)
 }
 
 // erasures counts the data deletions of a group whose mask came into force.

@@ -10,6 +10,7 @@ import (
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/recipe"
 	"github.com/palate-dev/palate/internal/schema"
 )
 
@@ -122,12 +123,46 @@ func (s *Service) trainScheduled(ctx context.Context, solution *meta.Resource, n
 		if err != nil {
 			return err
 		}
+		search, err := automaticSearch(tx, r, now)
+		if err != nil {
+			return err
+		}
 		region, account, _ := strings.Cut(r.Scope, ":")
-		_, err = s.insertVersion(tx, scope{region: region, account: account}, r, "", autoTraining, automatic, nil)
+		_, err = s.insertVersion(tx, scope{region: region, account: account}, r, "", autoTraining, automatic, search, nil)
 		started = err == nil
 		return err
 	})
 	return started && err == nil, err
+}
+
+// searchPeriod is how long automatic training keeps what a search of hyperparameters has chosen.
+const searchPeriod = 90 * 24 * time.Hour
+
+// automaticSearch says what a run of automatic training does about hyperparameters: with the recipes that are optimized by themselves it searches every
+// searchPeriod and keeps the choice between.
+func automaticSearch(tx *meta.Tx, solution *meta.Resource, now time.Time) (string, error) {
+	doc, err := meta.Doc[api.Solution](solution)
+	if err != nil {
+		return "", err
+	}
+	entry, err := lookupRecipe(doc.RecipeARN)
+	if err != nil || !entry.Has(recipe.AutomaticHPO) {
+		return "", err
+	}
+	versions, err := tx.Find(meta.Query{Kind: meta.SolutionVersion, Parent: solution.ARN, Statuses: []string{meta.Active}})
+	if err != nil {
+		return "", err
+	}
+	for _, v := range versions { // newest first
+		doc, err := meta.Doc[api.SolutionVersion](v)
+		if err != nil {
+			return "", err
+		}
+		if doc.TunedHPOParams != nil && now.Before(v.Created.Add(searchPeriod)) {
+			return meta.SearchReused, nil
+		}
+	}
+	return meta.SearchAnew, nil
 }
 
 func skipRun(tx *meta.Tx, r *meta.Resource, now time.Time) error {

@@ -237,3 +237,53 @@ func TestAVersionThatCannotBeDeployedIsNotTriedAgain(t *testing.T) {
 		t.Errorf("update %+v", u)
 	}
 }
+
+func TestAutomaticTrainingOfTheSecondGenerationSearchesEveryNinetyDays(t *testing.T) {
+	s := open(t, quota.AWS())
+	first, second := s.solution("first", "aws-user-personalization"), s.solution("second", "aws-personalized-ranking-v2")
+	search := func(arn string) string {
+		p, err := meta.Private[meta.ModelPrivate](s.row(arn))
+		s.must(err)
+		return p.Search
+	}
+	run := func(in time.Duration, want string) {
+		t.Helper()
+		s.news.arrive()
+		if n := s.due(in); n != 2 {
+			t.Fatalf("%d trainings after %v", n, in)
+		}
+		if got := search(s.newest(first).SolutionVersionARN); got != "" {
+			t.Errorf("after %v: the first generation searches by itself: %q", in, got)
+		}
+		arn := s.newest(second).SolutionVersionARN
+		if got := search(arn); got != want {
+			t.Errorf("after %v: search %q, want %q", in, got, want)
+		}
+		s.settle()
+		if want != meta.SearchAnew {
+			return
+		}
+		s.must(s.db.Update(s.ctx, func(tx *meta.Tx) error { // as package work ends a search
+			r, err := tx.Get(arn)
+			if err != nil {
+				return err
+			}
+			doc, err := meta.Doc[api.SolutionVersion](r)
+			if err != nil {
+				return err
+			}
+			doc.TunedHPOParams = &api.TunedHPOParams{AlgorithmHyperParameters: map[string]string{"apply_recency_bias": "false"}}
+			if err := r.SetDoc(doc); err != nil {
+				return err
+			}
+			return tx.Put(r)
+		}))
+	}
+	run(2*time.Hour, meta.SearchAnew)
+	run(inAWeek, meta.SearchReused)
+	run(89*24*time.Hour, meta.SearchReused)
+	run(91*24*time.Hour, meta.SearchAnew)
+	if got := search(s.version(second)); got != "" {
+		t.Errorf("a manual training searches by itself: %q", got)
+	}
+}

@@ -61,8 +61,8 @@ func (s *Service) CreateSolution(ctx context.Context, in *api.CreateSolutionRequ
 		}
 		r := &meta.Resource{ARN: arn, Kind: meta.Solution, Name: in.Name, Group: group.ARN, Parent: group.ARN, Job: meta.Job{Kind: job.Activate}}
 		doc := api.Solution{
-			Name: in.Name, SolutionARN: arn, DatasetGroupARN: group.ARN, RecipeARN: in.RecipeARN, EventType: in.EventType,
-			PerformHPO: new(false), PerformAutoML: new(false), PerformAutoTraining: new(in.PerformAutoTraining == nil || *in.PerformAutoTraining),
+			Name: in.Name, SolutionARN: arn, DatasetGroupARN: group.ARN, RecipeARN: entry.ARN(), EventType: in.EventType,
+			PerformHPO: new(isTrue(in.PerformHPO) || isTrue(in.PerformAutoML)), PerformAutoML: new(isTrue(in.PerformAutoML)), PerformAutoTraining: new(in.PerformAutoTraining == nil || *in.PerformAutoTraining),
 			PerformIncrementalUpdate: in.PerformIncrementalUpdate, SolutionConfig: config,
 		}
 		return s.insert(tx, sc, r, doc, solutionPrivate{}, in.Tags)
@@ -117,10 +117,17 @@ func checkSolution(in *api.CreateSolutionRequest) error {
 	return checkAutoTraining(in.PerformAutoTraining == nil || *in.PerformAutoTraining, c.AutoTrainingConfig)
 }
 
-// solutionRecipe returns the recipe of a solution; with AutoML there is none.
+// autoMLRecipe is what AutoML chooses. It was made to choose between the recipes of the first generation, of which this one is the successor.
+const autoMLRecipe = "aws-user-personalization"
+
+// solutionRecipe returns the recipe of a solution.
 func solutionRecipe(in *api.CreateSolutionRequest) (*recipe.Entry, error) {
 	if isTrue(in.PerformAutoML) {
-		return nil, nil
+		entry, ok := recipe.Find(autoMLRecipe)
+		if !ok {
+			return nil, unsupported("performAutoML")
+		}
+		return entry, checkAutoML(in.SolutionConfig, entry)
 	}
 	if recipe.Retired(in.RecipeARN) {
 		return nil, api.Errorf(api.InvalidInput, "Recipe %s can no longer be used.", in.RecipeARN)
@@ -131,9 +138,6 @@ func solutionRecipe(in *api.CreateSolutionRequest) (*recipe.Entry, error) {
 // checkSolutionUse holds the rules between a configuration, its recipe and the data of the group. It returns the configuration to
 // store: as given, with plain names of hyperparameters.
 func checkSolutionUse(in *api.CreateSolutionRequest, e *recipe.Entry, data groupData) (*api.SolutionConfig, error) {
-	if e == nil {
-		return in.SolutionConfig, nil
-	}
 	if e.Domain != "" {
 		return nil, api.Errorf(api.InvalidInput, "Recipe %s is a use case of domain %s: create a recommender with it.", e.Name, e.Domain)
 	}
@@ -154,6 +158,9 @@ func checkSolutionUse(in *api.CreateSolutionRequest, e *recipe.Entry, data group
 		if err := checkHPO(e, ranges); err != nil {
 			return nil, err
 		}
+	}
+	if isTrue(in.PerformAutoML) {
+		return autoMLOnly(in.SolutionConfig), nil
 	}
 	return checkSolutionConfig(in.SolutionConfig, e, data)
 }
@@ -182,6 +189,7 @@ func checkSolutionConfig(given *api.SolutionConfig, e *recipe.Entry, data groupD
 	if c.FeatureTransformationParameters, err = checkParams(e, recipe.FeatureParam, c.FeatureTransformationParameters); err != nil {
 		return nil, err
 	}
+	c.HPOConfig = fullNames(c.HPOConfig, e)
 	return &c, nil
 }
 
@@ -207,12 +215,8 @@ func checkObjective(o *api.OptimizationObjective, e *recipe.Entry, data groupDat
 // solutionBuilt refuses what the API knows and this build does not; it comes last, so that every other error is the service's own.
 func solutionBuilt(in *api.CreateSolutionRequest, e *recipe.Entry) error {
 	switch {
-	case isTrue(in.PerformAutoML):
-		return unsupported("performAutoML")
 	case !e.Trainable:
 		return unsupported("training with recipe " + e.Name)
-	case isTrue(in.PerformHPO):
-		return unsupported("performHPO")
 	case in.SolutionConfig != nil && in.SolutionConfig.OptimizationObjective != nil:
 		return unsupported("optimizationObjective")
 	}

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -41,7 +42,13 @@ func TestCreateSolutionRefusesWhatTheRecipeOrTheDataCannotDo(t *testing.T) {
 	}{
 		{"no recipe", v1, func(in *request) { in.RecipeARN = "" }, api.InvalidInput, "recipeArn is required"},
 		{"recipe and AutoML", v1, func(in *request) { in.PerformAutoML = new(true) }, api.InvalidInput, "performAutoML"},
-		{"AutoML", v1, func(in *request) { in.RecipeARN, in.PerformAutoML = "", new(true) }, api.InvalidInput, "This build of palate does not support performAutoML"},
+		{"AutoML of related items", v1, func(in *request) {
+			in.RecipeARN, in.PerformAutoML, in.SolutionConfig.AutoMLConfig = "", new(true), &api.AutoMLConfig{RecipeList: []string{ofRecipe + "aws-sims"}}
+		}, api.InvalidInput, "aws-sims cannot be chosen by AutoML"},
+		{"AutoML by another metric", v1, func(in *request) {
+			in.RecipeARN, in.PerformAutoML, in.SolutionConfig.AutoMLConfig = "", new(true), &api.AutoMLConfig{MetricName: "accuracy"}
+		}, api.InvalidInput, "accuracy is not a metric"},
+		{"autoMLConfig without AutoML", v1, func(in *request) { in.SolutionConfig.AutoMLConfig = &api.AutoMLConfig{} }, api.InvalidInput, "performAutoML is true"},
 		{"unknown recipe", "no-such", nil, api.ResourceNotFound, "does not exist"},
 		{"retired recipe", "aws-hrnn", nil, api.InvalidInput, "can no longer be used"},
 		{"use case", "aws-vod-top-picks", nil, api.InvalidInput, "recommender"},
@@ -55,7 +62,6 @@ func TestCreateSolutionRefusesWhatTheRecipeOrTheDataCannotDo(t *testing.T) {
 		{"threshold that is no number", v1, func(in *request) { in.SolutionConfig.EventValueThreshold = "high" }, api.InvalidInput, "eventValueThreshold must be a number."},
 		{"threshold NaN", v1, func(in *request) { in.SolutionConfig.EventValueThreshold = "NaN" }, api.InvalidInput, "eventValueThreshold must be a number."},
 		{"threshold without end", v1, func(in *request) { in.SolutionConfig.EventValueThreshold = "Inf" }, api.InvalidInput, "eventValueThreshold must be a number."},
-		{"HPO", v1, func(in *request) { in.PerformHPO = new(true) }, api.InvalidInput, "This build of palate does not support performHPO"},
 		{"HPO without tunables", "aws-popularity-count", func(in *request) { in.PerformHPO = new(true) }, api.InvalidInput, "Hyperparameter optimization is not supported by recipe"},
 		{"hpoConfig without HPO", v1, func(in *request) { in.SolutionConfig.HPOConfig = &api.HPOConfig{} }, api.InvalidInput, "performHPO is true"},
 		{"hpoObjective", v1, func(in *request) {
@@ -79,9 +85,30 @@ func TestCreateSolutionRefusesWhatTheRecipeOrTheDataCannotDo(t *testing.T) {
 		{"range of another type", v1, func(in *request) {
 			in.PerformHPO, in.SolutionConfig.HPOConfig = new(true), hpo(ints("recency_mask", 0, 1))
 		}, api.InvalidInput, "no tunable hyperparameter"},
-		{"good range", v1, func(in *request) {
-			in.PerformHPO, in.SolutionConfig.HPOConfig = new(true), hpo(ints("bptt", 4, 8))
-		}, api.InvalidInput, "does not support performHPO"},
+		{"range twice", v1, func(in *request) {
+			r := ints("bptt", 4, 8)
+			r.IntegerHyperParameterRanges = append(r.IntegerHyperParameterRanges, ints("training.bptt", 8, 9).IntegerHyperParameterRanges...)
+			in.PerformHPO, in.SolutionConfig.HPOConfig = new(true), hpo(r)
+		}, api.InvalidInput, "bptt is given twice"},
+		{"range without an end", v1, func(in *request) {
+			r := ints("bptt", 4, 8)
+			r.IntegerHyperParameterRanges[0].MaxValue = nil
+			in.PerformHPO, in.SolutionConfig.HPOConfig = new(true), hpo(r)
+		}, api.InvalidInput, "needs minValue and maxValue"},
+		{"range of no values", v1, func(in *request) {
+			r := ints("bptt", 4, 8)
+			r.CategoricalHyperParameterRanges = []api.CategoricalHyperParameterRange{{Name: "recency_mask"}}
+			in.PerformHPO, in.SolutionConfig.HPOConfig = new(true), hpo(r)
+		}, api.InvalidInput, "needs values"},
+		{"range of other values", v1, func(in *request) {
+			r := ints("bptt", 4, 8)
+			r.CategoricalHyperParameterRanges = []api.CategoricalHyperParameterRange{{Name: "recency_mask", Values: []string{"true", "maybe"}}}
+			in.PerformHPO, in.SolutionConfig.HPOConfig = new(true), hpo(r)
+		}, api.InvalidInput, "recency_mask must be one of"},
+		{"range of a feature", v1, func(in *request) {
+			in.PerformHPO, in.SolutionConfig.HPOConfig = new(true), hpo(ints("max_user_history_length_percentile", 0, 1))
+		}, api.InvalidInput, "no tunable hyperparameter"},
+		{"HPO of the second generation", v2, func(in *request) { in.PerformHPO = new(true) }, api.InvalidInput, "Hyperparameter optimization is not supported by recipe"},
 		{"eventType beside eventsConfig", v2, func(in *request) {
 			in.EventType, in.SolutionConfig.EventsConfig = "watch", events(api.EventParameters{EventType: "click"})
 		}, api.InvalidInput, "eventsConfig cannot be combined with eventType"},
@@ -215,6 +242,68 @@ func TestDescribeSolutionEchoesTheConfiguration(t *testing.T) {
 	s.must(err)
 	if diff := cmp.Diff(in.Tags, tags.Tags); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestRangesAreDescribedUnderTheirFullNames(t *testing.T) {
+	s := open(t, quota.AWS())
+	in := solutionRequest("aws-user-personalization", func(in *api.CreateSolutionRequest) {
+		in.PerformHPO = new(true)
+		in.SolutionConfig.AlgorithmHyperParameters = map[string]string{"training.hidden_dimension": "64"}
+		in.SolutionConfig.HPOConfig = &api.HPOConfig{
+			HPOResourceConfig: &api.HPOResourceConfig{MaxNumberOfTrainingJobs: "40", MaxParallelTrainingJobs: "10"},
+			AlgorithmHyperParameterRanges: &api.HyperParameterRanges{
+				IntegerHyperParameterRanges: []api.IntegerHyperParameterRange{
+					{Name: "bptt", MinValue: new(2), MaxValue: new(32)}, {Name: "training.hidden_dimension", MinValue: new(32), MaxValue: new(256)},
+				},
+				ContinuousHyperParameterRanges:  []api.ContinuousHyperParameterRange{},
+				CategoricalHyperParameterRanges: []api.CategoricalHyperParameterRange{{Name: "recency_mask", Values: []string{"true", "false"}}},
+			},
+		}
+	})
+	given, err := json.Marshal(in)
+	s.must(err)
+	out, err := s.CreateSolution(s.ctx, in)
+	s.must(err)
+	if now, err := json.Marshal(in); err != nil || string(now) != string(given) {
+		t.Error("the request was changed")
+	}
+	s.settle()
+	described, err := s.DescribeSolution(s.ctx, &api.DescribeSolutionRequest{SolutionARN: out.SolutionARN})
+	s.must(err)
+	version, err := s.DescribeSolutionVersion(s.ctx, &api.DescribeSolutionVersionRequest{SolutionVersionARN: s.version(out.SolutionARN)})
+	s.must(err)
+	for _, got := range []struct {
+		hpo    *bool
+		config *api.SolutionConfig
+	}{{described.Solution.PerformHPO, described.Solution.SolutionConfig}, {version.SolutionVersion.PerformHPO, version.SolutionVersion.SolutionConfig}} {
+		r := got.config.HPOConfig.AlgorithmHyperParameterRanges
+		if !*got.hpo || r.IntegerHyperParameterRanges[0].Name != "training.bptt" || r.IntegerHyperParameterRanges[1].Name != "training.hidden_dimension" ||
+			r.CategoricalHyperParameterRanges[0].Name != "data.recency_mask" || r.ContinuousHyperParameterRanges == nil {
+			t.Errorf("performHPO %v, ranges %+v", *got.hpo, r)
+		}
+		if got.config.AlgorithmHyperParameters["hidden_dimension"] != "64" {
+			t.Errorf("hyperparameters %v", got.config.AlgorithmHyperParameters)
+		}
+	}
+}
+
+func TestAutoMLStandsForTheSuccessorOfItsRecipes(t *testing.T) {
+	s := open(t, quota.AWS())
+	out, err := s.CreateSolution(s.ctx, solutionRequest("", func(in *api.CreateSolutionRequest) {
+		in.RecipeARN, in.PerformAutoML = "", new(true)
+		in.SolutionConfig.AlgorithmHyperParameters = map[string]string{"bptt": "8"}
+		in.SolutionConfig.AutoMLConfig = &api.AutoMLConfig{MetricName: "precision_at_25", RecipeList: []string{ofRecipe + "aws-hrnn", ofRecipe + "aws-hrnn-metadata"}}
+	}))
+	s.must(err)
+	described, err := s.DescribeSolution(s.ctx, &api.DescribeSolutionRequest{SolutionARN: out.SolutionARN})
+	s.must(err)
+	got := described.Solution
+	if !*got.PerformAutoML || !*got.PerformHPO || got.RecipeARN != ofRecipe+"aws-user-personalization" || got.AutoMLResult != nil {
+		t.Errorf("solution %+v", got)
+	}
+	if c := got.SolutionConfig; c.AutoMLConfig == nil || c.AlgorithmHyperParameters != nil {
+		t.Errorf("configuration %+v", c)
 	}
 }
 

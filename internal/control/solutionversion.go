@@ -47,7 +47,7 @@ func (s *Service) CreateSolutionVersion(ctx context.Context, in *api.CreateSolut
 		if err := s.trainingLimit(tx, sc.id()); err != nil {
 			return err
 		}
-		v, err := s.insertVersion(tx, sc, solution, in.Name, fullTraining, manual, in.Tags)
+		v, err := s.insertVersion(tx, sc, solution, in.Name, fullTraining, manual, "", in.Tags)
 		arn = v
 		return err
 	})
@@ -101,8 +101,8 @@ func (s *Service) trainingLimit(tx *meta.Tx, scopeID string) error {
 	return pendingLimit(s.limits.SolutionVersions, n)
 }
 
-// insertVersion adds a version with a snapshot of the solution's configuration, and its training.
-func (s *Service) insertVersion(tx *meta.Tx, sc scope, solution *meta.Resource, name, mode, kind string, tags []api.Tag) (arn string, err error) {
+// insertVersion adds a version with a snapshot of the solution's configuration, and its training. search is what that does about hyperparameters.
+func (s *Service) insertVersion(tx *meta.Tx, sc scope, solution *meta.Resource, name, mode, kind, search string, tags []api.Tag) (arn string, err error) {
 	from, err := meta.Doc[api.Solution](solution)
 	if err != nil {
 		return "", err
@@ -118,7 +118,7 @@ func (s *Service) insertVersion(tx *meta.Tx, sc scope, solution *meta.Resource, 
 		EventType: from.EventType, SolutionConfig: from.SolutionConfig, PerformHPO: from.PerformHPO, PerformAutoML: from.PerformAutoML,
 		PerformIncrementalUpdate: from.PerformIncrementalUpdate, TrainingMode: mode, TrainingType: kind,
 	}
-	return arn, s.insert(tx, sc, r, doc, meta.ModelPrivate{}, tags)
+	return arn, s.insert(tx, sc, r, doc, meta.ModelPrivate{Search: search}, tags)
 }
 
 // newVersionARN draws suffixes until one is free.

@@ -252,6 +252,9 @@ func checkHPO(e *recipe.Entry, c *api.HPOConfig) error {
 	if c == nil || c.AlgorithmHyperParameterRanges == nil {
 		return nil
 	}
+	if err := checkRangeNames(e, c.AlgorithmHyperParameterRanges); err != nil {
+		return err
+	}
 	for _, r := range c.AlgorithmHyperParameterRanges.IntegerHyperParameterRanges {
 		if err := checkRange(e, recipe.Integer, r.Name, floatOf(r.MinValue), floatOf(r.MaxValue)); err != nil {
 			return err
@@ -267,6 +270,9 @@ func checkHPO(e *recipe.Entry, c *api.HPOConfig) error {
 		if err != nil {
 			return err
 		}
+		if len(r.Values) == 0 {
+			return api.Errorf(api.InvalidInput, "The range of %s needs values.", p.Name)
+		}
 		for _, v := range r.Values {
 			if _, err := p.Check(v); err != nil {
 				return api.Errorf(api.InvalidInput, "Invalid hyperparameter range: %v.", err)
@@ -274,6 +280,86 @@ func checkHPO(e *recipe.Entry, c *api.HPOConfig) error {
 		}
 	}
 	return nil
+}
+
+// checkRangeNames checks that no hyperparameter has two ranges.
+func checkRangeNames(e *recipe.Entry, r *api.HyperParameterRanges) error {
+	var seen []string
+	for _, name := range slices.Concat(
+		rangeNames(r.IntegerHyperParameterRanges, func(r api.IntegerHyperParameterRange) string { return r.Name }),
+		rangeNames(r.ContinuousHyperParameterRanges, func(r api.ContinuousHyperParameterRange) string { return r.Name }),
+		rangeNames(r.CategoricalHyperParameterRanges, func(r api.CategoricalHyperParameterRange) string { return r.Name }),
+	) {
+		if p, ok := e.Param(recipe.AlgorithmParam, name); ok {
+			name = p.Name
+		}
+		if slices.Contains(seen, name) {
+			return api.Errorf(api.InvalidInput, "Invalid hyperparameter range: %s is given twice.", name)
+		}
+		seen = append(seen, name)
+	}
+	return nil
+}
+
+func rangeNames[T any](ranges []T, name func(T) string) []string {
+	var names []string
+	for _, r := range ranges {
+		names = append(names, name(r))
+	}
+	return names
+}
+
+// fullNames returns the configuration with the names of ranges as descriptions show them: bptt as training.bptt.
+func fullNames(c *api.HPOConfig, e *recipe.Entry) *api.HPOConfig {
+	if c == nil || c.AlgorithmHyperParameterRanges == nil {
+		return c
+	}
+	full := func(name string) string {
+		p, ok := e.Param(recipe.AlgorithmParam, name)
+		if !ok {
+			return name // checkHPO has refused it
+		}
+		return p.FullName()
+	}
+	named, r := *c, *c.AlgorithmHyperParameterRanges
+	r.IntegerHyperParameterRanges = slices.Clone(r.IntegerHyperParameterRanges)
+	for i := range r.IntegerHyperParameterRanges {
+		r.IntegerHyperParameterRanges[i].Name = full(r.IntegerHyperParameterRanges[i].Name)
+	}
+	r.ContinuousHyperParameterRanges = slices.Clone(r.ContinuousHyperParameterRanges)
+	for i := range r.ContinuousHyperParameterRanges {
+		r.ContinuousHyperParameterRanges[i].Name = full(r.ContinuousHyperParameterRanges[i].Name)
+	}
+	r.CategoricalHyperParameterRanges = slices.Clone(r.CategoricalHyperParameterRanges)
+	for i := range r.CategoricalHyperParameterRanges {
+		r.CategoricalHyperParameterRanges[i].Name = full(r.CategoricalHyperParameterRanges[i].Name)
+	}
+	named.AlgorithmHyperParameterRanges = &r
+	return &named
+}
+
+// checkAutoML checks that AutoML is left something to choose: e, or a recipe of the first generation, for which e stands.
+func checkAutoML(c *api.SolutionConfig, e *recipe.Entry) error {
+	if c == nil || c.AutoMLConfig == nil {
+		return nil
+	}
+	if m := c.AutoMLConfig.MetricName; m != "" && !recipe.Measures(m) {
+		return api.Errorf(api.InvalidInput, "autoMLConfig: %s is not a metric of recipe %s.", m, e.Name)
+	}
+	for _, arn := range c.AutoMLConfig.RecipeList {
+		if arn != e.ARN() && !recipe.Retired(arn) {
+			return api.Errorf(api.InvalidInput, "autoMLConfig: recipe %s cannot be chosen by AutoML.", arn)
+		}
+	}
+	return nil
+}
+
+// autoMLOnly is what AutoML uses of a configuration.
+func autoMLOnly(c *api.SolutionConfig) *api.SolutionConfig {
+	if c == nil || c.AutoMLConfig == nil {
+		return nil
+	}
+	return &api.SolutionConfig{AutoMLConfig: c.AutoMLConfig}
 }
 
 func checkRange(e *recipe.Entry, t recipe.ParamType, name string, low, high *float64) error {

@@ -49,7 +49,14 @@ type ModelPrivate struct {
 	Hash    string             `json:"hash,omitempty"`    // of the model's manifest
 	Metrics map[string]float64 `json:"metrics,omitempty"` // answer of GetSolutionMetrics, modelMetrics of a recommender
 	Seq     int64              `json:"seq,omitempty"`     // the model knows the group's events up to here
+	Search  string             `json:"search,omitempty"`  // of a scheduled training to come: SearchAnew, SearchReused or ""
 }
+
+// What a training that the schedule started does about hyperparameters that nobody has asked it to optimize.
+const (
+	SearchAnew   = "anew"   // it searches
+	SearchReused = "reused" // it takes what the solution's last search chose
+)
 
 // CampaignPrivate belongs to a campaign.
 type CampaignPrivate struct {

@@ -48,6 +48,7 @@ const (
 	Themes                                   // batch inference in mode THEME_GENERATION
 	RankingInfluence                         // rankingInfluence
 	IncrementalUpdate                        // performIncrementalUpdate
+	AutomaticHPO                             // automatic training optimizes hyperparameters by itself
 )
 
 // Entry describes one recipe or domain use case.
@@ -175,6 +176,8 @@ type Param struct {
 	Values   []string // Categorical
 	Tunable  bool     // hyperparameter optimization may vary it
 	Group    string   // the prefix under which descriptions of HPO ranges name it: "training", "data", ""
+
+	Automatic bool // the optimization that automatic training makes by itself may vary it
 }
 
 // Param finds a hyperparameter of that kind by its plain name or by its name with the prefix that the service itself uses in descriptions.

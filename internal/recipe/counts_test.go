@@ -154,7 +154,7 @@ func longPart(c *corpus) [][]float64 {
 func TestRowsAreTheRidgeRegressionOfTheNextItem(t *testing.T) {
 	c := smallCorpus(40)
 	const lambda, reach = 7, 5
-	got, err := solve(context.Background(), c, reach, lambda, func(string, int64, int64) {})
+	got, err := solve(context.Background(), c, reach, lambda, rowEntries, func(string, int64, int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestRowsWithoutOrderAreTheRegressionOnTheOtherItems(t *testing.T) {
 	c := smallCorpus(40)
 	c.ordered = false
 	const lambda = 3
-	got, err := solve(context.Background(), c, reachDefault, lambda, func(string, int64, int64) {})
+	got, err := solve(context.Background(), c, reachDefault, lambda, rowEntries, func(string, int64, int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func TestBatchesDoNotChangeTheRows(t *testing.T) {
 		c := smallCorpus(90)
 		c.ordered = ordered
 		silent := func(string, int64, int64) {}
-		whole, err := solve(context.Background(), c, 5, 3, silent)
+		whole, err := solve(context.Background(), c, 5, 3, rowEntries, silent)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ func TestSelectionKeepsTheLargestWhateverTheOrder(t *testing.T) {
 	slices.SortFunc(want, func(a, b entry) int { return int(a.item - b.item) })
 	for range 5 {
 		rng.Shuffle(len(offers), func(i, j int) { offers[i], offers[j] = offers[j], offers[i] })
-		best := make([]selection, 1)
+		best := newSelections(1, rowEntries)
 		for _, o := range offers {
 			best[0].offer(o.item, o.value)
 		}
@@ -307,7 +307,7 @@ func TestSelectionKeepsTheLargestWhateverTheOrder(t *testing.T) {
 func TestSolveStopsWhenCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := solve(ctx, smallCorpus(12), 5, 1, func(string, int64, int64) {}); err != context.Canceled {
+	if _, err := solve(ctx, smallCorpus(12), 5, 1, rowEntries, func(string, int64, int64) {}); err != context.Canceled {
 		t.Errorf("got %v", err)
 	}
 }

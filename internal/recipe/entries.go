@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/palate-dev/palate/internal/schema"
@@ -90,7 +91,7 @@ var Catalogue = []Entry{
 		Description: "A given list of items in the order of a user's interest, second generation.",
 		Trainable:   true, TrainedAs: "aws-user-personalization-v2",
 		Created: day(2024, time.January, 1), Updated: updated,
-		Can:      personal | Scores | MetadataAlways | EventWeights | BatchInference,
+		Can:      personal | Scores | MetadataAlways | EventWeights | BatchInference | AutomaticHPO,
 		Requires: interactions(), NeedsUser: true, Params: recencyBias(),
 	},
 	{
@@ -161,7 +162,7 @@ var Catalogue = []Entry{
 		Algorithm: "aws-user-personalization-v2", FeatureTransformation: "aws-user-personalization-v2",
 		Description: "Items for a user by what the user did, second generation.",
 		Created:     day(2024, time.January, 1), Updated: updated, Trainable: true, TrainedAs: "aws-user-personalization-v2",
-		Can:      personal | AutomaticUpdates | Scores | MetadataAlways | EventWeights | Promotions | BatchInference,
+		Can:      personal | AutomaticUpdates | Scores | MetadataAlways | EventWeights | Promotions | BatchInference | AutomaticHPO,
 		Requires: interactions(), NeedsUser: true, Params: recencyBias(),
 	},
 	useCase(Entry{
@@ -231,11 +232,14 @@ func recurrent() []Param {
 }
 
 func recencyBias() []Param {
-	return []Param{{Name: "apply_recency_bias", Type: Categorical, Default: "true", Values: []string{"true", "false"}, Group: "data"}}
+	return []Param{{Name: "apply_recency_bias", Type: Categorical, Default: "true", Values: []string{"true", "false"}, Group: "data", Automatic: true}}
 }
 
+// dimensionDefault is the default of hidden_dimension.
+const dimensionDefault = 149
+
 func dimension(tunable bool) Param {
-	return Param{Name: "hidden_dimension", Type: Integer, Default: "149", Min: 32, Max: 256, Tunable: tunable, Group: "training"}
+	return Param{Name: "hidden_dimension", Type: Integer, Default: strconv.Itoa(dimensionDefault), Min: 32, Max: 256, Tunable: tunable, Group: "training"}
 }
 
 func fraction(name, standard string) Param {

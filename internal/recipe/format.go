@@ -40,6 +40,7 @@ type Manifest struct {
 	Events   int64              `json:"events"`
 	Settings map[string]float64 `json:"settings"` // what the trainer derived from the data
 	Metrics  map[string]float64 `json:"metrics"`
+	Tuned    map[string]string  `json:"tuned,omitempty"` // what the search of the configuration chose
 	Arrays   []Array            `json:"arrays"`
 	Hash     string             `json:"hash"`
 	Seq      int64              `json:"seq"` // events up to this sequence number were in the data

@@ -19,15 +19,23 @@ type fitted struct {
 	rate    int64 // decay per event, in units of 2⁻¹⁶
 }
 
-// trainPersonalization measures and trains user-personalization: once without the test users, once with everybody.
-func (in *input) trainPersonalization(ctx context.Context, m *Manifest, w *modelWriter, progress Progress) error {
+// measurePersonalization trains without the test users and measures on them.
+func (in *input) measurePersonalization(ctx context.Context, progress Progress) (map[string]float64, error) {
 	test := in.testSet()
 	trial, err := in.fit(ctx, func(u int) bool { return in.eligible[u] && !test[u] }, measured(progress))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if m.Metrics, err = in.evaluate(ctx, trial.ranker(len(in.items)), test, progress); err != nil {
-		return err
+	return in.evaluate(ctx, trial.ranker(len(in.items)), test, progress)
+}
+
+// trainPersonalization measures user-personalization, unless a search has, and trains it on everybody.
+func (in *input) trainPersonalization(ctx context.Context, m *Manifest, w *modelWriter, progress Progress) error {
+	if m.Metrics == nil {
+		var err error
+		if m.Metrics, err = in.measurePersonalization(ctx, progress); err != nil {
+			return err
+		}
 	}
 	f, err := in.fit(ctx, func(u int) bool { return in.eligible[u] }, progress)
 	if err != nil {
@@ -61,7 +69,7 @@ func (in *input) fit(ctx context.Context, use func(u int) bool, progress Progres
 	f := &fitted{repeats: c.repeats, ordered: c.ordered, lambda: c.lambda(), rate: c.decayRate()}
 	reach := in.reach()
 	var err error
-	if f.rows, err = solve(ctx, c, reach, f.lambda, progress); err != nil {
+	if f.rows, err = solve(ctx, c, reach, f.lambda, in.keep(), progress); err != nil {
 		return nil, err
 	}
 	f.prior = c.prior(in.recent())
@@ -127,6 +135,17 @@ func (in *input) reach() int {
 		}
 	}
 	return reachDefault
+}
+
+// keep is how many entries a row keeps. It is what hidden_dimension means here: a model in closed form has no hidden layer, but like the width of one this is how
+// much the model can tell apart of what leads to what, and its size and the time of its answers grow with it.
+func (in *input) keep() int {
+	if text, ok := in.param("hidden_dimension"); ok {
+		if n, err := strconv.Atoi(text); err == nil && n > 0 {
+			return rowEntries * min(n, 4*dimensionDefault) / dimensionDefault
+		}
+	}
+	return rowEntries
 }
 
 // recent says whether the prior looks at recent events in particular.

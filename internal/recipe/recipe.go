@@ -11,6 +11,7 @@
 //   - related items: co-occurrence, damped by popularity (related.go)
 //   - personalization: ridge regression of the next item on a decayed history, in closed form, beside symmetric co-occurrence and
 //     popularity (ridge.go, counts.go, prior.go)
+//   - hyperparameter search: a fixed low-discrepancy sequence of candidates on the evaluation split (search.go)
 //
 // # Same bytes everywhere
 //
@@ -43,6 +44,7 @@ type Config struct {
 	Params              map[string]string `json:"params,omitempty"`
 	Seed                uint64            `json:"seed"`
 	CountEvents         bool              `json:"countEvents,omitempty"` // popularity counts events, not distinct users
+	Search              *Search           `json:"search,omitempty"`      // hyperparameters that the training chooses itself
 }
 
 // EventWeight is one row of a solution's eventsConfig. Only the ratios of the weights matter.

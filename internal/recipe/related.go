@@ -24,12 +24,12 @@ type relatedRows struct {
 	popular []int32 // the answer for an item that nothing is known about
 }
 
-// trainRelated measures and trains the related-items recipe.
-func (in *input) trainRelated(ctx context.Context, m *Manifest, w *modelWriter, progress Progress) error {
+// measureRelated trains without the test users and measures on them.
+func (in *input) measureRelated(ctx context.Context, progress Progress) (map[string]float64, error) {
 	test := in.testSet()
 	trial, err := in.relate(ctx, func(u int) bool { return !test[u] }, measured(progress))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e := newEvaluation(len(in.items), len(in.admit.weights) > 0)
 	for u := range in.ev.Users {
@@ -43,7 +43,17 @@ func (in *input) trainRelated(ctx context.Context, m *Manifest, w *modelWriter, 
 		}
 		e.add(trial.top(query, depth, nil, nil), in.truthOf(u))
 	}
-	m.Metrics = e.metrics(len(in.items))
+	return e.metrics(len(in.items)), nil
+}
+
+// trainRelated measures the related-items recipe, unless a search has, and trains it on everybody.
+func (in *input) trainRelated(ctx context.Context, m *Manifest, w *modelWriter, progress Progress) error {
+	if m.Metrics == nil {
+		var err error
+		if m.Metrics, err = in.measureRelated(ctx, progress); err != nil {
+			return err
+		}
+	}
 	r, err := in.relate(ctx, func(int) bool { return true }, progress)
 	if err != nil {
 		return err
@@ -77,7 +87,7 @@ func (in *input) relate(ctx context.Context, use func(u int) bool, progress Prog
 		scale[i] = 1 / power(damped.size(i)+shrink, discount)
 	}
 	counters := make([][2]*counter, c.items) // by worker
-	best := make([]selection, c.items)
+	best := newSelections(c.items, rowEntries)
 	err := vec.Parallel(ctx, c.items, func(i, worker int) {
 		if !left[i] {
 			return

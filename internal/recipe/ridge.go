@@ -27,7 +27,7 @@ const (
 	coreSize     = 12288   // most items in the dense inverse: 604 MB and, on two cores, about ten seconds
 	coreCount    = 4       // fewest events of an item of the core
 	reachDefault = 32      // events of the history that count, the default of bptt
-	rowEntries   = 300     // kept per row of B
+	rowEntries   = 300     // kept per row of B, unless hidden_dimension says otherwise
 	longTerm     = 0.1     // weight of co-occurrence beside B
 	shrink       = 5       // users added to both sides of a cosine
 	batchTargets = 8192    // columns of HᵀE held in memory at a time, at most
@@ -43,6 +43,7 @@ type solver struct {
 	damped *baskets
 	scale  []float64 // 1/√(users+shrink) of each item
 	lambda float64
+	keep   int // entries of a row
 
 	core    []int32 // the items of the core, ascending
 	rank    []int32 // item -> index into core, -1 outside
@@ -52,9 +53,10 @@ type solver struct {
 	entries  int64      // of the columns of a batch, at most; it bounds memory and changes nothing else
 }
 
-// solve returns the rows of B plus the long-term part.
-func solve(ctx context.Context, c *corpus, reach int, lambda float64, progress Progress) (*rows, error) {
+// solve returns the rows of B plus the long-term part, of each the keep entries of largest magnitude.
+func solve(ctx context.Context, c *corpus, reach int, lambda float64, keep int, progress Progress) (*rows, error) {
 	s := newSolver(c, reach, lambda)
+	s.keep = keep
 	if err := s.invertGram(ctx, progress); err != nil {
 		return nil, err
 	}
@@ -62,7 +64,7 @@ func solve(ctx context.Context, c *corpus, reach int, lambda float64, progress P
 }
 
 func newSolver(c *corpus, reach int, lambda float64) *solver {
-	s := &solver{seq: &c.sequences, where: invert(c.item, c.items), damped: newBaskets(&c.sequences, true), lambda: lambda, entries: batchEntries}
+	s := &solver{seq: &c.sequences, where: invert(c.item, c.items), damped: newBaskets(&c.sequences, true), lambda: lambda, keep: rowEntries, entries: batchEntries}
 	if c.ordered {
 		s.window = newWindow(s.seq, s.where, geometric(c.decayRate(), reach))
 	} else {
@@ -216,7 +218,7 @@ func (s *solver) cosine(a, b int32, sum int64) float32 {
 
 // rows solves for all targets, in batches that bound the memory of their columns.
 func (s *solver) rows(ctx context.Context, progress Progress) (*rows, error) {
-	best := make([]selection, s.seq.items)
+	best := newSelections(s.seq.items, s.keep)
 	columns := make([]column, 0, batchTargets)
 	for from := 0; from < s.seq.items; {
 		to := s.batch(from)

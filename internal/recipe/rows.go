@@ -14,8 +14,17 @@ type entry struct {
 // selection keeps the entries of largest magnitude, ties by smaller item: a set that does not depend on the order of the offers. It is a heap with the
 // weakest entry at the root once it is full.
 type selection struct {
+	keep  int // entries, at most
 	heap  []entry
 	floor float32 // magnitude of the root once it is full
+}
+
+func newSelections(n, keep int) []selection {
+	best := make([]selection, n)
+	for i := range best {
+		best[i].keep = keep
+	}
+	return best
 }
 
 // weaker orders entries from the first to be dropped to the last.
@@ -38,12 +47,12 @@ func (s *selection) offer(item int32, value float32) {
 }
 
 func (s *selection) take(e entry) {
-	if len(s.heap) < rowEntries {
+	if len(s.heap) < s.keep {
 		s.heap = append(s.heap, e)
-		if len(s.heap) < rowEntries {
+		if len(s.heap) < s.keep {
 			return
 		}
-		for i := rowEntries/2 - 1; i >= 0; i-- {
+		for i := s.keep/2 - 1; i >= 0; i-- {
 			s.sink(i)
 		}
 	} else if weaker(s.heap[0], e) {

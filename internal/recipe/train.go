@@ -28,7 +28,7 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 }
 
 // Retrain writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
-// had been in it; if not, nothing is written and m is the manifest of from. The limits of data do not apply: an erasure may leave less than
+// had been in it, or may have had a part in hyperparameters that it took over; if not, nothing is written and m is the manifest of from. The limits of data do not apply: an erasure may leave less than
 // a training may start from, even nothing.
 func Retrain(ctx context.Context, from string, without *userset.Set, to string, progress Progress) (m *Manifest, touched bool, err error) {
 	old, err := Open(from)
@@ -36,11 +36,16 @@ func Retrain(ctx context.Context, from string, without *userset.Set, to string, 
 		return nil, false, err
 	}
 	defer old.Close()
+	cfg := old.manifest.Config
 	d, touched := old.trainedOn().Without(without)
+	if cfg.Search != nil && cfg.Search.Chosen != nil { // by data that may have held the users
+		again := *cfg.Search
+		again.Chosen = nil
+		cfg.Search, touched = &again, true
+	}
 	if !touched {
 		return old.Manifest(), false, nil
 	}
-	cfg := old.manifest.Config
 	entry, err := trainable(cfg.Recipe)
 	if err != nil {
 		return nil, false, err
@@ -84,6 +89,17 @@ func build(ctx context.Context, in *input, seq int64, dir string, progress Progr
 	m := &Manifest{Format: format, Recipe: in.trainer, Config: *in.cfg, Seq: seq, Build: buildID()}
 	m.Users, m.Items, m.Events = int64(len(in.ev.Users)), int64(len(in.items)), int64(in.ev.Len())
 	m.Settings = map[string]float64{}
+	switch s := in.cfg.Search; {
+	case s == nil:
+	case s.Chosen != nil:
+		in = in.with(s.Chosen)
+	default:
+		var err error
+		if m.Tuned, m.Metrics, err = in.search(ctx, s, progress); err != nil {
+			return nil, err
+		}
+		in = in.with(m.Tuned)
+	}
 	w, err := createModel(dir)
 	if err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ func (w *worker) trainRecommender(ctx context.Context, t *job.Task, finish func(
 	if d.RecommenderConfig != nil {
 		columns = d.RecommenderConfig.TrainingDataConfig
 	}
-	return w.trainModel(ctx, t, d.DatasetGroupARN, trainingPlan{entry, config, columns}, func(r *meta.Resource, m *recipe.Manifest) error {
+	return w.trainModel(ctx, t, d.DatasetGroupARN, trainingPlan{entry: entry, config: config, columns: columns}, func(_ *meta.Tx, r *meta.Resource, m *recipe.Manifest) error {
 		d.ModelMetrics = m.Metrics
 		finish(r)
 		return r.SetDoc(d)

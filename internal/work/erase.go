@@ -403,7 +403,7 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
 			return err
 		}
 		p.Model, p.Hash, p.Metrics = m.New, made.Hash, made.Metrics
-		if err := errors.Join(r.SetPrivate(p), showMetrics(r, p.Metrics)); err != nil {
+		if err := errors.Join(r.SetPrivate(p), showOutcome(r, made)); err != nil {
 			return err
 		}
 		swapped = true
@@ -419,17 +419,26 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
 	return nil
 }
 
-// showMetrics puts the metrics of a rebuilt model where a recommender's Describe shows them; those of a solution version stand in its private part.
-func showMetrics(r *meta.Resource, metrics map[string]float64) error {
-	if r.Kind != meta.Recommender {
+// showOutcome puts what a rebuilt model was measured at and has chosen where Describe shows it. The metrics of a solution version stand in its private part.
+func showOutcome(r *meta.Resource, made *recipe.Manifest) error {
+	if r.Kind == meta.Recommender {
+		d, err := meta.Doc[api.Recommender](r)
+		if err != nil {
+			return err
+		}
+		d.ModelMetrics = made.Metrics
+		return r.SetDoc(d)
+	}
+	tuned := tunedParams(made)
+	if tuned == nil {
 		return nil
 	}
-	d, err := meta.Doc[api.Recommender](r)
+	v, err := meta.Doc[api.SolutionVersion](r)
 	if err != nil {
 		return err
 	}
-	d.ModelMetrics = metrics
-	return r.SetDoc(d)
+	v.TunedHPOParams = tuned
+	return r.SetDoc(v)
 }
 
 // settled reports whether nothing is left to do for a model: an earlier attempt swapped it before it could say so, or it was trained anew under the

@@ -42,11 +42,16 @@ func (w *worker) train(ctx context.Context, t *job.Task) error {
 	if v.SolutionConfig != nil {
 		columns = v.SolutionConfig.TrainingDataConfig
 	}
-	err = w.trainModel(ctx, t, v.DatasetGroupARN, trainingPlan{entry, config, columns}, func(r *meta.Resource, m *recipe.Manifest) error {
+	search := func(ctx context.Context) (*recipe.Search, error) {
+		return w.searchFor(ctx, t, entry, &v, config.Params)
+	}
+	plan := trainingPlan{entry: entry, config: config, columns: columns, search: search}
+	err = w.trainModel(ctx, t, v.DatasetGroupARN, plan, func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest) error {
 		hours := math.Max(0.001, math.Round(time.Since(started).Hours()*1000)/1000)
 		v.TrainingHours = &hours
+		v.TunedHPOParams = tunedParams(m)
 		r.Status = meta.Active
-		return r.SetDoc(v)
+		return errors.Join(r.SetDoc(v), recordAutoML(tx, &v))
 	})
 	if err != nil {
 		return err
@@ -83,13 +88,17 @@ type trainingPlan struct {
 	entry   *recipe.Entry
 	config  recipe.Config
 	columns *api.TrainingDataConfig
+	search  func(ctx context.Context) (*recipe.Search, error) // the configuration's Search, decided anew by each attempt; nil: none
 }
+
+// A finishing writes the outcome of a training into its row.
+type finishing func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest) error
 
 // trainModel trains on what the group holds now and commits the model with the status change that finish makes.
 //
 // A data deletion that puts its mask in force while the training runs makes the attempt void: it is broken off, what it wrote is destroyed, and the training
 // starts again on data from which the mask, and later the rewritten tables, leave the users out. The deletion waits until that has happened.
-func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, plan trainingPlan, finish func(*meta.Resource, *recipe.Manifest) error) error {
+func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, plan trainingPlan, finish finishing) error {
 	for {
 		err := w.attemptTraining(ctx, t, group, plan, finish)
 		if !errors.Is(err, errOvertaken) {
@@ -100,7 +109,7 @@ func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, plan
 }
 
 // attemptTraining fails with errOvertaken if a data deletion took effect since it began.
-func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string, plan trainingPlan, finish func(*meta.Resource, *recipe.Manifest) error) error {
+func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string, plan trainingPlan, finish finishing) error {
 	var a trainingAttempt
 	if err := t.Load(&a); err != nil {
 		return err
@@ -134,7 +143,7 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 		if err := r.SetPrivate(meta.ModelPrivate{Model: a.Model, Hash: made.Hash, Seq: made.Seq, Metrics: made.Metrics}); err != nil {
 			return err
 		}
-		return finish(r, made)
+		return finish(tx, r, made)
 	})
 }
 
@@ -225,6 +234,11 @@ func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan 
 	}
 	if slices.Contains(plan.entry.Reads, schema.Users) {
 		if d.Users, err = w.attributes(ctx, group, schema.Users, plan); err != nil {
+			return nil, err
+		}
+	}
+	if plan.search != nil {
+		if plan.config.Search, err = plan.search(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -9,129 +9,114 @@ import (
 	"strings"
 )
 
-// assembly puts parts together in canonical form.
+// assembly is the result of a training read while it is made. Every user has room for the rows that he may have; codes are those of whoever read him.
 type assembly struct {
-	moved  map[string][]movedEvent
-	movers []string // the users of moved, ascending
-	owners []owner
-	ranks  map[*codes]*ranks
-	item   func(name string) int32
-	kind   func(name string) uint16
-	ev     *Events
+	ev      *Events
+	starts  []int64  // where each user's room begins, and where the last one ends
+	counts  []int32  // how many events there are in it
+	readers []uint16 // who read them
+	moved   map[string][]movedEvent
+	joiners runUsers // whom events may move to, with the most that may
+	buckets []*bucketRead
 }
 
-// ranks turn the codes of a part into canonical ones.
-type ranks struct {
-	item []int32
-	kind []uint16
-}
-
-// owner is a user's events in a part, or, with no part, the events that move to him.
-type owner struct {
-	name string
-	part *part
-	at   int
-}
-
-func (o owner) events() (from, to int) {
-	if o.at > 0 {
-		from = o.part.ends[o.at-1]
+// newAssembly makes room: for everybody his rows of all runs and what may move to him.
+func newAssembly(buckets []*bucketRead, joins map[string]int) *assembly {
+	a := &assembly{ev: new(Events), buckets: buckets}
+	for user := range joins {
+		a.joiners.names = append(a.joiners.names, user)
 	}
-	return from, o.part.ends[o.at]
-}
-
-// assemble takes the parts over: their arrays are not to be used afterwards.
-func assemble(ctx context.Context, parts []*part) (*Events, error) {
-	a := &assembly{moved: make(map[string][]movedEvent), ranks: make(map[*codes]*ranks), ev: new(Events)}
-	for _, p := range parts {
-		for _, m := range p.moved {
-			a.moved[m.user] = append(a.moved[m.user], m)
+	slices.Sort(a.joiners.names)
+	end := 0
+	for _, user := range a.joiners.names {
+		end += joins[user]
+		a.joiners.ends = append(a.joiners.ends, int32(end))
+	}
+	lists, users := []*runUsers{&a.joiners}, len(joins) // about as many users as there are
+	for _, b := range buckets {
+		longest := 0
+		for k := range b.users {
+			lists = append(lists, &b.users[k])
+			longest = max(longest, len(b.users[k].names))
 		}
+		users += longest
 	}
-	for user := range a.moved {
-		a.movers = append(a.movers, user)
-	}
-	slices.Sort(a.movers)
-	a.merge(parts)
-	if err := a.rank(parts); err != nil {
-		return nil, err
-	}
-	return a.ev, a.fill(ctx)
+	a.ev.Users, a.starts = make([]string, 0, users), make([]int64, 0, users+1)
+	a.place(lists)
+	n := a.starts[len(a.ev.Users)]
+	a.counts, a.readers = make([]int32, len(a.ev.Users)), make([]uint16, len(a.ev.Users))
+	a.ev.Item, a.ev.Type, a.ev.Time, a.ev.Value = make([]int32, n), make([]uint16, n), make([]int64, n), make([]float32, n)
+	return a
 }
 
-// merge lists the users of all parts, each in order, in one order. Eight bytes behind what all ids begin with decide nearly every comparison.
-func (a *assembly) merge(parts []*part) {
-	parts = slices.DeleteFunc(slices.Clone(parts), func(p *part) bool { return len(p.users) == 0 })
-	if len(a.movers) > 0 {
-		parts = append(parts, &part{users: a.movers})
-	}
-	n, shared := 0, -1
-	for _, p := range parts {
-		n += len(p.users)
-		for _, u := range []string{p.users[0], p.users[len(p.users)-1]} { // what the first and the last share, all between them share
+// place lists the users of all lists, each in order, in one order. Eight bytes behind what all ids begin with decide nearly every comparison.
+func (a *assembly) place(lists []*runUsers) {
+	lists = slices.DeleteFunc(lists, func(u *runUsers) bool { return len(u.names) == 0 })
+	shared := -1
+	for _, u := range lists {
+		for _, name := range []string{u.names[0], u.names[len(u.names)-1]} { // what the first and the last share, all between them share
 			if shared < 0 {
-				shared = len(u)
+				shared = len(name)
 			}
-			for !strings.HasPrefix(u, parts[0].users[0][:shared]) {
+			for !strings.HasPrefix(name, lists[0].names[0][:shared]) {
 				shared--
 			}
 		}
 	}
-	a.owners = make([]owner, 0, n)
-	heap := make([]ownerCursor, len(parts))
-	for i, p := range parts {
-		heap[i] = ownerCursor{users: p.users, part: p, shared: shared}
+	heap := make([]userCursor, len(lists))
+	for i, u := range lists {
+		u.places = make([]int32, len(u.names))
+		heap[i] = userCursor{list: u, shared: shared}
 		heap[i].load()
 	}
 	for i := len(heap)/2 - 1; i >= 0; i-- {
-		siftOwners(heap, i)
+		siftUsers(heap, i)
 	}
+	users, end := a.ev.Users, int64(0)
 	for len(heap) > 0 {
 		top := &heap[0]
-		o := owner{name: top.users[top.at], part: top.part, at: top.at}
-		if top.part.ends == nil {
-			o.part = nil
+		name, rows := top.list.names[top.at], int64(top.list.ends[top.at]-top.list.start(top.at))
+		if len(users) == 0 || users[len(users)-1] != name {
+			users, a.starts = append(users, name), append(a.starts, end)
 		}
-		a.owners = append(a.owners, o)
-		if top.at++; top.at < len(top.users) {
+		end += rows
+		top.list.places[top.at] = int32(len(users) - 1)
+		if top.at++; top.at < len(top.list.names) {
 			top.load()
 		} else {
+			top.list.names = nil
 			heap[0] = heap[len(heap)-1]
 			heap = heap[:len(heap)-1]
 		}
 		if len(heap) > 1 {
-			siftOwners(heap, 0)
+			siftUsers(heap, 0)
 		}
 	}
+	a.ev.Users, a.starts = users, append(a.starts, end)
 }
 
-// ownerCursor walks the users of a part.
-type ownerCursor struct {
+// userCursor walks the users of a run.
+type userCursor struct {
 	key    uint64 // of the current user
-	users  []string
-	part   *part
+	list   *runUsers
 	at     int
 	shared int
 }
 
-func (c *ownerCursor) load() {
+func (c *userCursor) load() {
 	var head [8]byte
-	copy(head[:], c.users[c.at][c.shared:])
+	copy(head[:], c.list.names[c.at][c.shared:])
 	c.key = binary.BigEndian.Uint64(head[:])
 }
 
-// before puts a user's own events before those that move to him.
-func (c *ownerCursor) before(d *ownerCursor) bool {
+func (c *userCursor) before(d *userCursor) bool {
 	if c.key != d.key {
 		return c.key < d.key
 	}
-	if o := strings.Compare(c.users[c.at], d.users[d.at]); o != 0 {
-		return o < 0
-	}
-	return c.part.ends != nil
+	return c.list.names[c.at] < d.list.names[d.at]
 }
 
-func siftOwners(heap []ownerCursor, i int) {
+func siftUsers(heap []userCursor, i int) {
 	for {
 		least := i
 		for _, child := range [2]int{2*i + 1, 2*i + 2} {
@@ -147,57 +132,53 @@ func siftOwners(heap []ownerCursor, i int) {
 	}
 }
 
-// rank gives the strings that occur their canonical codes: what a core has met but left out is not among them.
-func (a *assembly) rank(parts []*part) error {
-	used := make(map[*codes]*[2][]bool) // which items and kinds occur
-	for _, p := range parts {
-		u := used[p.codes]
-		if u == nil {
-			u = &[2][]bool{make([]bool, len(p.codes.items.list)), make([]bool, len(p.codes.kinds.list))}
-			used[p.codes] = u
-		}
-		for _, code := range p.item {
-			u[0][code] = true
-		}
-		for _, code := range p.kind {
-			u[1][code] = true
+// ranks turn the codes of a reader into canonical ones.
+type ranks struct {
+	item []int32
+	kind []uint16
+}
+
+// finish brings the result into canonical form.
+func (a *assembly) finish(ctx context.Context, readers []*bucketReader) (*Events, error) {
+	a.moved = make(map[string][]movedEvent)
+	for _, b := range a.buckets {
+		for _, m := range b.moved {
+			a.moved[m.user] = append(a.moved[m.user], m)
 		}
 	}
-	items, kinds := newNames(), newNames()
-	for d, u := range used {
-		items.addUsed(d.items.list, u[0])
-		kinds.addUsed(d.kinds.list, u[1])
+	items, kinds := newNames(), newNames() // what occurs
+	for _, r := range readers {
+		r.codes.grow()
+		items.addUsed(r.codes.items.list, r.codes.usedItems)
+		kinds.addUsed(r.codes.kinds.list, r.codes.usedKinds)
 	}
-	for _, user := range a.movers {
-		for _, m := range a.moved[user] {
+	for _, place := range a.joiners.places {
+		for _, m := range a.moved[a.ev.Users[place]] {
 			items.code(m.item)
 			kinds.code(m.kind)
 		}
 	}
 	if len(kinds.list) > math.MaxUint16+1 {
-		return errTypes
+		return nil, errTypes
 	}
 	var itemRank []int32
 	var kindRank []uint16
 	a.ev.Items, itemRank = rank[int32](items.list)
 	a.ev.Types, kindRank = rank[uint16](kinds.list)
-	a.item = func(name string) int32 { return itemRank[items.code(name)] }
-	a.kind = func(name string) uint16 { return kindRank[kinds.code(name)] }
-	for d, u := range used {
-		r := &ranks{item: make([]int32, len(u[0])), kind: make([]uint16, len(u[1]))}
-		for code, ok := range u[0] {
-			if ok {
-				r.item[code] = a.item(d.items.list[code])
-			}
-		}
-		for code, ok := range u[1] {
-			if ok {
-				r.kind[code] = a.kind(d.kinds.list[code])
-			}
-		}
-		a.ranks[d] = r
+	item := func(name string) int32 { return itemRank[items.code(name)] }
+	kind := func(name string) uint16 { return kindRank[kinds.code(name)] }
+	all := make([]ranks, len(readers))
+	for i, r := range readers {
+		all[i] = ranks{ranksOf(r.codes.items.list, r.codes.usedItems, item), ranksOf(r.codes.kinds.list, r.codes.usedKinds, kind)}
 	}
-	return nil
+	if err := a.recode(ctx, all); err != nil {
+		return nil, err
+	}
+	for _, place := range a.joiners.places {
+		a.insert(place, a.moved[a.ev.Users[place]], item, kind)
+	}
+	a.close()
+	return a.ev, nil
 }
 
 func (n *names) addUsed(list []string, used []bool) {
@@ -208,66 +189,43 @@ func (n *names) addUsed(list []string, used []bool) {
 	}
 }
 
-// fillStep is how many owners are copied at a time.
-const fillStep = 4096
-
-// fill copies everybody's events to their places, on all cores.
-func (a *assembly) fill(ctx context.Context) error {
-	ev := a.ev
-	places := make([]int, len(a.owners)) // the rank of the user
-	ev.Offsets = []int64{0}
-	total := int64(0)
-	for i, o := range a.owners {
-		if i == 0 || a.owners[i-1].name != o.name {
-			ev.Users = append(ev.Users, o.name)
-			ev.Offsets = append(ev.Offsets, 0)
+// ranksOf returns the rank of each used string.
+func ranksOf[C int32 | uint16](list []string, used []bool, rank func(string) C) []C {
+	ranks := make([]C, len(list))
+	for code, ok := range used {
+		if ok {
+			ranks[code] = rank(list[code])
 		}
-		places[i] = len(ev.Users) - 1
-		if o.part != nil {
-			from, to := o.events()
-			total += int64(to - from)
-		} else {
-			total += int64(len(a.moved[o.name]))
-		}
-		ev.Offsets[len(ev.Users)] = total
 	}
-	ev.Item, ev.Type, ev.Time, ev.Value = make([]int32, total), make([]uint16, total), make([]int64, total), make([]float32, total)
-	steps := (len(a.owners) + fillStep - 1) / fillStep
-	if err := inParallel(ctx, steps, func(step int) error {
-		first := step * fillStep
-		for i, o := range a.owners[first:min(first+fillStep, len(a.owners))] {
-			if o.part != nil {
-				a.copy(o, int(ev.Offsets[places[first+i]]))
+	return ranks
+}
+
+// recodeStep is how many users are recoded at a time.
+const recodeStep = 4096
+
+// recode gives all events their canonical codes, on all cores.
+func (a *assembly) recode(ctx context.Context, readers []ranks) error {
+	users := len(a.ev.Users)
+	return inParallel(ctx, (users+recodeStep-1)/recodeStep, func(step int) error {
+		for u := step * recodeStep; u < min((step+1)*recodeStep, users); u++ {
+			r, from := &readers[a.readers[u]], a.starts[u]
+			to := from + int64(a.counts[u])
+			for i, code := range a.ev.Item[from:to] {
+				a.ev.Item[from+int64(i)] = r.item[code]
+			}
+			for i, code := range a.ev.Type[from:to] {
+				a.ev.Type[from+int64(i)] = r.kind[code]
 			}
 		}
 		return nil
-	}); err != nil {
-		return err
-	}
-	for i, o := range a.owners {
-		if o.part == nil {
-			a.insert(places[i], a.moved[o.name])
-		}
-	}
-	return nil
+	})
 }
 
-// copy puts somebody's own events where they belong.
-func (a *assembly) copy(o owner, at int) {
-	from, to := o.events()
-	p, r, ev := o.part, a.ranks[o.part.codes], a.ev
-	for k, code := range p.item[from:to] {
-		ev.Item[at+k] = r.item[code]
+// insert merges moved events into the own events of a user.
+func (a *assembly) insert(user int32, moved []movedEvent, item func(string) int32, kind func(string) uint16) {
+	if len(moved) == 0 {
+		return
 	}
-	for k, code := range p.kind[from:to] {
-		ev.Type[at+k] = r.kind[code]
-	}
-	copy(ev.Time[at:], p.time[from:to])
-	copy(ev.Value[at:], p.value[from:to])
-}
-
-// insert merges moved events into the own events of the user, which stand first.
-func (a *assembly) insert(user int, moved []movedEvent) {
 	type event struct {
 		time  int64
 		item  int32
@@ -277,17 +235,52 @@ func (a *assembly) insert(user int, moved []movedEvent) {
 	}
 	ev := a.ev
 	var all []event
-	start, end := int(ev.Offsets[user]), int(ev.Offsets[user+1])
-	for i := start; i < end-len(moved); i++ {
+	start := a.starts[user]
+	for i := start; i < start+int64(a.counts[user]); i++ {
 		all = append(all, event{ev.Time[i], ev.Item[i], ev.Type[i], ev.Value[i], ""})
 	}
 	for _, m := range moved {
-		all = append(all, event{m.time, a.item(m.item), a.kind(m.kind), m.value, m.from})
+		all = append(all, event{m.time, item(m.item), kind(m.kind), m.value, m.from})
 	}
 	slices.SortStableFunc(all, func(x, y event) int {
 		return cmp.Or(cmp.Compare(x.time, y.time), cmp.Compare(x.item, y.item), cmp.Compare(x.kind, y.kind), strings.Compare(x.from, y.from))
 	})
 	for i, x := range all {
-		ev.Item[start+i], ev.Type[start+i], ev.Time[start+i], ev.Value[start+i] = x.item, x.kind, x.time, x.value
+		at := start + int64(i)
+		ev.Item[at], ev.Type[at], ev.Time[at], ev.Value[at] = x.item, x.kind, x.time, x.value
 	}
+	a.counts[user] = int32(len(all))
+}
+
+// close moves the events of all users together and drops those who have none.
+func (a *assembly) close() {
+	ev, users, end := a.ev, 0, int64(0)
+	ev.Offsets = make([]int64, 1, len(ev.Users)+1)
+	for u, name := range ev.Users {
+		from, n := a.starts[u], int64(a.counts[u])
+		if n == 0 {
+			continue
+		}
+		if from != end {
+			copy(ev.Item[end:], ev.Item[from:from+n])
+			copy(ev.Type[end:], ev.Type[from:from+n])
+			copy(ev.Time[end:], ev.Time[from:from+n])
+			copy(ev.Value[end:], ev.Value[from:from+n])
+		}
+		end += n
+		ev.Users[users] = name
+		ev.Offsets = append(ev.Offsets, end)
+		users++
+	}
+	clear(ev.Users[users:])
+	ev.Users = ev.Users[:users:users]
+	ev.Item, ev.Type, ev.Time, ev.Value = fitted(ev.Item, end), fitted(ev.Type, end), fitted(ev.Time, end), fitted(ev.Value, end)
+}
+
+// fitted returns the first n elements, elsewhere if that saves much memory.
+func fitted[T any](s []T, n int64) []T {
+	if n < int64(len(s))*3/4 {
+		return slices.Clone(s[:n])
+	}
+	return s[:n:n]
 }

@@ -22,6 +22,26 @@ type vector struct {
 
 	longest  int  // no string of dict is longer, if not 0
 	constant bool // every value is dict[0]; for the writer only
+
+	text  []byte // what dict lies in, if it was read from a file
+	nulls []bool // the memory of null, when it is not in use
+}
+
+// begin empties a vector that was read from a file and keeps its memory.
+func (v *vector) begin(kind Kind) {
+	nulls := v.nulls
+	if v.null != nil {
+		nulls = v.null[:0]
+	}
+	*v = vector{kind: kind, dict: v.dict[:0], code: v.code[:0], ints: v.ints[:0], floats: v.floats[:0], text: v.text[:0], nulls: nulls}
+}
+
+// emptied returns an empty slice with room for n elements, in the memory of s if that is large enough.
+func emptied[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, 0, n)
+	}
+	return s[:0]
 }
 
 func (v *vector) isNull(i int) bool {

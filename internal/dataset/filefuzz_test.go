@@ -190,7 +190,7 @@ func withoutChecksums(t testing.TB, data []byte, l *layout) []byte {
 			}
 			start := len(out)
 			for buf = bytes.Clone(buf); len(buf) > 0; {
-				h, page, rest, err := r.page(buf)
+				h, page, rest, err := r.page(buf, nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -250,7 +250,7 @@ func FuzzPage(f *testing.F) {
 		v := &vector{kind: k, dict: dict}
 		h := format.DataPageHeader{NumValues: int32(n), Encoding: encodingOf(k)}
 		var err error
-		hostile.Bound(t, len(data), func() { err = v.decode(&h, bytes.Clone(data), required) })
+		hostile.Bound(t, len(data), func() { err = new(fileReader).decode(v, &h, bytes.Clone(data), required) })
 		if err != nil {
 			return
 		}

@@ -17,7 +17,7 @@ func TestNamesGiveTheCodesThatAMapGives(t *testing.T) {
 		}))
 		for range rapid.IntRange(1, 5).Draw(t, "pages") {
 			page := rapid.SliceOf(word).Draw(t, "page")
-			for i, code := range n.all(page) {
+			for i, code := range n.all(nil, page) {
 				want, ok := twin[page[i]]
 				if !ok {
 					want = int32(len(twin))

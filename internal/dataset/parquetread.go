@@ -28,8 +28,9 @@ type fileReader struct {
 	source Source
 	chunk  map[int]int // field id -> column of the file
 	dec    *zstd.Decoder
-	packed []byte // the compressed pages of the column that is being read
-	plain  []byte // the data page that is being decoded
+	packed []byte  // the compressed pages of the column that is being read
+	plain  []byte  // the data page that is being decoded
+	levels []uint8 // and which of its values are there
 }
 
 // dataBytes is where the bytes of a data file are.
@@ -150,6 +151,12 @@ func (r *fileReader) group(g int) *block {
 }
 
 func (r *fileReader) read(g, c int) (*vector, error) {
+	v := new(vector)
+	return v, r.readInto(v, g, c)
+}
+
+// readInto reads a column of a row group into a vector, whose memory it uses again: what stood there is gone.
+func (r *fileReader) readInto(v *vector, g, c int) error {
 	id, kind := 0, String
 	switch c {
 	case seqVector:
@@ -161,15 +168,16 @@ func (r *fileReader) read(g, c int) (*vector, error) {
 	default:
 		id, kind = r.layout.cols[c].id, r.layout.cols[c].kind
 	}
+	v.begin(kind)
 	at, ok := r.chunk[id]
 	if !ok {
-		return &vector{kind: kind, absent: true}, nil
+		v.absent = true
+		return nil
 	}
-	v, err := r.readChunk(g, at, kind)
-	if err != nil {
-		return nil, fmt.Errorf("read %s, row group %d, column %d: %w", r.name, g, at, err)
+	if err := r.readChunk(v, g, at); err != nil {
+		return fmt.Errorf("read %s, row group %d, column %d: %w", r.name, g, at, err)
 	}
-	return v, nil
+	return nil
 }
 
 // keys returns the dictionary of the key column of a row group: who is in it.
@@ -179,14 +187,14 @@ func (r *fileReader) keys(g int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, data, _, err := r.page(pages)
+	h, data, _, err := r.page(pages, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read %s, row group %d: %w", r.name, g, err)
 	}
 	if h.Type != format.DictionaryPage {
 		return nil, fmt.Errorf("read %s, row group %d: no dictionary of keys", r.name, g)
 	}
-	return decodeDictionary(data, int(h.DictionaryPageHeader.V.NumValues))
+	return decodeDictionary(nil, data, int(h.DictionaryPageHeader.V.NumValues))
 }
 
 // pages returns the compressed pages of a column, valid until the next call.
@@ -199,8 +207,9 @@ func (r *fileReader) pages(g, at int) ([]byte, error) {
 	return r.packed, nil
 }
 
-// page decodes the first page of buf and returns what follows it. The data of a dictionary is newly allocated, that of another page valid until the next one.
-func (r *fileReader) page(buf []byte) (h format.PageHeader, data, rest []byte, err error) {
+// page decodes the first page of buf and returns what follows it. The data of a dictionary is in the memory of text if that is large enough, that of another
+// page is valid until the next one.
+func (r *fileReader) page(buf, text []byte) (h format.PageHeader, data, rest []byte, err error) {
 	in := new(thrift.CompactProtocol).NewReaderFromBytes(buf)
 	if err := thrift.NewDecoder(in).Decode(&h); err != nil {
 		return h, nil, nil, fmt.Errorf("page header: %w", err)
@@ -218,10 +227,10 @@ func (r *fileReader) page(buf []byte) (h format.PageHeader, data, rest []byte, e
 	}
 	const padding = 64 // lets the bit unpacker read in place
 	if h.Type == format.DictionaryPage {
-		data, err = r.dec.DecodeAll(packed, make([]byte, 0, int(h.UncompressedPageSize)+padding))
+		data, err = r.dec.DecodeAll(packed, emptied(text, int(h.UncompressedPageSize)+padding))
 		return h, data, buf[h.CompressedPageSize:], err
 	}
-	r.plain = slices.Grow(r.plain[:0], int(h.UncompressedPageSize)+padding)
+	r.plain = emptied(r.plain, int(h.UncompressedPageSize)+padding)
 	data, err = r.dec.DecodeAll(packed, r.plain)
 	r.plain = data[:0]
 	return h, data, buf[h.CompressedPageSize:], err
@@ -230,47 +239,49 @@ func (r *fileReader) page(buf []byte) (h format.PageHeader, data, rest []byte, e
 // mostUnpacked is how much a zstd frame of so many bytes can hold: a block takes 4 bytes and makes at most 128 KiB.
 func mostUnpacked(packed int) int64 { return int64(packed/4+1) << 17 }
 
-func (r *fileReader) readChunk(g, at int, kind Kind) (*vector, error) {
+// readChunk reads a column of the file into an empty vector.
+func (r *fileReader) readChunk(v *vector, g, at int) error {
 	buf, err := r.pages(g, at)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	required := r.meta.Schema[at+1].RepetitionType.V == format.Required
-	v, rows := &vector{kind: kind}, int(r.meta.RowGroups[g].NumRows)
+	rows := int(r.meta.RowGroups[g].NumRows)
 	for len(buf) > 0 {
-		h, data, rest, err := r.page(buf)
+		h, data, rest, err := r.page(buf, v.text)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		buf = rest
 		switch h.Type {
 		case format.DictionaryPage:
-			v.dict, err = decodeDictionary(data, int(h.DictionaryPageHeader.V.NumValues))
+			v.text = data
+			v.dict, err = decodeDictionary(v.dict, data, int(h.DictionaryPageHeader.V.NumValues))
 		case format.DataPage:
 			if n := int(h.DataPageHeader.V.NumValues); n < 0 || n > rows {
-				return nil, errors.New("page with more values than rows")
+				return errors.New("page with more values than rows")
 			}
-			err = v.decode(&h.DataPageHeader.V, data, required)
+			err = r.decode(v, &h.DataPageHeader.V, data, required)
 		default:
 			err = fmt.Errorf("unknown page type %s", h.Type)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if max(len(v.code), len(v.ints), len(v.floats)) != rows {
-		return nil, errors.New("wrong number of values")
+		return errors.New("wrong number of values")
 	}
-	return v, nil
+	return nil
 }
 
-// decodeDictionary slices the strings out of a page, which they keep alive.
-func decodeDictionary(data []byte, n int) ([]string, error) {
+// decodeDictionary slices the strings out of a page, which they keep alive, into dict, whose memory it uses again.
+func decodeDictionary(dict []string, data []byte, n int) ([]string, error) {
 	if n < 0 || n > len(data)/4 {
 		return nil, errors.New("damaged dictionary")
 	}
 	text := textOf(data)
-	dict := make([]string, n)
+	dict = emptied(dict, n)[:n]
 	at := 0
 	for i := range dict {
 		if at+4 > len(data) {
@@ -291,7 +302,7 @@ func decodeDictionary(data []byte, n int) ([]string, error) {
 func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // decode appends the values of one data page.
-func (v *vector) decode(h *format.DataPageHeader, data []byte, required bool) error {
+func (r *fileReader) decode(v *vector, h *format.DataPageHeader, data []byte, required bool) error {
 	n := int(h.NumValues)
 	present := n
 	var levels []uint8
@@ -307,10 +318,11 @@ func (v *vector) decode(h *format.DataPageHeader, data []byte, required bool) er
 			return errors.New("damaged levels")
 		}
 		enc := rle.Encoding{BitWidth: 1}
-		all, err := enc.DecodeLevels(nil, data[4:4+size])
+		all, err := enc.DecodeLevels(r.levels[:0], data[4:4+size])
 		if err != nil || len(all) < n {
 			return errors.Join(errors.New("damaged levels"), err)
 		}
+		r.levels = all
 		levels, data = all[:n], data[4+size:]
 		present = 0
 		for _, l := range levels {
@@ -357,6 +369,7 @@ func holdsRuns(data []byte, width, n int) bool {
 }
 
 func (v *vector) decodeCodes(data []byte, n, present int, levels []uint8) error {
+	straight := levels == nil && len(v.code) == 0
 	var codes []int32
 	if present > 0 {
 		if len(data) == 0 {
@@ -367,8 +380,15 @@ func (v *vector) decodeCodes(data []byte, n, present int, levels []uint8) error 
 			return errors.New("damaged codes")
 		}
 		enc := rle.Encoding{BitWidth: width}
+		var into []int32
+		if straight {
+			v.code = emptied(v.code, present+8)
+			into = unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(v.code))), cap(v.code))[:0] // the same bits
+		} else {
+			into = make([]int32, 0, present+8)
+		}
 		var err error
-		codes, err = enc.DecodeInt32(make([]int32, 0, present+8), data[1:])
+		codes, err = enc.DecodeInt32(into, data[1:])
 		if err != nil || len(codes) < present {
 			return errors.Join(errors.New("damaged codes"), err)
 		}
@@ -379,8 +399,8 @@ func (v *vector) decodeCodes(data []byte, n, present int, levels []uint8) error 
 			return errors.New("code outside of the dictionary")
 		}
 	}
-	if levels == nil && v.code == nil {
-		v.code = unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(codes))), len(codes)) // the same bits
+	if straight {
+		v.code = unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(codes))), cap(codes))[:len(codes)]
 		return nil
 	}
 	next := 0
@@ -398,7 +418,10 @@ func (v *vector) decodeCodes(data []byte, n, present int, levels []uint8) error 
 
 func (v *vector) decodeNumbers(encoding format.Encoding, data []byte, n, present int, levels []uint8) error {
 	if levels != nil && v.null == nil {
-		v.null = make([]bool, max(len(v.ints), len(v.floats)))
+		v.null = emptied(v.nulls, n)
+		for range max(len(v.ints), len(v.floats)) {
+			v.null = append(v.null, false)
+		}
 	}
 	if v.null != nil {
 		for i := range n {
@@ -421,13 +444,14 @@ func (v *vector) decodeNumbers(encoding format.Encoding, data []byte, n, present
 		}
 		return nil
 	}
-	values, err := decodeInts(v.kind, encoding, data, present)
-	if err != nil {
+	if levels == nil && len(v.ints) == 0 {
+		values, err := decodeInts(emptied(v.ints, present), v.kind, encoding, data, present)
+		v.ints = values
 		return err
 	}
-	if levels == nil && v.ints == nil {
-		v.ints = values
-		return nil
+	values, err := decodeInts(nil, v.kind, encoding, data, present)
+	if err != nil {
+		return err
 	}
 	if levels == nil {
 		v.ints = append(v.ints, values...)
@@ -445,9 +469,11 @@ func (v *vector) decodeNumbers(encoding format.Encoding, data []byte, n, present
 	return nil
 }
 
-func decodeInts(kind Kind, encoding format.Encoding, data []byte, n int) ([]int64, error) {
+// decodeInts decodes n integers into dst, which is empty, if it has room for them.
+func decodeInts(dst []int64, kind Kind, encoding format.Encoding, data []byte, n int) ([]int64, error) {
+	dst = emptied(dst, n)
 	if n == 0 {
-		return nil, nil
+		return dst, nil
 	}
 	var enc delta.BinaryPackedEncoding
 	if encoding == format.DeltaBinaryPacked && !holdsDeltas(data, n, bitsOf(kind)) {
@@ -458,13 +484,13 @@ func decodeInts(kind Kind, encoding format.Encoding, data []byte, n int) ([]int6
 		if len(data) < (n+7)/8 {
 			return nil, errors.New("page too short")
 		}
-		out := make([]int64, n)
+		out := dst[:n]
 		for i := range out {
 			out[i] = int64(data[i/8] >> (i % 8) & 1)
 		}
 		return out, nil
 	case kind == Long && encoding == format.DeltaBinaryPacked:
-		out, err := enc.DecodeInt64(make([]int64, 0, n), data)
+		out, err := enc.DecodeInt64(dst, data)
 		if err != nil || len(out) < n {
 			return nil, errors.Join(errors.New("damaged integers"), err)
 		}
@@ -474,7 +500,7 @@ func decodeInts(kind Kind, encoding format.Encoding, data []byte, n int) ([]int6
 		if err != nil || len(narrow) < n {
 			return nil, errors.Join(errors.New("damaged integers"), err)
 		}
-		out := make([]int64, n)
+		out := dst[:n]
 		for i := range out {
 			out[i] = int64(narrow[i])
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"runtime"
 	"strings"
@@ -33,21 +32,7 @@ func (e *Engine) Events(ctx context.Context, t Table) (*Events, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
-	buckets := s.buckets(mem)
-	parts := make([]*part, len(buckets))
-	readers := make(chan *bucketReader, runtime.GOMAXPROCS(0)) // one for each core; which bucket gets which does not show in the result
-	for range cap(readers) {
-		readers <- &bucketReader{training: r, codes: newCodes()}
-	}
-	if err := inParallel(ctx, len(buckets), func(i int) (err error) {
-		b := <-readers
-		defer func() { readers <- b }()
-		parts[i], err = b.read(ctx, buckets[i], mem[buckets[i]])
-		return err
-	}); err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	ev, err := assemble(ctx, parts)
+	ev, err := r.read(ctx, mem)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
@@ -95,8 +80,9 @@ func inParallel(ctx context.Context, n int, f func(i int) error) error {
 	return first
 }
 
-// training is one read of events. It goes bucket by bucket: the files of a bucket become runs, flat arrays in sort order (trainingrun.go), the runs are merged
-// into a part, and the parts are put together in canonical form (assemble.go).
+// training is one read of events. It reads the users of every bucket first and makes room for what each may have; then it goes bucket by bucket again: the
+// files become runs, flat arrays in sort order (trainingrun.go), which are merged into the room of their users; and then it brings the whole into canonical
+// form (assemble.go). So nothing as large as the result stands beside it.
 type training struct {
 	s        *snapshot
 	item     int // columns; -1 if the table has none
@@ -104,6 +90,7 @@ type training struct {
 	value    int
 	repeated map[int64]bool    // streamed events whose eventId an earlier one has, by sequence number
 	signedIn map[string]signIn // session -> who signed in, for the sessions that have anonymous events
+	joins    map[string]int    // who signed in -> how many anonymous events may become his
 	unseen   map[string]int64  // session of a hidden user -> anonymous events up to here are hidden too
 }
 
@@ -128,42 +115,83 @@ func newTraining(ctx context.Context, s *snapshot, mem map[int]*block) (*trainin
 	if r.signedIn, err = s.signIns(ctx, mem, streamed.anonymous); err != nil {
 		return nil, err
 	}
+	r.joins = make(map[string]int)
+	for session, who := range r.signedIn {
+		r.joins[who.user] += streamed.anonymous[session]
+	}
 	return r, r.findUnseen(ctx)
+}
+
+// read returns the events of all buckets.
+func (r *training) read(ctx context.Context, mem map[int]*block) (*Events, error) {
+	numbers := r.s.buckets(mem)
+	buckets := make([]*bucketRead, len(numbers))
+	readers := make(chan *bucketReader, runtime.GOMAXPROCS(0)) // one for each core; which bucket gets which does not show in the result
+	var all []*bucketReader
+	for i := range cap(readers) {
+		b := &bucketReader{training: r, number: uint16(i), codes: newCodes()}
+		all = append(all, b)
+		readers <- b
+	}
+	each := func(f func(*bucketReader, *bucketRead) error) error {
+		return inParallel(ctx, len(buckets), func(i int) error {
+			b := <-readers
+			defer func() { readers <- b }()
+			return f(b, buckets[i])
+		})
+	}
+
+	for i, n := range numbers {
+		buckets[i] = &bucketRead{files: r.s.bucketFiles(n, true, true), mem: mem[n]}
+	}
+	if err := each(func(b *bucketReader, in *bucketRead) error { return b.readUsers(ctx, in) }); err != nil {
+		return nil, err
+	}
+	a := newAssembly(buckets, r.joins)
+	if err := each(func(b *bucketReader, in *bucketRead) error { return b.readEvents(ctx, in, a) }); err != nil {
+		return nil, err
+	}
+	return a.finish(ctx, all)
 }
 
 // streamed is what a read must know of all streamed rows before it reads any.
 type streamed struct {
 	ids       eventCollector
-	anonymous map[string]bool // the sessions that have events of their own
+	anonymous map[string]int // how many events the sessions have that nobody had signed in with yet
 }
 
 // surveyStreamed looks through the streamed rows that are not hidden.
 func (s *snapshot) surveyStreamed(ctx context.Context, mem map[int]*block) (streamed, error) {
 	var mu sync.Mutex
-	all := streamed{anonymous: make(map[string]bool)}
+	all := streamed{anonymous: make(map[string]int)}
 	err := s.eachPutBlock(ctx, mem, func(b *block) error {
-		seen, anonymous := make([]seenEvent, 0, b.n), make(map[string]bool)
+		seen, anonymous := make([]seenEvent, 0, b.n), make(map[string]int)
 		hidden := s.hider()
 		for i := range b.n {
 			if hidden.hides(b, i) {
 				continue
 			}
 			seen = seeEvent(seen, b, i)
-			if session := b.session(i); session != "" && session == b.key(i) && !anonymous[session] {
-				anonymous[strings.Clone(session)] = true
+			if session := b.session(i); session != "" && session == b.key(i) {
+				anonymous[session]++
 			}
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		all.ids.add(seen)
-		maps.Copy(all.anonymous, anonymous)
+		for session, n := range anonymous {
+			if _, ok := all.anonymous[session]; !ok {
+				session = strings.Clone(session)
+			}
+			all.anonymous[session] += n
+		}
 		return b.err
 	})
 	return all, err
 }
 
 // signIns finds the first user of each of the sessions.
-func (s *snapshot) signIns(ctx context.Context, mem map[int]*block, sessions map[string]bool) (map[string]signIn, error) {
+func (s *snapshot) signIns(ctx context.Context, mem map[int]*block, sessions map[string]int) (map[string]signIn, error) {
 	signedIn := make(map[string]signIn)
 	if len(sessions) == 0 {
 		return signedIn, nil
@@ -173,7 +201,7 @@ func (s *snapshot) signIns(ctx context.Context, mem map[int]*block, sessions map
 		hidden := s.hider()
 		for i := range b.n {
 			session := b.session(i)
-			if !sessions[session] || session == b.key(i) || hidden.hides(b, i) {
+			if sessions[session] == 0 || session == b.key(i) || hidden.hides(b, i) {
 				continue
 			}
 			mu.Lock()
@@ -199,18 +227,7 @@ func (r *training) findUnseen(ctx context.Context) error {
 	return nil
 }
 
-// part is what was read of one bucket, by user. Codes are those of its dictionaries, which it may share with other parts.
-type part struct {
-	users []string // ascending
-	ends  []int    // of each user's events
-	item  []int32
-	kind  []uint16
-	time  []int64
-	value []float32
-	codes *codes
-	moved []movedEvent // anonymous events that belong to somebody who may be in another bucket
-}
-
+// movedEvent is an anonymous event that belongs to somebody who may be in another bucket.
 type movedEvent struct {
 	user, item, kind string
 	from             string // the session
@@ -218,10 +235,19 @@ type movedEvent struct {
 	value            float32
 }
 
-// codes are the codes of items and types that one core gives.
-type codes struct{ items, kinds *names }
+// codes are the codes of items and types that one core gives, and which of them occur in the result: what it has met but left out does not.
+type codes struct {
+	items, kinds         *names
+	usedItems, usedKinds []bool
+}
 
 func newCodes() *codes { return &codes{items: newNames(), kinds: newNames()} }
+
+// grow makes room for what was met since.
+func (c *codes) grow() {
+	c.usedItems = append(c.usedItems, make([]bool, len(c.items.list)-len(c.usedItems))...)
+	c.usedKinds = append(c.usedKinds, make([]bool, len(c.kinds.list)-len(c.usedKinds))...)
+}
 
 var errTypes = errors.New("more than 65536 event types")
 

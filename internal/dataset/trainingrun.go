@@ -9,44 +9,81 @@ import (
 	"strings"
 )
 
+// bucketRead is a bucket of a training read.
+type bucketRead struct {
+	files []*dataFile
+	mem   *block     // what is in memory, if anything is
+	users []runUsers // of each run: the files, and what is in memory
+	moved []movedEvent
+}
+
+// runUsers are the users of a run.
+type runUsers struct {
+	names  []string // ascending, until they have their places
+	ends   []int32  // of each user's rows
+	places []int32  // of the users in the result
+}
+
+// start is where the rows of the k-th user begin.
+func (u *runUsers) start(k int) int32 {
+	if k == 0 {
+		return 0
+	}
+	return u.ends[k-1]
+}
+
+// add appends the users of a block of rows in order.
+func (u *runUsers) add(key *vector, n int) error {
+	start := int32(0)
+	if k := len(u.ends); k > 0 {
+		start = u.ends[k-1]
+	}
+	if key.absent {
+		return errors.New("a data file without keys")
+	}
+	for from := 0; from < n; {
+		code := key.code[from]
+		if code == nullCode {
+			return errors.New("a row without its key")
+		}
+		to := from + 1
+		for to < n && key.code[to] == code {
+			to++
+		}
+		if k := len(u.names); k > 0 && u.names[k-1] == key.dict[code] {
+			u.ends[k-1] = start + int32(to)
+		} else {
+			u.names, u.ends = append(u.names, key.dict[code]), append(u.ends, start+int32(to))
+		}
+		from = to
+	}
+	return nil
+}
+
 // run is the events of one file, or those in memory, of one bucket: flat arrays in sort order. The blocks that they came from stay readable, for the
 // comparisons that need the other columns.
 type run struct {
 	put    bool
-	users  []string // ascending
-	ends   []int    // of each user's events
-	item   []int32  // code, -1 if null
+	item   []int32 // code, -1 if null
 	kind   []uint16
 	time   []int64
-	value  []float32
+	value  []float64 // NaN if null
 	blocks []*block
-	starts []int   // of each block in the arrays
-	order  []int32 // rows in memory: their sorted order
-	last   int     // the block that was asked for last
+	starts []int // of each block in the arrays
+	last   int   // the block that was asked for last
 }
 
 // begin empties a run and makes room for rows.
 func (x *run) begin(put bool, rows int) {
-	clear(x.users) // the texts that they lie in
+	clear(x.blocks)
 	*x = run{
-		put: put, users: x.users[:0], ends: x.ends[:0],
+		put: put, blocks: x.blocks[:0], starts: x.starts[:0],
 		item: emptied(x.item, rows), kind: emptied(x.kind, rows), time: emptied(x.time, rows), value: emptied(x.value, rows),
 	}
 }
 
-// emptied returns an empty slice with room for n elements, in the memory of s if that is large enough.
-func emptied[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, 0, n)
-	}
-	return s[:0]
-}
-
 // row returns the row behind element i.
 func (x *run) row(i int) (*block, int) {
-	if x.order != nil {
-		return x.blocks[0], int(x.order[i])
-	}
 	for i < x.starts[x.last] {
 		x.last--
 	}
@@ -56,136 +93,67 @@ func (x *run) row(i int) (*block, int) {
 	return x.blocks[x.last], i - x.starts[x.last]
 }
 
-// start is where the events of the k-th user begin.
-func (x *run) start(k int) int {
-	if k == 0 {
-		return 0
-	}
-	return x.ends[k-1]
-}
-
 // bucketReader reads buckets, one at a time. It keeps its memory for the next one.
 type bucketReader struct {
 	*training
-	codes *codes
-	runs  []*run
+	number uint16 // among the readers
+	codes  *codes
+	runs   []*run
+	column vector // the one that is being read
+	dict   []int32
 }
 
-// readFile appends the row groups of a file.
-func (r *bucketReader) readFile(ctx context.Context, f *fileReader, x *run) error {
-	for g := range f.groups() {
+// readUsers reads who is in a bucket.
+func (r *bucketReader) readUsers(ctx context.Context, in *bucketRead) error {
+	for _, f := range in.files {
+		var u runUsers
+		if err := r.readFile(ctx, f, func(file *fileReader, g int) error {
+			r.column.text = nil // the names stay in it
+			if err := file.readInto(&r.column, g, r.s.layout.key); err != nil {
+				return err
+			}
+			return u.add(&r.column, int(file.meta.RowGroups[g].NumRows))
+		}); err != nil {
+			return err
+		}
+		in.users = append(in.users, u)
+	}
+	r.column.text = nil
+	if in.mem != nil && in.mem.n > 0 {
+		in.mem = in.mem.arranged(in.mem.sorted())
+		var u runUsers
+		if err := u.add(in.mem.col(r.s.layout.key), in.mem.n); err != nil {
+			return err
+		}
+		in.users = append(in.users, u)
+	}
+	return nil
+}
+
+// readFile calls f for each row group of a file.
+func (r *bucketReader) readFile(ctx context.Context, f *dataFile, group func(file *fileReader, g int) error) (err error) {
+	file, err := openFile(f.path, r.s.layout, f.source)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.close()) }()
+	return eachGroup(ctx, file, group)
+}
+
+func eachGroup(ctx context.Context, file *fileReader, group func(file *fileReader, g int) error) error {
+	for g := range file.groups() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := r.readBlock(f.group(g), x); err != nil {
+		if err := group(file, g); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readBlock appends the rows of a block, in x.order if that is set.
-func (r *bucketReader) readBlock(b *block, x *run) error {
-	key, item := b.col(r.s.layout.key), b.col(r.item)
-	start := len(x.item)
-	x.blocks, x.starts = append(x.blocks, b), append(x.starts, start)
-	at := func(k int) int { return k }
-	if x.order != nil {
-		at = func(k int) int { return int(x.order[k]) }
-	}
-
-	if item.absent || key.absent {
-		return cmp.Or(b.err, errors.New("a data file without keys or items"))
-	}
-	codes := r.codes.items.all(item.dict)
-	for k := range b.n {
-		code := int32(-1)
-		if c := item.code[at(k)]; c != nullCode {
-			code = codes[c]
-		}
-		x.item = append(x.item, code)
-	}
-	if err := r.readKinds(b, x, at); err != nil {
-		return err
-	}
-	if t := r.s.layout.time; x.order == nil && b.col(t).null == nil && !b.col(t).absent {
-		x.time = append(x.time, b.col(t).ints...)
-	} else {
-		for k := range b.n {
-			x.time = append(x.time, b.timeOf(at(k)))
-		}
-	}
-	r.readValues(b, x, at)
-
-	for k := 0; k < b.n; {
-		code := key.code[at(k)]
-		if code == nullCode {
-			return errors.New("a row without its key")
-		}
-		end := k + 1
-		for end < b.n && key.code[at(end)] == code {
-			end++
-		}
-		if n := len(x.users); n > 0 && x.users[n-1] == key.dict[code] {
-			x.ends[n-1] = start + end
-		} else {
-			x.users, x.ends = append(x.users, key.dict[code]), append(x.ends, start+end)
-		}
-		k = end
-	}
-	return b.err
-}
-
-func (r *bucketReader) readKinds(b *block, x *run, at func(int) int) error {
-	kinds := r.codes.kinds
-	none := kinds.code("")
-	var v *vector
-	if r.kind >= 0 {
-		v = b.col(r.kind)
-	}
-	if v == nil || v.absent {
-		for range b.n {
-			x.kind = append(x.kind, uint16(none))
-		}
-		return nil
-	}
-	codes := kinds.all(v.dict)
-	if len(kinds.list) > math.MaxUint16+1 {
-		return errTypes
-	}
-	for k := range b.n {
-		code := none
-		if c := v.code[at(k)]; c != nullCode {
-			code = codes[c]
-		}
-		x.kind = append(x.kind, uint16(code))
-	}
-	return nil
-}
-
-func (r *bucketReader) readValues(b *block, x *run, at func(int) int) {
-	var v *vector
-	if r.value >= 0 {
-		v = b.col(r.value)
-	}
-	if v == nil || v.absent {
-		for range b.n {
-			x.value = append(x.value, noValue)
-		}
-		return
-	}
-	for k := range b.n {
-		value := noValue
-		if i := at(k); v.null == nil || !v.null[i] {
-			value = float32(v.floats[i])
-		}
-		x.value = append(x.value, value)
-	}
-}
-
-// read merges the runs of a bucket.
-func (r *bucketReader) read(ctx context.Context, bucket int, mem *block) (_ *part, err error) {
-	files := r.s.bucketFiles(bucket, true, true)
+// readEvents reads a bucket and merges its runs into the places of its users.
+func (r *bucketReader) readEvents(ctx context.Context, in *bucketRead, a *assembly) (err error) {
 	n := 0
 	next := func(put bool, rows int) *run {
 		if n == len(r.runs) {
@@ -196,45 +164,133 @@ func (r *bucketReader) read(ctx context.Context, bucket int, mem *block) (_ *par
 		n++
 		return x
 	}
-	for _, f := range files {
+	for _, f := range in.files {
 		file, err := openFile(f.path, r.s.layout, f.source)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer func() { err = errors.Join(err, file.close()) }()
-		if err := r.readFile(ctx, file, next(f.source == Put, int(f.rows))); err != nil {
-			return nil, err
+		x := next(f.source == Put, int(f.rows))
+		if err := eachGroup(ctx, file, func(file *fileReader, g int) error {
+			return r.readBlock(x, file.group(g), func(c int) (*vector, error) { return &r.column, file.readInto(&r.column, g, c) })
+		}); err != nil {
+			return err
 		}
 	}
-	if mem != nil && mem.n > 0 {
-		x := next(true, mem.n)
-		x.order = mem.sorted()
-		if err := r.readBlock(mem, x); err != nil {
-			return nil, err
+	if in.mem != nil && in.mem.n > 0 {
+		if err := r.readBlock(next(true, in.mem.n), in.mem, func(c int) (*vector, error) { return in.mem.col(c), nil }); err != nil {
+			return err
 		}
 	}
-	m := &runMerge{training: r.training, runs: r.runs[:n], hidden: r.s.hider(), codes: r.codes}
-	out, err := m.merge()
-	if n == 1 { // its arrays became the part
-		x := r.runs[0]
-		x.item, x.kind, x.time, x.value = nil, nil, nil, nil
-	}
+	r.codes.grow()
+	m := &runMerge{training: r.training, reader: r, runs: r.runs[:n], in: in, hidden: r.s.hider(), out: a}
+	err = m.merge()
 	for _, x := range r.runs[:n] {
 		x.begin(false, 0) // its blocks are not needed any more
 	}
-	return out, err
+	return err
 }
 
-// runMerge merges runs into a part: the effective view of one bucket.
+// readBlock appends the rows of a block. column reads one of its columns, which is valid until the next.
+func (r *bucketReader) readBlock(x *run, b *block, column func(c int) (*vector, error)) error {
+	x.blocks, x.starts = append(x.blocks, b), append(x.starts, len(x.item))
+	v, err := column(r.item)
+	if err != nil {
+		return err
+	}
+	if v.absent {
+		return errors.New("a data file without items")
+	}
+	r.dict = r.codes.items.all(r.dict[:0], v.dict)
+	for _, c := range v.code[:b.n] {
+		code := int32(-1)
+		if c != nullCode {
+			code = r.dict[c]
+		}
+		x.item = append(x.item, code)
+	}
+	if v, err = column(r.s.layout.time); err != nil {
+		return err
+	}
+	if v.absent {
+		x.time = append(x.time, make([]int64, b.n)...)
+	} else {
+		x.time = append(x.time, v.ints[:b.n]...) // 0 where there is none
+	}
+	if err := r.readKinds(x, b.n, column); err != nil {
+		return err
+	}
+	return r.readValues(x, b.n, column)
+}
+
+func (r *bucketReader) readKinds(x *run, n int, column func(c int) (*vector, error)) error {
+	kinds := r.codes.kinds
+	none := uint16(kinds.code(""))
+	v := &vector{absent: true}
+	if r.kind >= 0 {
+		var err error
+		if v, err = column(r.kind); err != nil {
+			return err
+		}
+	}
+	if v.absent {
+		for range n {
+			x.kind = append(x.kind, none)
+		}
+		return nil
+	}
+	r.dict = kinds.all(r.dict[:0], v.dict)
+	if len(kinds.list) > math.MaxUint16+1 {
+		return errTypes
+	}
+	for _, c := range v.code[:n] {
+		code := none
+		if c != nullCode {
+			code = uint16(r.dict[c])
+		}
+		x.kind = append(x.kind, code)
+	}
+	return nil
+}
+
+func (r *bucketReader) readValues(x *run, n int, column func(c int) (*vector, error)) error {
+	v := &vector{absent: true}
+	if r.value >= 0 {
+		var err error
+		if v, err = column(r.value); err != nil {
+			return err
+		}
+	}
+	if v.absent {
+		for range n {
+			x.value = append(x.value, math.NaN())
+		}
+		return nil
+	}
+	start := len(x.value)
+	x.value = append(x.value, v.floats[:n]...)
+	if v.null != nil {
+		for i, null := range v.null[:n] {
+			if null {
+				x.value[start+i] = math.NaN()
+			}
+		}
+	}
+	return nil
+}
+
+// runMerge merges the runs of a bucket into the result: its effective view.
 type runMerge struct {
 	*training
+	reader *bucketReader
 	runs   []*run
+	in     *bucketRead
 	hidden *hider
-	codes  *codes
-	out    *part
+	out    *assembly
 
 	user    string
 	masked  bool // some of the user's rows may be hidden
+	at      int64
 	current []cursorRange
 	lastRun int // the event before, of the same user: its run, -1 if there is none ...
 	last    int // ... and where
@@ -243,51 +299,31 @@ type runMerge struct {
 // cursorRange is the rest of one user's events in a run. Runs go by number: pointers would cost a write barrier for each user.
 type cursorRange struct{ run, at, end int }
 
-func (m *runMerge) merge() (*part, error) {
-	m.out = &part{codes: m.codes}
+func (m *runMerge) merge() error {
 	next := make([]int, len(m.runs)) // the next user of each run
-	if len(m.runs) == 1 {            // in place: nothing is written before it was read
-		x := m.runs[0]
-		m.out.item, m.out.kind, m.out.time, m.out.value = x.item[:0], x.kind[:0], x.time[:0], x.value[:0]
-		m.out.users, m.out.ends = make([]string, 0, len(x.users)), make([]int, 0, len(x.users))
-	} else {
-		rows, users := 0, 0
-		for _, x := range m.runs {
-			rows += len(x.item)
-			users = max(users, len(x.users))
-		}
-		m.out.item, m.out.kind = make([]int32, 0, rows), make([]uint16, 0, rows)
-		m.out.time, m.out.value = make([]int64, 0, rows), make([]float32, 0, rows)
-		m.out.users, m.out.ends = make([]string, 0, users), make([]int, 0, users)
-	}
 	for {
 		m.current = m.current[:0]
-		user := ""
-		for k, x := range m.runs {
-			if next[k] == len(x.users) {
+		place := int32(math.MaxInt32)
+		for k := range m.runs {
+			u := &m.in.users[k]
+			if next[k] == len(u.places) || u.places[next[k]] > place {
 				continue
 			}
-			if len(m.current) > 0 {
-				switch c := strings.Compare(x.users[next[k]], user); {
-				case c > 0:
-					continue
-				case c < 0:
-					m.current = m.current[:0]
-				}
+			if u.places[next[k]] < place {
+				place, m.current = u.places[next[k]], m.current[:0]
 			}
-			user = x.users[next[k]]
-			m.current = append(m.current, cursorRange{k, x.start(next[k]), x.ends[next[k]]})
+			m.current = append(m.current, cursorRange{k, int(u.start(next[k])), int(u.ends[next[k]])})
 		}
 		if len(m.current) == 0 {
-			break
+			return m.firstError()
 		}
 		for _, c := range m.current {
 			next[c.run]++
 		}
-		m.user = user
+		m.user, m.at = m.out.ev.Users[place], m.out.starts[place]
 		m.mergeUser()
+		m.out.counts[place], m.out.readers[place] = int32(m.at-m.out.starts[place]), m.reader.number
 	}
-	return m.out, m.firstError()
 }
 
 // firstError is what went wrong where a comparison loaded another column.
@@ -303,7 +339,6 @@ func (m *runMerge) firstError() error {
 }
 
 func (m *runMerge) mergeUser() {
-	before := len(m.out.item)
 	m.lastRun = -1
 	m.masked = m.hidden.concerns(m.user)
 	for len(m.current) > 1 {
@@ -328,10 +363,6 @@ func (m *runMerge) mergeUser() {
 	}
 	c := m.current[0]
 	m.take(c.run, c.at, c.end)
-	if len(m.out.item) > before {
-		m.out.users = append(m.out.users, m.user)
-		m.out.ends = append(m.out.ends, len(m.out.item))
-	}
 }
 
 // less is compareRows for two events of one user.
@@ -340,9 +371,46 @@ func (m *runMerge) less(a, b cursorRange) bool {
 	if t, u := x.time[a.at], y.time[b.at]; t != u {
 		return t < u
 	}
+	if c := m.compareRest(x, a.at, y, b.at); c != 0 {
+		return c < 0
+	}
 	p, i := x.row(a.at)
 	q, j := y.row(b.at)
-	return compareRows(p, i, q, j) < 0
+	return p.seq(i) < q.seq(j)
+}
+
+// compareRest is compareRest for two elements of runs. It reads again only what the runs do not hold.
+func (m *runMerge) compareRest(x *run, i int, y *run, j int) int {
+	for _, col := range m.s.layout.order {
+		c := 0
+		switch col {
+		case m.item:
+			c = compareCodes(m.reader.codes.items, x.item[i], y.item[j])
+		case m.value:
+			c = cmp.Compare(x.value[i], y.value[j]) // nulls are NaN, and NaN comes first
+		case m.kind:
+			if c = compareCodes(m.reader.codes.kinds, int32(x.kind[i]), int32(y.kind[j])); c != 0 || m.reader.codes.kinds.list[x.kind[i]] != "" {
+				break
+			}
+			fallthrough // no type, or an empty one
+		default:
+			p, k := x.row(i)
+			q, l := y.row(j)
+			c = p.col(col).compareAt(k, q.col(col), l)
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// compareCodes compares the strings of two codes; -1 is null, which comes first.
+func compareCodes(n *names, a, b int32) int {
+	if a == b || a < 0 || b < 0 {
+		return cmp.Compare(a, b)
+	}
+	return strings.Compare(n.list[a], n.list[b])
 }
 
 // take appends a stretch of one run, without what the effective view leaves out.
@@ -357,16 +425,34 @@ func (m *runMerge) take(k, from, to int) {
 			gone = x.item[i] < 0 || looks && m.moves(x, i)
 		}
 		if gone {
-			m.out.copy(x, start, i)
+			m.copy(x, start, i)
 			start = i + 1
 		}
 	}
-	m.out.copy(x, start, to)
+	m.copy(x, start, to)
 }
 
-func (p *part) copy(x *run, from, to int) {
-	p.item, p.kind = append(p.item, x.item[from:to]...), append(p.kind, x.kind[from:to]...)
-	p.time, p.value = append(p.time, x.time[from:to]...), append(p.value, x.value[from:to]...)
+// copy appends a stretch of one run to the user's events.
+func (m *runMerge) copy(x *run, from, to int) {
+	n := int64(to - from)
+	if n == 0 {
+		return
+	}
+	ev, codes, at, end := m.out.ev, m.reader.codes, m.at, m.at+n
+	m.at = end
+	items, kinds, values := ev.Item[at:end], ev.Type[at:end], ev.Value[at:end]
+	for i, code := range x.item[from:to] {
+		items[i] = code
+		codes.usedItems[code] = true
+	}
+	for i, code := range x.kind[from:to] {
+		kinds[i] = code
+		codes.usedKinds[code] = true
+	}
+	copy(ev.Time[at:end], x.time[from:to])
+	for i, v := range x.value[from:to] {
+		values[i] = float32(v)
+	}
 }
 
 // leavesOut tells whether an event is hidden or repeats an eventId.
@@ -378,12 +464,7 @@ func (m *runMerge) leavesOut(x *run, i int) bool {
 // repeats tells whether an event equals the one before it in all fields.
 func (m *runMerge) repeats(x *run, i int) bool {
 	y, j := m.runs[m.lastRun], m.last
-	if y.time[j] != x.time[i] || y.item[j] != x.item[i] || y.kind[j] != x.kind[i] {
-		return false
-	}
-	a, k := y.row(j)
-	b, l := x.row(i)
-	return sameRow(a, k, b, l)
+	return y.time[j] == x.time[i] && y.item[j] == x.item[i] && y.kind[j] == x.kind[i] && m.compareRest(y, j, x, i) == 0
 }
 
 // moves keeps an anonymous event for the user who signed in with its session, or drops it if that user is hidden.
@@ -402,8 +483,9 @@ func (m *runMerge) moves(x *run, i int) bool {
 	if !ok {
 		return false
 	}
-	m.out.moved = append(m.out.moved, movedEvent{
-		user: owner.user, item: m.codes.items.list[x.item[i]], kind: m.codes.kinds.list[x.kind[i]], from: strings.Clone(m.user), time: x.time[i], value: x.value[i],
+	codes := m.reader.codes
+	m.in.moved = append(m.in.moved, movedEvent{
+		user: owner.user, item: codes.items.list[x.item[i]], kind: codes.kinds.list[x.kind[i]], from: m.user, time: x.time[i], value: float32(x.value[i]),
 	})
 	return true
 }

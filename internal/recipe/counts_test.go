@@ -257,6 +257,7 @@ func TestBatchesDoNotChangeTheRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newSolver(c, 5, 3)
+		defer s.inverse.Close()
 		s.entries = 40
 		if to := s.batch(0); to == c.items {
 			t.Fatal("one batch is enough")

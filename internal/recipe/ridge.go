@@ -57,6 +57,7 @@ type solver struct {
 func solve(ctx context.Context, c *corpus, reach int, lambda float64, keep int, progress Progress) (*rows, error) {
 	s := newSolver(c, reach, lambda)
 	s.keep = keep
+	defer s.inverse.Close()
 	if err := s.invertGram(ctx, progress); err != nil {
 		return nil, err
 	}
@@ -76,6 +77,7 @@ func newSolver(c *corpus, reach int, lambda float64) *solver {
 	}
 	s.counters = make([]*counter, c.items)
 	s.chooseCore()
+	s.inverse = vec.NewSymmetric(len(s.core))
 	return s
 }
 
@@ -145,7 +147,6 @@ func (s *solver) unit() float64 {
 // invertGram computes (HᵀH + λI)⁻¹ over the core. The matrix is first scaled to a unit diagonal, which takes the popularity of items out of its condition number.
 func (s *solver) invertGram(ctx context.Context, progress Progress) error {
 	n := len(s.core)
-	s.inverse = vec.NewSymmetric(n)
 	unit := s.unit()
 	err := vec.Parallel(ctx, n, func(r, worker int) {
 		row, c := s.inverse.Row(r), s.counter(worker)

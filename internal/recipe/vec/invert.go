@@ -17,12 +17,23 @@ const block = 256
 type Symmetric struct {
 	N, Stride int
 	A         []float32
+
+	release func()
 }
 
-// NewSymmetric returns the n by n zero matrix.
+// NewSymmetric returns the n by n zero matrix, outside of the heap. Close ends its use.
 func NewSymmetric(n int) *Symmetric {
-	stride := (n + TileCols - 1) / TileCols * TileCols
-	return &Symmetric{N: n, Stride: stride, A: make([]float32, stride*stride)}
+	s := &Symmetric{N: n, Stride: stride(n)}
+	s.A, s.release = allocate(s.Stride * s.Stride)
+	return s
+}
+
+func stride(n int) int { return (n + TileCols - 1) / TileCols * TileCols }
+
+// Close gives the memory of the matrix back. Nothing may use it any more.
+func (s *Symmetric) Close() {
+	s.A = nil
+	s.release()
 }
 
 // Row is row i, all columns.
@@ -58,13 +69,9 @@ func Invert(ctx context.Context, s *Symmetric, progress func(done, total int)) e
 		}
 		s.A[i*n+i] = 1
 	}
-	w := &sweep{
-		Symmetric: s,
-		p:         make([]float32, block*n),
-		v:         make([]float32, block*n),
-		left:      make([]float32, block*n),
-		d:         make([]float32, block*block),
-	}
+	all, release := allocate(4 * block * n)
+	defer release()
+	w := &sweep{Symmetric: s, p: all[:block*n], v: all[block*n:][:block*n], left: all[2*block*n:][:block*n], right: all[3*block*n:], d: make([]float32, block*block)}
 	for k := 0; k < n; k += block {
 		if err := w.step(ctx, k, min(block, n-k)); err != nil {
 			return err
@@ -81,11 +88,11 @@ func Invert(ctx context.Context, s *Symmetric, progress func(done, total int)) e
 	})
 }
 
-// sweep is the state of one Invert. p and v hold b rows of n elements, left the same as p in panels of TileRows columns, d b by b elements,
+// sweep is the state of one Invert. p and v hold b rows of n elements, left and right the factors of a product in panels of TileRows and TileCols columns, d b by b elements,
 // where b is the height of the current pivot block.
 type sweep struct {
 	*Symmetric
-	p, v, left, d []float32
+	p, v, left, right, d []float32
 }
 
 // step sweeps the b rows from k on.
@@ -100,13 +107,13 @@ func (w *sweep) step(ctx context.Context, k, b int) error {
 	}
 	invertSmall(w.d, b)
 	clear(w.v[:b*n])
-	if err := product(ctx, w.v, n, w.d, b, w.left, w.p, b, n, 1, false); err != nil { // v = d p, as d is symmetric
+	if err := product(ctx, w.v, n, w.d, b, w.left, w.p, w.right, b, 1, false); err != nil { // v = d p, as d is symmetric
 		return err
 	}
 	for i := range b { // the pivot block's own rows and columns are set below, not updated
 		clear(w.p[i*n+k:][:b])
 	}
-	if err := product(ctx, w.A, n, w.p, n, w.left, w.v, b, n, -1, true); err != nil { // A -= pᵀ v
+	if err := product(ctx, w.A, n, w.p, n, w.left, w.v, w.right, b, -1, true); err != nil { // A -= pᵀ v
 		return err
 	}
 	if err := Parallel(ctx, tiles, func(t, _ int) { w.scatter(k, b, t*TileCols) }); err != nil {
@@ -123,51 +130,59 @@ func (w *sweep) step(ctx context.Context, k, b int) error {
 // gather copies the pivot rows' TileCols elements from column c on into p, from whichever side of the diagonal is stored.
 func (w *sweep) gather(k, b, c int) {
 	n := w.Stride
-	for j := c; j < c+TileCols; j++ {
-		for i := range b {
-			if k+i <= j {
-				w.p[i*n+j] = w.A[(k+i)*n+j]
-			} else {
-				w.p[i*n+j] = w.A[j*n+k+i]
-			}
+	for i := range b {
+		out := w.p[i*n+c:][:TileCols]
+		above := min(max(k+i-c, 0), TileCols) // columns of which row k+i lies below the diagonal
+		for j := range above {
+			out[j] = w.A[(c+j)*n+k+i]
 		}
+		copy(out[above:], w.A[(k+i)*n+c+above:])
 	}
 }
 
 // scatter writes v back as the pivot rows, outside the pivot block.
 func (w *sweep) scatter(k, b, c int) {
 	n := w.Stride
-	for j := c; j < c+TileCols; j++ {
-		for i := range b {
+	for i := range b {
+		for j, v := range w.v[i*n+c:][:TileCols] {
 			switch {
-			case j >= k+b:
-				w.A[(k+i)*n+j] = w.v[i*n+j]
-			case j < k:
-				w.A[j*n+k+i] = w.v[i*n+j]
+			case c+j >= k+b:
+				w.A[(k+i)*n+c+j] = v
+			case c+j < k:
+				w.A[(c+j)*n+k+i] = v
 			}
 		}
 	}
 }
 
+// The unit of work of product is a block of c, so many tiles high and wide. A panel of the right factor stays in the first-level cache while all panels of the
+// left one pass by, and those stay in the second-level cache while the panels of the right one change.
+const (
+	blockRows = 16
+	blockCols = 8
+)
+
 // product adds sign times lᵀr to c, where l is k rows of stride m elements of which all m columns count, and r is k rows of n columns; c is m by n
-// with stride n. With upper, tiles below the diagonal are left out. left is scratch for l in panels.
-func product(ctx context.Context, c []float32, n int, l []float32, m int, left, r []float32, k, ldr int, sign float32, upper bool) error {
+// with stride n. With upper, tiles below the diagonal are left out. left and right are scratch for l and r in panels.
+func product(ctx context.Context, c []float32, n int, l []float32, m int, left, r, right []float32, k int, sign float32, upper bool) error {
 	if err := Parallel(ctx, m/TileRows, func(p, _ int) { pack(left[p*k*TileRows:], l, m, k, p*TileRows, TileRows, sign) }); err != nil {
 		return err
 	}
-	panels := make([][]float32, n/TileCols) // one per worker, of whom there are never more
-	return Parallel(ctx, n/TileCols, func(t, worker int) {
-		if panels[worker] == nil {
-			panels[worker] = make([]float32, k*TileCols)
-		}
-		col, right := t*TileCols, panels[worker]
-		pack(right, r, ldr, k, col, TileCols, 1)
-		rows := m
-		if upper {
-			rows = min(m, col+TileCols)
-		}
-		for i := 0; i < rows; i += TileRows {
-			Tile(c[i*n+col:], n, left[i*k:], right, k)
+	if err := Parallel(ctx, n/TileCols, func(p, _ int) { pack(right[p*k*TileCols:], r, n, k, p*TileCols, TileCols, 1) }); err != nil {
+		return err
+	}
+	const high, wide = blockRows * TileRows, blockCols * TileCols
+	down := (m + high - 1) / high
+	return Parallel(ctx, down*((n+wide-1)/wide), func(i, _ int) {
+		top, from := i%down*high, i/down*wide
+		for col := from; col < min(from+wide, n); col += TileCols {
+			bottom := min(top+high, m)
+			if upper {
+				bottom = min(bottom, col+TileCols)
+			}
+			for row := top; row < bottom; row += TileRows {
+				Tile(c[row*n+col:], n, left[row*k:], right[col*k:], k)
+			}
 		}
 	})
 }
@@ -175,8 +190,12 @@ func product(ctx context.Context, c []float32, n int, l []float32, m int, left, 
 // pack copies sign times width columns of the k rows of src, from column c on, into dst, row after row.
 func pack(dst, src []float32, stride, k, c, width int, sign float32) {
 	for t := range k {
-		out := dst[t*width:][:width]
-		for j, v := range src[t*stride+c:][:width] {
+		out, in := dst[t*width:][:width], src[t*stride+c:][:width]
+		if sign == 1 {
+			copy(out, in)
+			continue
+		}
+		for j, v := range in {
 			out[j] = v * sign
 		}
 	}

@@ -14,6 +14,12 @@
 	VMOVUPS 64(R8), Zj \
 	ADDQ R9, R8
 
+// The next tile below, whose first use would otherwise wait for memory. A prefetch of what is not there does nothing.
+#define AHEAD \
+	PREFETCHT0 (R8) \
+	PREFETCHT0 64(R8) \
+	ADDQ R9, R8
+
 #define STORE512(Zi, Zj) \
 	VMOVUPS Zi, (DI) \
 	VMOVUPS Zj, 64(DI) \
@@ -35,6 +41,14 @@ TEXT ·tile8x32(SB), NOSPLIT, $0-40
 	LOAD512(Z10, Z11)
 	LOAD512(Z12, Z13)
 	LOAD512(Z14, Z15)
+	AHEAD
+	AHEAD
+	AHEAD
+	AHEAD
+	AHEAD
+	AHEAD
+	AHEAD
+	AHEAD
 
 loop:
 	VMOVUPS (DX), Z16

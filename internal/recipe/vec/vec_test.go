@@ -173,13 +173,3 @@ func TestColumnsReadBothSidesOfTheDiagonal(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkInvert(b *testing.B) {
-	s := gram(4096)
-	for b.Loop() {
-		if err := Invert(context.Background(), s, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N)*math.Pow(4096, 3)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-}

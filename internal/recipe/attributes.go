@@ -240,6 +240,11 @@ func (b *AttributesBuilder) levels(at int, v schema.Value) {
 // Attributes returns the rows added so far. Of rows with one id, which a dataset does not have, the last counts. A text that too few rows have is left out.
 func (b *AttributesBuilder) Attributes() *Attributes {
 	all := &Attributes{IDs: b.ids, Columns: slices.DeleteFunc(slices.Clone(b.cols), tooFewTexts)}
+	for _, c := range all.Columns {
+		for r, text := range c.Text {
+			c.Text[r] = plainText(text)
+		}
+	}
 	for i := range all.Columns {
 		if c := &all.Columns[i]; c.Kind == Levels {
 			c.sortLevels()

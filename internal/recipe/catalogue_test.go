@@ -66,9 +66,10 @@ func TestTrainableEntriesAreThoseOfThisBuild(t *testing.T) {
 		"ecomm-frequently-bought-together=sims",
 		"ecomm-popular-items-by-purchases=popularity-count", "ecomm-popular-items-by-views=popularity-count",
 		"ecomm-recommended-for-you=user-personalization",
-		"personalized-ranking=user-personalization", "personalized-ranking-v2=user-personalization-v2", "popularity-count=popularity-count", "sims=sims",
+		"personalized-ranking=user-personalization", "personalized-ranking-v2=user-personalization-v2", "popularity-count=popularity-count",
+		"similar-items=similar-items", "sims=sims",
 		"user-personalization=user-personalization", "user-personalization-v2=user-personalization-v2",
-		"vod-because-you-watched-x=sims", "vod-most-popular=popularity-count", "vod-top-picks=user-personalization",
+		"vod-because-you-watched-x=sims", "vod-more-like-x=similar-items", "vod-most-popular=popularity-count", "vod-top-picks=user-personalization",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("trainable: %v\nwant: %v", got, want)

@@ -114,9 +114,10 @@ var Catalogue = []Entry{
 		Name: "aws-similar-items", Type: RelatedItems,
 		Algorithm: "aws-similar-items", FeatureTransformation: "aws-similar-items",
 		Description: "Items similar to a given item by interactions and metadata.",
-		Created:     original, Updated: updated,
+		Trainable:   true, TrainedAs: "aws-similar-items",
+		Created: original, Updated: updated,
 		Can:      related | MetadataOptIn | HPO | BatchInference | Themes,
-		Requires: interactions(), NeedsItem: true,
+		Requires: interactions(), Reads: []schema.Type{schema.Items}, NeedsItem: true,
 		Params: []Param{
 			{Name: "item_id_hidden_dim", Type: Integer, Default: "100", Min: 30, Max: 200, Tunable: true, Group: "training"},
 			{Name: "item_metadata_hidden_dim", Type: Integer, Default: "100", Min: 30, Max: 200, Tunable: true, Group: "training"},
@@ -174,7 +175,8 @@ var Catalogue = []Entry{
 	useCase(Entry{
 		Name: "aws-vod-more-like-x", Type: RelatedItems, Domain: schema.VideoOnDemand,
 		Description: "Videos similar to a given video.",
-		Can:         related | MetadataOptIn, Requires: []schema.Type{schema.Interactions, schema.Items},
+		Trainable:   true, TrainedAs: "aws-similar-items",
+		Can: related | MetadataOptIn, Requires: []schema.Type{schema.Interactions, schema.Items}, Reads: []schema.Type{schema.Items},
 		NeedsUser: true, NeedsItem: true, Excludes: "Watch",
 	}),
 	useCase(Entry{

@@ -55,7 +55,7 @@ func (m *Model) load() error {
 	switch m.manifest.Recipe {
 	case popularityCount:
 		return m.loadPopularity()
-	case sims:
+	case sims, similarItems:
 		return m.loadRelated()
 	case personalizationV1, personalizationV2:
 		return m.loadPersonalization()

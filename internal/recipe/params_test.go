@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // What each hyperparameter does to a model. Percentiles have their tests beside the code.
@@ -125,6 +127,11 @@ func TestRarePairsNeedTheMinimumOfCointeractions(t *testing.T) {
 // TestNoHyperparameterIsWithoutEffect covers recipes that do not exist yet: whatever a trainable recipe offers changes its model.
 func TestNoHyperparameterIsWithoutEffect(t *testing.T) {
 	ev := makeEvents(crowd(40, 300, 100))
+	kinds := NewAttributesBuilder(parse(t, "Items", "ITEM_ID:string", "KIND:string/categorical"), every)
+	for n, id := range ev.Items {
+		kinds.Add([]schema.Value{str(id), str(fmt.Sprint(n % 2))})
+	}
+	items := kinds.Attributes()
 	for i := range Catalogue {
 		e := &Catalogue[i]
 		if !e.Trainable || e.Name != e.TrainedAs { // others share a trainer
@@ -145,7 +152,7 @@ func TestNoHyperparameterIsWithoutEffect(t *testing.T) {
 			models := map[string][]Array{}
 			for _, value := range []string{low, high} {
 				base[p.Name] = value
-				_, m := train(t, ev, nil, Config{Recipe: e.Name, Params: base})
+				_, m := trainOn(t, Data{Events: ev, Items: items}, Config{Recipe: e.Name, Params: base})
 				models[value] = m.Arrays
 			}
 			if gocmp.Equal(models[low], models[high]) {

@@ -69,6 +69,9 @@ func (in *input) trainRelated(ctx context.Context, m *Manifest, w *modelWriter, 
 
 // relate computes the rows from the users that use accepts.
 func (in *input) relate(ctx context.Context, use func(u int) bool, progress Progress) (*relatedRows, error) {
+	if in.trainer == similarItems {
+		return in.blend(ctx, use, progress)
+	}
 	c := in.gather(func(u int) bool { return in.eligible[u] && use(u) })
 	damped, plain := newBaskets(&c.sequences, true), newBaskets(&c.sequences, false)
 	fewest := int64(1)
@@ -108,15 +111,7 @@ func (in *input) relate(ctx context.Context, use func(u int) bool, progress Prog
 	if err != nil {
 		return nil, err
 	}
-	r := &relatedRows{rows: &rows{offsets: make([]int64, 1, c.items+1)}}
-	for i := range best {
-		slices.SortFunc(best[i].heap, func(a, b entry) int { return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.item, b.item)) })
-		for _, e := range best[i].heap {
-			r.item = append(r.item, e.item)
-			r.value = append(r.value, e.value)
-		}
-		r.offsets = append(r.offsets, int64(len(r.item)))
-	}
+	r := &relatedRows{rows: byValue(best)}
 	r.popular, _ = in.popular(use)
 	progress("similarities", int64(c.items), int64(c.items))
 	return r, nil

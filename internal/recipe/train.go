@@ -108,7 +108,7 @@ func build(ctx context.Context, in *input, seq int64, dir string, progress Progr
 	switch in.trainer {
 	case popularityCount:
 		err = in.trainPopularity(ctx, m, w, progress)
-	case sims:
+	case sims, similarItems:
 		err = in.trainRelated(ctx, m, w, progress)
 	case personalizationV1, personalizationV2:
 		err = in.trainPersonalization(ctx, m, w, progress)

@@ -107,6 +107,7 @@ var everyTrainer = []Config{
 	{Recipe: personalizationV2, Seed: 3},
 	{Recipe: sims, Seed: 3, Params: map[string]string{"max_item_interaction_count_percentile": "1"}},
 	{Recipe: "aws-personalized-ranking-v2", Seed: 3},
+	{Recipe: similarItems, Seed: 3},
 }
 
 func TestPersonalizationLearnsWhatComesNext(t *testing.T) {

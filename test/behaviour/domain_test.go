@@ -43,8 +43,8 @@ var domains = []domain{{
 	item:         func(n int) []string { return []string{fmt.Sprintf("taste-%d|all", n%4), fmt.Sprint(1_600_000_000 + n)} },
 	seen:         "Click", done: "Watch",
 	trained:   []string{"aws-vod-most-popular", "aws-vod-top-picks"},
-	related:   []string{"aws-vod-because-you-watched-x"},
-	refused:   []string{"aws-vod-more-like-x", "aws-vod-trending-now"},
+	related:   []string{"aws-vod-because-you-watched-x", "aws-vod-more-like-x"},
+	refused:   []string{"aws-vod-trending-now"},
 	excluding: "aws-vod-top-picks",
 }}
 

@@ -1,0 +1,189 @@
+package recipe
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/palate-dev/palate/internal/recipe/vec"
+)
+
+// Similar items: what is taken together, and, the less is known of that, what is alike. With n_i the users of item i, c_ij the cosine of two items over their
+// users (each weighted by 1/√(items), as related.go does) and a_ij the likeness of their attributes (content.go),
+//
+//	similarity(i, j) = (m c_ij + s κ a_ij) / (m + s),  m = min(n_i, n_j)
+//
+// which is the mean of c_ij under a prior that is worth s users and whose centre κ a_ij is the regression of cosine on likeness over items with many users. So
+// an item without events is compared by its attributes alone, on the scale of all others. Without an Items dataset it is the cosine.
+
+const (
+	priorUsers  = 8    // s
+	manyUsers   = 20   // from which an item's cosines count for the regression
+	probedItems = 2000 // of which so many are looked at
+)
+
+// blend computes the rows of similar items from the users that use accepts.
+func (in *input) blend(ctx context.Context, use func(u int) bool, progress Progress) (*relatedRows, error) {
+	c := in.gather(use)
+	users := newBaskets(&c.sequences, true)
+	popular, _ := in.popular(use)
+	order := slices.Clone(popular)
+	listed := make([]bool, len(in.items))
+	for _, i := range popular {
+		listed[i] = true
+	}
+	for i := range in.items {
+		if !listed[i] {
+			order = append(order, int32(i))
+		}
+	}
+	index := newContentIndex(in.content(trainedColumn, words, use), order, in.entries("item_metadata_hidden_dim"))
+	progress("attributes", 1, 1)
+
+	b := &blender{users: users, index: index, root: make([]float64, len(in.items))}
+	for i := range b.root {
+		b.root[i] = math.Sqrt(float64(users.size(i) + shrink))
+	}
+	var err error
+	if b.slope, err = b.regress(ctx, popular); err != nil {
+		return nil, err
+	}
+	best := newSelections(len(in.items), in.entries("item_id_hidden_dim"))
+	work := make([]blending, len(in.items)) // by worker
+	err = vec.Parallel(ctx, len(in.items), func(i, worker int) { b.row(int32(i), &work[worker], &best[i]) })
+	if err != nil {
+		return nil, err
+	}
+	r := &relatedRows{rows: byValue(best), popular: popular}
+	progress("similarities", int64(len(in.items)), int64(len(in.items)))
+	return r, nil
+}
+
+// entriesPerUnit is what a unit of a hidden dimension stands for: so many entries of a row. At the default of 100 that is rowEntries.
+const entriesPerUnit = 3
+
+// entries is the capacity that a hidden dimension gives: item_id_hidden_dim bounds the items of a row, item_metadata_hidden_dim how many of the items that are
+// most alike by attributes are candidates for it.
+func (in *input) entries(dimension string) int {
+	if text, ok := in.param(dimension); ok {
+		if n, err := strconv.Atoi(text); err == nil && n > 0 {
+			return entriesPerUnit * n
+		}
+	}
+	return rowEntries
+}
+
+// trainedColumn reports whether the likeness of items looks at the column: at all but names.
+func trainedColumn(c *Column) bool { return c.Kind != Title }
+
+// blender computes rows of similarities.
+type blender struct {
+	users *baskets
+	index *contentIndex
+	root  []float64 // √(n+shrink) by item
+	slope float64   // κ
+}
+
+// blending is the working memory of one goroutine.
+type blending struct {
+	search contentSearch
+	users  *counter
+	alike  []float32 // by item; zero between rows
+}
+
+// cosine of two items over their users; sum is the weight of those that they have in common, in units of 2⁻¹⁶.
+func (b *blender) cosine(i, j int32, sum int64) float64 {
+	return float64(sum) / one / float64(b.root[i]*b.root[j])
+}
+
+func (b *blender) similarity(i, j int32, sum int64, alike float32) float32 {
+	m := float64(min(b.users.size(int(i)), b.users.size(int(j))))
+	taken, prior := float64(m*b.cosine(i, j, sum)), float64(priorUsers*float64(b.slope*float64(alike)))
+	return float32((taken + prior) / (m + priorUsers))
+}
+
+// row offers the similarities of item i.
+func (b *blender) row(i int32, w *blending, best *selection) {
+	n := len(b.root)
+	if w.users == nil {
+		w.users, w.alike = newCounter(n), make([]float32, n)
+	}
+	near := b.index.near(i, &w.search)
+	for _, e := range near {
+		w.alike[e.item] = e.value
+	}
+	b.users.together(int(i), w.users)
+	w.users.each(func(j int32, sum int64) {
+		if j != i {
+			best.offer(j, b.similarity(i, j, sum, w.alike[j]))
+		}
+		w.alike[j] = 0
+	})
+	for _, e := range near {
+		if w.alike[e.item] != 0 { // no user has both
+			best.offer(e.item, b.similarity(i, e.item, 0, e.value))
+			w.alike[e.item] = 0
+		}
+	}
+}
+
+// regress finds κ = Σ c·a / Σ a² over what is alike to popular items. Where nobody has many users, κ is 1: only the order by likeness matters then.
+func (b *blender) regress(ctx context.Context, popular []int32) (float64, error) {
+	known := popular
+	for len(known) > 0 && b.users.size(int(known[len(known)-1])) < manyUsers {
+		known = known[:len(known)-1]
+	}
+	var probed []int32
+	stride := max(1, (len(known)+probedItems-1)/probedItems)
+	for at := 0; at < len(known); at += stride {
+		probed = append(probed, known[at])
+	}
+	type sums struct{ both, square float64 }
+	found := make([]sums, len(probed))
+	work := make([]blending, len(probed))
+	err := vec.Parallel(ctx, len(probed), func(n, worker int) {
+		w, i := &work[worker], probed[n]
+		if w.users == nil {
+			w.users, w.alike = newCounter(len(b.root)), make([]float32, len(b.root))
+		}
+		b.users.together(int(i), w.users)
+		near := b.index.near(i, &w.search)
+		slices.SortFunc(near, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
+		for _, e := range near {
+			if b.users.size(int(e.item)) >= manyUsers {
+				a := float64(e.value)
+				found[n].both += float64(b.cosine(i, e.item, w.users.sum[e.item]) * a)
+				found[n].square += float64(a * a)
+			}
+		}
+		w.users.each(func(int32, int64) {})
+	})
+	if err != nil {
+		return 0, err
+	}
+	var all sums
+	for _, s := range found {
+		all.both += s.both
+		all.square += s.square
+	}
+	if all.both <= 0 {
+		return 1, nil
+	}
+	return all.both / all.square, nil
+}
+
+// byValue makes rows of selections, each with its greatest values first, ties by item.
+func byValue(best []selection) *rows {
+	r := &rows{offsets: make([]int64, 1, len(best)+1)}
+	for i := range best {
+		slices.SortFunc(best[i].heap, func(a, b entry) int { return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.item, b.item)) })
+		for _, e := range best[i].heap {
+			r.item = append(r.item, e.item)
+			r.value = append(r.value, e.value)
+		}
+		r.offsets = append(r.offsets, int64(len(r.item)))
+	}
+	return r
+}

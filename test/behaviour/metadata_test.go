@@ -1,0 +1,133 @@
+package behaviour
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/test/shop"
+)
+
+// filmSchema has a column of every kind that is trained on, and some that never are.
+var filmSchema = schema("Items", "ITEM_ID string", "TITLE string? itemName", "GENRES string? categorical", "DIRECTOR string? categorical", "PLOT string? textual",
+	"PRICE float", "CREATION_TIMESTAMP long", "SHELF string?", "COLOUR boolean?")
+
+var filmHeader = []string{"ITEM_ID", "TITLE", "GENRES", "DIRECTOR", "PLOT", "PRICE", "CREATION_TIMESTAMP", "SHELF", "COLOUR"}
+
+var filmPlots = []string{
+	"A <b>detective</b> hunts a murderer through the rainy city&#46;", "Two lovers meet at a wedding and dance until the morning.",
+	"A starship crew explores a distant planet full of robots.", "A cowboy defends the ranch against&nbsp;bandits of the desert.",
+}
+
+// film is the row of item n: what it is about goes by the taste that shop.Generate gives it.
+func film(id string, n int) []string {
+	taste := n % len(filmPlots)
+	return []string{id, fmt.Sprintf("The %s %d", []string{"Murder", "Wedding", "Starship", "Ranch"}[taste], n), fmt.Sprintf("taste-%d|film", taste),
+		fmt.Sprintf("director-%d", n%20), filmPlots[taste], fmt.Sprint(float64(n%7) + 0.5), fmt.Sprint(1_700_000_000 + 1000*n), fmt.Sprint(n), "true"}
+}
+
+// cinema is a dataset group of films with their attributes, the last of which nobody has seen.
+func cinema(t *testing.T, seed uint64, unseen ...string) (*shop.Shop, shop.Data) {
+	t.Helper()
+	h := shop.New(t, start(t), "cinema", "")
+	h.Interactions, h.Items, h.People = h.Dataset("Interactions", shop.InteractionsSchema), h.Dataset("Items", filmSchema), h.Dataset("Users", shop.UsersSchema)
+	d := shop.Generate(80, 60, 2400, seed)
+	d.Items = [][]string{filmHeader}
+	for n := range 60 {
+		d.Items = append(d.Items, film(fmt.Sprintf("item-%04d", n), n))
+	}
+	for n, id := range unseen {
+		d.Items = append(d.Items, film(id, n))
+	}
+	h.LoadAll(d)
+	return h, d
+}
+
+// likes asks a campaign for what is like an item.
+func likes(h *shop.Shop, campaign, item string, n int) (items []string) {
+	h.T.Helper()
+	out := h.Must("GetRecommendations", M{"campaignArn": campaign, "itemId": item, "numResults": n})
+	for _, x := range out["itemList"].([]any) {
+		if _, scored := x.(M)["score"]; scored {
+			h.T.Error("a related item has a score")
+		}
+		items = append(items, x.(M)["itemId"].(string))
+	}
+	return items
+}
+
+// ofTaste counts the items of a list that have the taste.
+func ofTaste(items []string, taste int) (n int) {
+	for _, item := range items {
+		var at int
+		if _, err := fmt.Sscanf(item, "item-%04d", &at); err == nil && at%len(filmPlots) == taste || item == fmt.Sprintf("unseen-%d", taste) {
+			n++
+		}
+	}
+	return n
+}
+
+func deploy(h *shop.Shop, version string, config M) (campaign string) {
+	h.T.Helper()
+	return h.Make("CreateCampaign", "campaign", M{"name": h.Name("campaign"), "solutionVersionArn": version, "campaignConfig": config})
+}
+
+func TestSimilarItemsKnowWhatNobodyHasSeen(t *testing.T) {
+	t.Parallel()
+	h, d := cinema(t, 41, "unseen-0", "unseen-1", "unseen-2", "unseen-3")
+	config := M{"algorithmHyperParameters": M{"item_id_hidden_dim": "50", "item_metadata_hidden_dim": "60"}}
+	version := h.Version(solutionOf(h, "aws-similar-items", M{"solutionConfig": config}))
+	metrics := h.Must("GetSolutionMetrics", M{"solutionVersionArn": version})["metrics"].(M)
+	if metrics["normalized_discounted_cumulative_gain_at_25"].(float64) == 0 || metrics["coverage"].(float64) == 0 {
+		t.Errorf("metrics %v", metrics)
+	}
+	campaign := deploy(h, version, M{})
+	for taste := range filmPlots {
+		got := likes(h, campaign, fmt.Sprintf("unseen-%d", taste), 5)
+		if len(got) != 5 || ofTaste(got, taste) != 5 {
+			t.Errorf("like an unseen film of taste %d are %v", taste, got)
+		}
+	}
+	if got := likes(h, campaign, "item-0001", 25); slices.Contains(got, "item-0001") || !slices.Contains(got, "unseen-1") {
+		t.Errorf("like item 1 are %v", got)
+	}
+	if diff := cmp.Diff(likes(h, campaign, "never heard of", 60), likes(h, campaign, "nor of this", 60)); diff != "" {
+		t.Error("unknown items are not answered alike")
+	}
+	// Whoever goes leaves a model that never knew them: the same as that of a shop without them.
+	h.Forget(d.Users[0], d.Users[7])
+	other := shop.New(t, start(t), "other", "")
+	other.Interactions, other.Items = other.Dataset("Interactions", shop.InteractionsSchema), other.Dataset("Items", filmSchema)
+	other.Load(other.Interactions, shop.Without(d.Interactions, d.Users[0], d.Users[7]))
+	other.Load(other.Items, d.Items)
+	fresh := deploy(other, other.Version(solutionOf(other, "aws-similar-items", M{"solutionConfig": config})), M{})
+	for _, item := range column(d.Items, "ITEM_ID") {
+		if diff := cmp.Diff(likes(other, fresh, item, 100), likes(h, campaign, item, 100)); diff != "" {
+			t.Fatalf("like %s, after an erasure and without the erased: %s", item, diff)
+		}
+	}
+	h.AssertNoBytesOf(d.Users[0], d.Users[7])
+}
+
+// Columns that a configuration leaves out are not trained on.
+func TestExcludedColumnsAreNotTrainedOn(t *testing.T) {
+	t.Parallel()
+	h, _ := cinema(t, 42, "unseen-0", "unseen-1", "unseen-2", "unseen-3")
+	for name, columns := range map[string]M{
+		"excluded": {"excludedDatasetColumns": M{"Items": []string{"GENRES", "DIRECTOR", "PLOT", "price", "CREATION_TIMESTAMP"}}},
+		"included": {"includedDatasetColumns": M{"ITEMS": []string{"SHELF", "COLOUR"}}},
+	} {
+		campaign := deploy(h, h.Version(solutionOf(h, "aws-similar-items", M{"solutionConfig": M{"trainingDataConfig": columns}})), M{})
+		popular := likes(h, campaign, "never heard of", 10)
+		if diff := cmp.Diff(popular, likes(h, campaign, "unseen-2", 10)); diff != "" {
+			t.Errorf("%s: an item without attributes and events: %s", name, diff)
+		}
+	}
+	campaign := deploy(h, h.Version(solutionOf(h, "aws-similar-items", M{"solutionConfig": M{"trainingDataConfig": M{"includedDatasetColumns": M{"ITEMS": []string{"PLOT"}}}}})), M{})
+	if got := likes(h, campaign, "unseen-2", 5); ofTaste(got, 2) != 5 {
+		t.Errorf("by plot alone, like an unseen film of taste 2 are %v", strings.Join(got, " "))
+	}
+}

@@ -18,10 +18,14 @@ type assembly struct {
 	moved   map[string][]movedEvent
 	joiners runUsers // whom events may move to, with the most that may
 	buckets []*bucketRead
+
+	items  canon[int32]
+	kinds  canon[uint16]
+	levels []canon[int32] // by context column
 }
 
 // newAssembly makes room: for everybody his rows of all runs and what may move to him.
-func newAssembly(buckets []*bucketRead, joins map[string]int) *assembly {
+func newAssembly(buckets []*bucketRead, joins map[string]int, context []string) *assembly {
 	a := &assembly{ev: new(Events), buckets: buckets}
 	for user := range joins {
 		a.joiners.names = append(a.joiners.names, user)
@@ -46,6 +50,9 @@ func newAssembly(buckets []*bucketRead, joins map[string]int) *assembly {
 	n := a.starts[len(a.ev.Users)]
 	a.counts, a.readers = make([]int32, len(a.ev.Users)), make([]uint16, len(a.ev.Users))
 	a.ev.Item, a.ev.Type, a.ev.Time, a.ev.Value = make([]int32, n), make([]uint16, n), make([]int64, n), make([]float32, n)
+	for _, name := range context {
+		a.ev.Context = append(a.ev.Context, EventColumn{Name: name, Code: make([]int32, n)})
+	}
 	return a
 }
 
@@ -134,9 +141,18 @@ func siftUsers(heap []userCursor, i int) {
 
 // ranks turn the codes of a reader into canonical ones.
 type ranks struct {
-	item []int32
-	kind []uint16
+	item  []int32
+	kind  []uint16
+	level [][]int32 // by context column
 }
+
+// canon gives strings their ranks among those that occur.
+type canon[C int32 | uint16] struct {
+	names *names
+	ranks []C
+}
+
+func (c *canon[C]) rank(name string) C { return c.ranks[c.names.code(name)] }
 
 // finish brings the result into canonical form.
 func (a *assembly) finish(ctx context.Context, readers []*bucketReader) (*Events, error) {
@@ -146,39 +162,60 @@ func (a *assembly) finish(ctx context.Context, readers []*bucketReader) (*Events
 			a.moved[m.user] = append(a.moved[m.user], m)
 		}
 	}
-	items, kinds := newNames(), newNames() // what occurs
-	for _, r := range readers {
-		r.codes.grow()
-		items.addUsed(r.codes.items.list, r.codes.usedItems)
-		kinds.addUsed(r.codes.kinds.list, r.codes.usedKinds)
+	if err := a.canonize(readers); err != nil {
+		return nil, err
 	}
-	for _, place := range a.joiners.places {
-		for _, m := range a.moved[a.ev.Users[place]] {
-			items.code(m.item)
-			kinds.code(m.kind)
-		}
-	}
-	if len(kinds.list) > math.MaxUint16+1 {
-		return nil, errTypes
-	}
-	var itemRank []int32
-	var kindRank []uint16
-	a.ev.Items, itemRank = rank[int32](items.list)
-	a.ev.Types, kindRank = rank[uint16](kinds.list)
-	item := func(name string) int32 { return itemRank[items.code(name)] }
-	kind := func(name string) uint16 { return kindRank[kinds.code(name)] }
 	all := make([]ranks, len(readers))
 	for i, r := range readers {
-		all[i] = ranks{ranksOf(r.codes.items.list, r.codes.usedItems, item), ranksOf(r.codes.kinds.list, r.codes.usedKinds, kind)}
+		all[i] = ranks{item: ranksOf(r.codes.items.list, r.codes.usedItems, a.items.rank), kind: ranksOf(r.codes.kinds.list, r.codes.usedKinds, a.kinds.rank)}
+		for k, n := range r.codes.levels {
+			all[i].level = append(all[i].level, ranksOf(n.list, r.codes.usedLevels[k], a.levels[k].rank))
+		}
 	}
 	if err := a.recode(ctx, all); err != nil {
 		return nil, err
 	}
 	for _, place := range a.joiners.places {
-		a.insert(place, a.moved[a.ev.Users[place]], item, kind)
+		a.insert(place, a.moved[a.ev.Users[place]])
 	}
 	a.close()
 	return a.ev, nil
+}
+
+// canonize ranks what occurs.
+func (a *assembly) canonize(readers []*bucketReader) error {
+	a.items.names, a.kinds.names, a.levels = newNames(), newNames(), make([]canon[int32], len(a.ev.Context))
+	for k := range a.levels {
+		a.levels[k].names = newNames()
+	}
+	for _, r := range readers {
+		r.codes.grow()
+		a.items.names.addUsed(r.codes.items.list, r.codes.usedItems)
+		a.kinds.names.addUsed(r.codes.kinds.list, r.codes.usedKinds)
+		for k, n := range r.codes.levels {
+			a.levels[k].names.addUsed(n.list, r.codes.usedLevels[k])
+		}
+	}
+	for _, place := range a.joiners.places {
+		for _, m := range a.moved[a.ev.Users[place]] {
+			a.items.names.code(m.item)
+			a.kinds.names.code(m.kind)
+			for k, level := range m.context {
+				if level != "" {
+					a.levels[k].names.code(level)
+				}
+			}
+		}
+	}
+	if len(a.kinds.names.list) > math.MaxUint16+1 {
+		return errTypes
+	}
+	a.ev.Items, a.items.ranks = rank[int32](a.items.names.list)
+	a.ev.Types, a.kinds.ranks = rank[uint16](a.kinds.names.list)
+	for k := range a.levels {
+		a.ev.Context[k].Levels, a.levels[k].ranks = rank[int32](a.levels[k].names.list)
+	}
+	return nil
 }
 
 func (n *names) addUsed(list []string, used []bool) {
@@ -216,31 +253,52 @@ func (a *assembly) recode(ctx context.Context, readers []ranks) error {
 			for i, code := range a.ev.Type[from:to] {
 				a.ev.Type[from+int64(i)] = r.kind[code]
 			}
+			for k, rank := range r.level {
+				levels := a.ev.Context[k].Code[from:to]
+				for i, code := range levels {
+					if code >= 0 {
+						levels[i] = rank[code]
+					}
+				}
+			}
 		}
 		return nil
 	})
 }
 
 // insert merges moved events into the own events of a user.
-func (a *assembly) insert(user int32, moved []movedEvent, item func(string) int32, kind func(string) uint16) {
+func (a *assembly) insert(user int32, moved []movedEvent) {
 	if len(moved) == 0 {
 		return
 	}
 	type event struct {
-		time  int64
-		item  int32
-		kind  uint16
-		value float32
-		from  string
+		time    int64
+		item    int32
+		kind    uint16
+		value   float32
+		from    string
+		context []int32
 	}
 	ev := a.ev
 	var all []event
 	start := a.starts[user]
 	for i := start; i < start+int64(a.counts[user]); i++ {
-		all = append(all, event{ev.Time[i], ev.Item[i], ev.Type[i], ev.Value[i], ""})
+		e := event{ev.Time[i], ev.Item[i], ev.Type[i], ev.Value[i], "", nil}
+		for _, c := range ev.Context {
+			e.context = append(e.context, c.Code[i])
+		}
+		all = append(all, e)
 	}
 	for _, m := range moved {
-		all = append(all, event{m.time, item(m.item), kind(m.kind), m.value, m.from})
+		e := event{m.time, a.items.rank(m.item), a.kinds.rank(m.kind), m.value, m.from, nil}
+		for k, level := range m.context {
+			code := int32(-1)
+			if level != "" {
+				code = a.levels[k].rank(level)
+			}
+			e.context = append(e.context, code)
+		}
+		all = append(all, e)
 	}
 	slices.SortStableFunc(all, func(x, y event) int {
 		return cmp.Or(cmp.Compare(x.time, y.time), cmp.Compare(x.item, y.item), cmp.Compare(x.kind, y.kind), strings.Compare(x.from, y.from))
@@ -248,6 +306,9 @@ func (a *assembly) insert(user int32, moved []movedEvent, item func(string) int3
 	for i, x := range all {
 		at := start + int64(i)
 		ev.Item[at], ev.Type[at], ev.Time[at], ev.Value[at] = x.item, x.kind, x.time, x.value
+		for k, code := range x.context {
+			ev.Context[k].Code[at] = code
+		}
 	}
 	a.counts[user] = int32(len(all))
 }
@@ -266,6 +327,9 @@ func (a *assembly) close() {
 			copy(ev.Type[end:], ev.Type[from:from+n])
 			copy(ev.Time[end:], ev.Time[from:from+n])
 			copy(ev.Value[end:], ev.Value[from:from+n])
+			for _, c := range ev.Context {
+				copy(c.Code[end:], c.Code[from:from+n])
+			}
 		}
 		end += n
 		ev.Users[users] = name
@@ -275,6 +339,9 @@ func (a *assembly) close() {
 	clear(ev.Users[users:])
 	ev.Users = ev.Users[:users:users]
 	ev.Item, ev.Type, ev.Time, ev.Value = fitted(ev.Item, end), fitted(ev.Type, end), fitted(ev.Time, end), fitted(ev.Value, end)
+	for k := range ev.Context {
+		ev.Context[k].Code = fitted(ev.Context[k].Code, end)
+	}
 }
 
 // fitted returns the first n elements, elsewhere if that saves much memory.

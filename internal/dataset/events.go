@@ -18,7 +18,15 @@ type Events struct {
 	Type                []uint16  // index into Types
 	Time                []int64   // seconds
 	Value               []float32 // NaN = none
-	Seq                 int64     // everything with a smaller or equal sequence number is in
+	Context             []EventColumn
+	Seq                 int64 // everything with a smaller or equal sequence number is in
+}
+
+// EventColumn is a categorical field of all events: where or how they happened.
+type EventColumn struct {
+	Name   string
+	Levels []string // sorted, exactly those that occur; none is ""
+	Code   []int32  // index into Levels, -1 for none
 }
 
 // Len returns the number of events.
@@ -66,6 +74,9 @@ func (ev *Events) subset(kept []bool) *Events {
 		Value: make([]float32, 0, n),
 		Seq:   ev.Seq,
 	}
+	for _, c := range ev.Context {
+		out.Context = append(out.Context, c.subset(kept, n))
+	}
 	var item []int32
 	var kind []uint16
 	out.Items, item = recode[int32](ev.Items, items)
@@ -85,6 +96,28 @@ func (ev *Events) subset(kept []bool) *Events {
 		if len(out.Item) > start {
 			out.Users = append(out.Users, ev.Users[u])
 			out.Offsets = append(out.Offsets, int64(len(out.Item)))
+		}
+	}
+	return out
+}
+
+// subset is the column of the n kept events.
+func (c *EventColumn) subset(kept []bool, n int) EventColumn {
+	used := make([]bool, len(c.Levels))
+	for i, k := range kept {
+		if k && c.Code[i] >= 0 {
+			used[c.Code[i]] = true
+		}
+	}
+	out := EventColumn{Name: c.Name, Code: make([]int32, 0, n)}
+	var level []int32
+	out.Levels, level = recode[int32](c.Levels, used)
+	for i, k := range kept {
+		switch {
+		case k && c.Code[i] >= 0:
+			out.Code = append(out.Code, level[c.Code[i]])
+		case k:
+			out.Code = append(out.Code, -1)
 		}
 	}
 	return out

@@ -47,8 +47,17 @@ func canonical(list []plainEvent) *Events {
 		}
 		ev.Offsets = append(ev.Offsets, int64(len(ev.Item)))
 	}
+	device := EventColumn{Name: "DEVICE"}
+	device.Levels = slices.DeleteFunc(distinct(deviceOf), func(level string) bool { return level == "" })
+	for _, e := range list { // sorted by user
+		device.Code = append(device.Code, int32(slices.Index(device.Levels, deviceOf(e))))
+	}
+	ev.Context = []EventColumn{device}
 	return ev
 }
+
+// deviceOf is the context of an event: what it happened on, if that is known.
+func deviceOf(e plainEvent) string { return []string{"", "tv", "phone", "web"}[e.time%4] }
 
 func drawEvents(t *rapid.T) (list []plainEvent) {
 	for i := range rapid.IntRange(0, 40).Draw(t, "n") {
@@ -107,14 +116,16 @@ func TestTrainingReadIsTheSameHoweverTheRowsAreStored(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		list := drawEvents(rt)
 		s := newStore(t)
-		tab := s.create("t1", interactionsSchema())
+		schema := interactionsSchema()
+		schema.Fields = append(schema.Fields, Field{Name: "DEVICE", Nullable: true, Categorical: true})
+		tab := s.create("t1", schema)
 		for i, e := range list {
-			s.put(tab, Row{Values: []Value{str(e.user), str(e.item), num(e.time), str(e.kind), dec(float64(e.value))}, EventID: fmt.Sprint(i)})
+			s.put(tab, Row{Values: []Value{str(e.user), str(e.item), num(e.time), str(e.kind), dec(float64(e.value)), str(deviceOf(e))}, EventID: fmt.Sprint(i)})
 			if rapid.IntRange(0, 9).Draw(rt, "fold") == 0 {
 				s.foldNow("g1")
 			}
 		}
-		ev, err := s.Events(t.Context(), tab)
+		ev, err := s.Events(t.Context(), tab, "DEVICE")
 		if err != nil {
 			rt.Fatal(err)
 		}

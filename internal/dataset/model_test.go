@@ -131,7 +131,17 @@ func (m *model) erase(users, sessions map[string]bool) (n int64) {
 }
 
 // events is the training input: one line for each event, in canonical order.
-func (m *model) events() (out []string) {
+func (m *model) events() []string {
+	var out []string
+	for _, line := range m.eventsOn() {
+		line, _, _ = strings.Cut(line, " on ")
+		out = append(out, line)
+	}
+	return out
+}
+
+// eventsOn is events with the sixth field, where there is one.
+func (m *model) eventsOn() (out []string) {
 	owner := make(map[string]string)
 	for _, r := range m.arrival() {
 		ids := r.Values[0].Str
@@ -142,6 +152,7 @@ func (m *model) events() (out []string) {
 	type ev struct {
 		user, item, kind string
 		time             int64
+		device           string
 	}
 	var all []ev
 	for _, r := range m.effective() {
@@ -149,13 +160,17 @@ func (m *model) events() (out []string) {
 		if o, ok := owner[user]; ok && r.Session == user {
 			user = o
 		}
-		all = append(all, ev{user, r.Values[1].Str, r.Values[3].Str, r.Values[2].Int})
+		e := ev{user, r.Values[1].Str, r.Values[3].Str, r.Values[2].Int, ""}
+		if len(r.Values) > 5 {
+			e.device = r.Values[5].Str
+		}
+		all = append(all, e)
 	}
 	slices.SortFunc(all, func(a, b ev) int {
-		return cmp.Or(strings.Compare(a.user, b.user), cmp.Compare(a.time, b.time), strings.Compare(a.item, b.item), strings.Compare(a.kind, b.kind))
+		return cmp.Or(strings.Compare(a.user, b.user), cmp.Compare(a.time, b.time), strings.Compare(a.item, b.item), strings.Compare(a.kind, b.kind), strings.Compare(a.device, b.device))
 	})
 	for _, e := range all {
-		out = append(out, fmt.Sprintf("%s %s %s %d", e.user, e.item, e.kind, e.time))
+		out = append(out, fmt.Sprintf("%s %s %s %d on %s", e.user, e.item, e.kind, e.time, e.device))
 	}
 	return out
 }
@@ -168,6 +183,26 @@ func eventLines(ev *Events) (out []string) {
 		for i := ev.Offsets[u]; i < ev.Offsets[u+1]; i++ {
 			out = append(out, fmt.Sprintf("%s %s %s %d", name, ev.Items[ev.Item[i]], ev.Types[ev.Type[i]], ev.Time[i]))
 		}
+	}
+	return out
+}
+
+// eventLinesOn is eventLines with the first context column. Of events that are equal but for it, which comes first is not said.
+func eventLinesOn(ev *Events) []string {
+	out := eventLines(ev)
+	for i := range out {
+		level := ""
+		if code := ev.Context[0].Code[i]; code >= 0 {
+			level = ev.Context[0].Levels[code]
+		}
+		out[i] += " on " + level
+	}
+	for from := 0; from < len(out); {
+		to := from + 1
+		for bare, _, _ := strings.Cut(out[from], " on "); to < len(out) && strings.HasPrefix(out[to], bare+" on "); to++ {
+		}
+		slices.Sort(out[from:to])
+		from = to
 	}
 	return out
 }

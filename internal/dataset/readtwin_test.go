@@ -26,6 +26,7 @@ func TestReadsOfManyFilesEqualThePlainModel(t *testing.T) {
 			rt.Fatal(err)
 		}
 		schema := interactionsSchema()
+		schema.Fields = append(schema.Fields, Field{Name: "DEVICE", Nullable: true, Categorical: true})
 		h := &history{rt: rt, s: openStore(t, dir, testLimits())}
 		defer h.s.stop()
 		h.tables, h.models = []Table{h.s.create("t0", schema)}, []*model{{schema: schema}}
@@ -41,9 +42,12 @@ func TestReadsOfManyFilesEqualThePlainModel(t *testing.T) {
 					rt.Fatalf("export %d on %d cores (-want +got):\n%s", mode, n, d)
 				}
 			}
-			ev, err := h.s.Events(rt.Context(), h.tables[0])
+			ev, err := h.s.Events(rt.Context(), h.tables[0], "DEVICE")
 			if err != nil {
 				rt.Fatal(err)
+			}
+			if d := gocmp.Diff(h.models[0].eventsOn(), eventLinesOn(ev)); d != "" {
+				rt.Fatalf("training read with devices on %d cores (-want +got):\n%s", n, d)
 			}
 			if d := gocmp.Diff(h.models[0].events(), eventLines(ev)); d != "" {
 				rt.Fatalf("training read on %d cores (-want +got):\n%s", n, d)
@@ -69,6 +73,11 @@ func (h *history) piece() {
 		if pick("valued", 3) == 0 {
 			r.Values[4] = dec(float64(pick("value", 2)) / 4)
 		}
+		device := Value{}
+		if d := pick("device", 4); d > 0 {
+			device = str([]string{"phone", "tv", "web"}[d-1])
+		}
+		r.Values = append(r.Values, device)
 		rows = append(rows, r)
 	}
 	if rapid.Bool().Draw(h.rt, "bulk") {
@@ -94,7 +103,7 @@ func (h *history) piece() {
 
 // plainEvents is all that a training read returns, as text: NaN equals NaN.
 func plainEvents(ev *Events) string {
-	return fmt.Sprint(ev.Users, ev.Items, ev.Types, ev.Offsets, ev.Item, ev.Type, ev.Time, ev.Value, ev.Seq)
+	return fmt.Sprint(ev.Users, ev.Items, ev.Types, ev.Offsets, ev.Item, ev.Type, ev.Time, ev.Value, ev.Context, ev.Seq)
 }
 
 func TestCSVOfABlockEqualsThatOfItsRows(t *testing.T) {

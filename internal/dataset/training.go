@@ -13,8 +13,8 @@ import (
 )
 
 // Events reads an event log for training: the effective view, in which anonymous events of a session that somebody signed in with are his. If several did,
-// they belong to the one whose event came in first.
-func (e *Engine) Events(ctx context.Context, t Table) (*Events, error) {
+// they belong to the one whose event came in first. columns names the string fields that the result's Context is to have, in that order.
+func (e *Engine) Events(ctx context.Context, t Table, columns ...string) (*Events, error) {
 	state, err := e.find(t)
 	if err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func (e *Engine) Events(ctx context.Context, t Table) (*Events, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
-	r, err := newTraining(ctx, s, mem)
+	r, err := newTraining(ctx, s, mem, columns)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
@@ -88,6 +88,8 @@ type training struct {
 	item     int // columns; -1 if the table has none
 	kind     int
 	value    int
+	context  []int
+	names    []string          // of context
 	repeated map[int64]bool    // streamed events whose eventId an earlier one has, by sequence number
 	signedIn map[string]signIn // session -> who signed in, for the sessions that have anonymous events
 	joins    map[string]int    // who signed in -> how many anonymous events may become his
@@ -99,13 +101,20 @@ type signIn struct {
 	seq  int64
 }
 
-func newTraining(ctx context.Context, s *snapshot, mem map[int]*block) (*training, error) {
-	r := &training{s: s, item: s.layout.column("ITEM_ID"), kind: s.layout.column("EVENT_TYPE"), value: s.layout.column("EVENT_VALUE")}
+func newTraining(ctx context.Context, s *snapshot, mem map[int]*block, columns []string) (*training, error) {
+	r := &training{s: s, names: columns, item: s.layout.column("ITEM_ID"), kind: s.layout.column("EVENT_TYPE"), value: s.layout.column("EVENT_VALUE")}
 	if r.item < 0 {
 		r.item = s.layout.column("ACTION_ID")
 	}
 	if r.item < 0 {
 		return nil, errors.New("the table has no items")
+	}
+	for _, name := range columns {
+		c := s.layout.column(name)
+		if c < 0 {
+			return nil, fmt.Errorf("the table has no column %s", name)
+		}
+		r.context = append(r.context, c)
 	}
 	streamed, err := s.surveyStreamed(ctx, mem)
 	if err != nil {
@@ -129,7 +138,7 @@ func (r *training) read(ctx context.Context, mem map[int]*block) (*Events, error
 	readers := make(chan *bucketReader, runtime.GOMAXPROCS(0)) // one for each core; which bucket gets which does not show in the result
 	var all []*bucketReader
 	for i := range cap(readers) {
-		b := &bucketReader{training: r, number: uint16(i), codes: newCodes()}
+		b := &bucketReader{training: r, number: uint16(i), codes: newCodes(len(r.context))}
 		all = append(all, b)
 		readers <- b
 	}
@@ -147,7 +156,7 @@ func (r *training) read(ctx context.Context, mem map[int]*block) (*Events, error
 	if err := each(func(b *bucketReader, in *bucketRead) error { return b.readUsers(ctx, in) }); err != nil {
 		return nil, err
 	}
-	a := newAssembly(buckets, r.joins)
+	a := newAssembly(buckets, r.joins, r.names)
 	if err := each(func(b *bucketReader, in *bucketRead) error { return b.readEvents(ctx, in, a) }); err != nil {
 		return nil, err
 	}
@@ -233,20 +242,37 @@ type movedEvent struct {
 	from             string // the session
 	time             int64
 	value            float32
+	context          []string
 }
 
-// codes are the codes of items and types that one core gives, and which of them occur in the result: what it has met but left out does not.
+// codes are the codes of items, types and levels of context columns that one core gives, and which of them occur in the result: what it has met but left out
+// does not.
 type codes struct {
 	items, kinds         *names
 	usedItems, usedKinds []bool
+	levels               []*names // by context column
+	usedLevels           [][]bool
 }
 
-func newCodes() *codes { return &codes{items: newNames(), kinds: newNames()} }
+func newCodes(columns int) *codes {
+	c := &codes{items: newNames(), kinds: newNames(), usedLevels: make([][]bool, columns)}
+	for range columns {
+		c.levels = append(c.levels, newNames())
+	}
+	return c
+}
 
 // grow makes room for what was met since.
 func (c *codes) grow() {
-	c.usedItems = append(c.usedItems, make([]bool, len(c.items.list)-len(c.usedItems))...)
-	c.usedKinds = append(c.usedKinds, make([]bool, len(c.kinds.list)-len(c.usedKinds))...)
+	c.usedItems = c.items.grown(c.usedItems)
+	c.usedKinds = c.kinds.grown(c.usedKinds)
+	for k, n := range c.levels {
+		c.usedLevels[k] = n.grown(c.usedLevels[k])
+	}
+}
+
+func (n *names) grown(used []bool) []bool {
+	return append(used, make([]bool, len(n.list)-len(used))...)
 }
 
 var errTypes = errors.New("more than 65536 event types")

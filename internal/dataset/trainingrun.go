@@ -63,21 +63,25 @@ func (u *runUsers) add(key *vector, n int) error {
 // run is the events of one file, or those in memory, of one bucket: flat arrays in sort order. The blocks that they came from stay readable, for the
 // comparisons that need the other columns.
 type run struct {
-	put    bool
-	item   []int32 // code, -1 if null
-	kind   []uint16
-	time   []int64
-	value  []float64 // NaN if null
-	blocks []*block
-	starts []int // of each block in the arrays
-	last   int   // the block that was asked for last
+	put     bool
+	item    []int32 // code, -1 if null
+	kind    []uint16
+	time    []int64
+	value   []float64 // NaN if null
+	context [][]int32 // by column: code, -1 if null
+	blocks  []*block
+	starts  []int // of each block in the arrays
+	last    int   // the block that was asked for last
 }
 
 // begin empties a run and makes room for rows.
 func (x *run) begin(put bool, rows int) {
 	clear(x.blocks)
+	for k := range x.context {
+		x.context[k] = emptied(x.context[k], rows)
+	}
 	*x = run{
-		put: put, blocks: x.blocks[:0], starts: x.starts[:0],
+		put: put, context: x.context, blocks: x.blocks[:0], starts: x.starts[:0],
 		item: emptied(x.item, rows), kind: emptied(x.kind, rows), time: emptied(x.time, rows), value: emptied(x.value, rows),
 	}
 }
@@ -157,7 +161,7 @@ func (r *bucketReader) readEvents(ctx context.Context, in *bucketRead, a *assemb
 	n := 0
 	next := func(put bool, rows int) *run {
 		if n == len(r.runs) {
-			r.runs = append(r.runs, new(run))
+			r.runs = append(r.runs, &run{context: make([][]int32, len(r.context))})
 		}
 		x := r.runs[n]
 		x.begin(put, rows)
@@ -220,6 +224,11 @@ func (r *bucketReader) readBlock(x *run, b *block, column func(c int) (*vector, 
 	if err := r.readKinds(x, b.n, column); err != nil {
 		return err
 	}
+	for k := range r.context {
+		if err := r.readContext(x, k, b.n, column); err != nil {
+			return err
+		}
+	}
 	return r.readValues(x, b.n, column)
 }
 
@@ -249,6 +258,27 @@ func (r *bucketReader) readKinds(x *run, n int, column func(c int) (*vector, err
 			code = uint16(r.dict[c])
 		}
 		x.kind = append(x.kind, code)
+	}
+	return nil
+}
+
+// readContext reads the k-th context column. An empty string is none.
+func (r *bucketReader) readContext(x *run, k, n int, column func(c int) (*vector, error)) error {
+	v, err := column(r.context[k])
+	if err != nil {
+		return err
+	}
+	if v.absent {
+		x.context[k] = append(x.context[k], slices.Repeat([]int32{-1}, n)...)
+		return nil
+	}
+	r.dict = r.codes.levels[k].all(r.dict[:0], v.dict)
+	for _, c := range v.code[:n] {
+		code := int32(-1)
+		if c != nullCode && v.dict[c] != "" {
+			code = r.dict[c]
+		}
+		x.context[k] = append(x.context[k], code)
 	}
 	return nil
 }
@@ -449,6 +479,15 @@ func (m *runMerge) copy(x *run, from, to int) {
 		kinds[i] = code
 		codes.usedKinds[code] = true
 	}
+	for k, column := range x.context {
+		levels := ev.Context[k].Code[at:end]
+		copy(levels, column[from:to])
+		for _, code := range levels {
+			if code >= 0 {
+				codes.usedLevels[k][code] = true
+			}
+		}
+	}
 	copy(ev.Time[at:end], x.time[from:to])
 	for i, v := range x.value[from:to] {
 		values[i] = float32(v)
@@ -484,8 +523,17 @@ func (m *runMerge) moves(x *run, i int) bool {
 		return false
 	}
 	codes := m.reader.codes
+	var context []string
+	for k, column := range x.context {
+		level := ""
+		if code := column[i]; code >= 0 {
+			level = codes.levels[k].list[code]
+		}
+		context = append(context, level)
+	}
 	m.in.moved = append(m.in.moved, movedEvent{
 		user: owner.user, item: codes.items.list[x.item[i]], kind: codes.kinds.list[x.kind[i]], from: m.user, time: x.time[i], value: float32(x.value[i]),
+		context: context,
 	})
 	return true
 }

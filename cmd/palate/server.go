@@ -109,7 +109,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		}
 	}
 	work.Register(queue, work.Options{
-		Meta: db, Engine: engine, Data: c.Data, Models: models, Ledger: deletions, Limits: limits, Log: c.Log, Version: version(),
+		Meta: db, Engine: engine, Data: c.Data, Models: models, Ledger: deletions, Limits: limits, Log: c.Log, Version: version(), Strict: c.Strict,
 		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire,
 	})
 

@@ -131,7 +131,7 @@ func TestHiddenUsersAreUnknownToEveryReadAtOnce(t *testing.T) {
 		if _, ok, _ := s.Lookup(t.Context(), users, "u1"); ok {
 			t.Error("the user's record is found")
 		}
-		if got := s.Live("g1", "u1"); len(got) != 0 {
+		if got, _ := s.Since("g1", "u1", 0, false); len(got) != 0 {
 			t.Errorf("live events: %v", got)
 		}
 		if c, ok := s.Hidden("g1", "u1"); !ok || c != cut {
@@ -151,6 +151,56 @@ func TestHiddenUsersAreUnknownToEveryReadAtOnce(t *testing.T) {
 	if _, ok := s.Hidden("g1", "u1"); ok {
 		t.Error("still hidden")
 	}
+}
+
+func TestWhatAModelDoesNotKnowOfAUser(t *testing.T) {
+	s := newStore(t)
+	tab := s.create("t1", interactionsSchema())
+	put := func(user, item string) (seq int64) {
+		s.put(tab, event(user, item, 1, ""))
+		seq, err := s.Fence(t.Context(), "g1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seq
+	}
+	since := func(user string, seq int64, strict bool) string {
+		events, known := s.Since("g1", user, seq, strict)
+		items := []string{}
+		for _, ev := range events {
+			items = append(items, ev.Item)
+		}
+		return fmt.Sprint(items, known)
+	}
+	check := func(when, user string, seq int64, strict bool, want string) {
+		t.Helper()
+		if got := since(user, seq, strict); got != want {
+			t.Errorf("%s, %s after %d, strict %v: %s, want %s", when, user, seq, strict, got, want)
+		}
+	}
+	trained := put("u1", "i1")
+	put("u2", "i2")
+	cut := put("u1", "i3")
+	check("before", "u1", 0, true, "[i1 i3] true")
+	check("before", "u1", trained, false, "[i3] true")
+	check("before", "nobody", 0, false, "[] true")
+	if err := s.Hide(t.Context(), "g1", "e1", userset.New([]string{"u1"}), cut); err != nil {
+		t.Fatal(err)
+	}
+	late := put("u1", "i4")
+	check("hidden", "u1", trained, false, "[i4] false")
+	check("hidden", "u1", late, false, "[] false")
+	check("hidden", "u2", 0, false, "[i2] true")
+	for _, user := range []string{"u1", "u2", "nobody"} {
+		check("hidden", user, 0, true, "[] false")
+	}
+	if _, known := s.Since("g2", "u1", 0, true); !known {
+		t.Error("an erasure is strict beyond its group")
+	}
+	if err := s.Unhide(t.Context(), "g1", "e1"); err != nil {
+		t.Fatal(err)
+	}
+	check("after", "u2", 0, true, "[i2] true")
 }
 
 func TestReadersSeeOneStateWhileTheTableChanges(t *testing.T) {
@@ -379,7 +429,7 @@ func TestDroppedTableLeavesNothing(t *testing.T) {
 		}
 	}
 	checkGone(t, s, []string{"canary-user-1", "canary-user-99"})
-	if got := s.Live("g1", "canary-user-99"); len(got) != 0 {
+	if got, _ := s.Since("g1", "canary-user-99", 0, false); len(got) != 0 {
 		t.Errorf("live events of a dropped table: %v", got)
 	}
 	s.reopen()

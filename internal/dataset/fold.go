@@ -71,6 +71,7 @@ func (t *tableState) receive(p memPut) {
 		return
 	}
 	at, d, live := liveColumnsOf(l), memReader{layout: l}, t.g.live.inserter(t.id)
+	defer live.close()
 	err := d.put(&p, func(r *memRow) error {
 		if records != nil {
 			records.add(r.key(l), r.vals, r.seq, Put)

@@ -85,12 +85,6 @@ func (e *Engine) Hidden(group, user string) (cut int64, ok bool) {
 	return cut, ok
 }
 
-// Forgetting tells whether an erasure is running in the group.
-func (e *Engine) Forgetting(group string) bool {
-	g, ok := e.group(group)
-	return ok && len(g.activeMasks()) > 0
-}
-
 // HiddenUsers returns the list that Hide has pinned, and its cut.
 func (e *Engine) HiddenUsers(group, job string) (*userset.Set, int64, error) {
 	g, ok := e.group(group)

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -19,26 +20,33 @@ type LiveEvent struct {
 	Value      float64 // NaN = none
 }
 
-// Live returns the streamed interactions of a user, or of an anonymous session, oldest first and at most the last 200. What an erasure hides is not among
-// them. It is answered from memory.
-func (e *Engine) Live(group, user string) []LiveEvent {
+// Since returns what a model that knows everything up to a sequence number does not know of a user, or of an anonymous session: the streamed interactions after
+// it, oldest first, as far as they are among the last 200. It is answered from memory.
+//
+// known tells whether what the model does know of the user may be used. It may not while an erasure hides the user, whatever the model's age: the snapshot of a
+// training that began just before the mask may hold the erased rows until the erasure has rebuilt the model. Of the events those after the erasure's cut are
+// left. With strict nobody is known, and nobody has events, while any erasure runs in the group.
+func (e *Engine) Since(group, user string, seq int64, strict bool) (events []LiveEvent, known bool) {
 	g, ok := e.group(group)
 	if !ok {
-		return nil
+		return nil, true
 	}
-	cut := int64(0)
-	for _, m := range g.activeMasks() {
+	masks, cut := g.activeMasks(), int64(0)
+	if strict && len(masks) > 0 {
+		return nil, false
+	}
+	known = true
+	for _, m := range masks {
 		if m.users.Has(user) || m.sessions.Has(user) {
-			cut = max(cut, m.cut)
+			cut, known = max(cut, m.cut), false
 		}
 	}
-	out := g.live.of(user, cut)
-	slices.SortFunc(out, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })
-	if len(out) > liveKept {
-		out = slices.Delete(out, 0, len(out)-liveKept)
-	}
-	slices.SortStableFunc(out, func(a, b LiveEvent) int { return cmp.Compare(a.Time, b.Time) })
-	return out
+	events = g.live.of(user, cut)
+	slices.SortFunc(events, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })
+	events = events[max(0, len(events)-liveKept):]
+	events = slices.DeleteFunc(events, func(ev LiveEvent) bool { return ev.Seq <= seq })
+	slices.SortStableFunc(events, func(a, b LiveEvent) int { return cmp.Compare(a.Time, b.Time) })
+	return events, known
 }
 
 // liveIndex holds the newest streamed interactions of each user of a group, without pointers but for one of each user: there are as many events as users times
@@ -72,17 +80,24 @@ type liveEvent struct {
 	item, kind uint32
 }
 
-// liveNames are some of the items and types, which many events share. They are never forgotten: there are few of them beside events.
+// liveNames are some of the items and types, which many events share. Each counts the events that have it, and is forgotten with the last: months of new items
+// leave no more names than events.
 type liveNames struct {
 	mu    sync.RWMutex
-	codes *interner
-	dict  []string
+	codes map[string]uint32
+	names []liveName // by code
+	free  []uint32   // codes that may be given again
+}
+
+type liveName struct {
+	text string
+	uses int
 }
 
 func newLiveIndex() *liveIndex {
 	x := &liveIndex{seed: maphash.MakeSeed()}
 	for i := range liveShards {
-		x.shards[i].tables, x.names[i].codes = make(map[string]*liveUsers), newInterner()
+		x.shards[i].tables, x.names[i].codes = make(map[string]*liveUsers), make(map[string]uint32)
 	}
 	return x
 }
@@ -91,21 +106,53 @@ func (x *liveIndex) shard(user string) *liveShard {
 	return &x.shards[maphash.String(x.seed, user)%liveShards]
 }
 
-// code returns the code of an item or a type.
-func (x *liveIndex) code(name string) uint32 {
+// take returns the code of an item or a type, for so many uses more.
+func (x *liveIndex) take(name string, uses int) uint32 {
 	shard := uint32(maphash.String(x.seed, name) % liveShards)
 	n := &x.names[shard]
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	code, _ := n.codes.code(&n.dict, name, true)
+	code, known := n.codes[name]
+	if !known {
+		if last := len(n.free) - 1; last >= 0 {
+			code, n.free = n.free[last], n.free[:last]
+		} else {
+			code = uint32(len(n.names))
+			n.names = append(n.names, liveName{})
+		}
+		name = strings.Clone(name)
+		n.codes[name], n.names[code].text = code, name
+	}
+	n.names[code].uses += uses
 	return code*liveShards + shard
+}
+
+// giveBack ends uses of a code.
+func (x *liveIndex) giveBack(code uint32, uses int) {
+	n := &x.names[code%liveShards]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	name := &n.names[code/liveShards]
+	if name.uses -= uses; name.uses == 0 {
+		delete(n.codes, name.text)
+		name.text = ""
+		n.free = append(n.free, code/liveShards)
+	}
+}
+
+// forget ends the uses of events that nobody can see any more.
+func (x *liveIndex) forget(events []liveEvent) {
+	for _, ev := range events {
+		x.giveBack(ev.item, 1)
+		x.giveBack(ev.kind, 1)
+	}
 }
 
 func (x *liveIndex) name(code uint32) string {
 	n := &x.names[code%liveShards]
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	return n.dict[code/liveShards]
+	return n.names[code/liveShards].text
 }
 
 // fillLive reads the streamed rows of the data files of all interactions tables, but for those that are hidden. What is in the log is there already.
@@ -118,6 +165,7 @@ func (g *group) fillLive() error {
 		at := liveColumnsOf(s.layout)
 		err := s.eachPutBlock(context.Background(), nil, func(b *block) error {
 			hidden, live := s.hider(), g.live.inserter(t.id)
+			defer live.close()
 			for i := range b.n {
 				if !hidden.hides(b, i) {
 					live.insert(b.key(i), at.event(func(c int) Value { return b.col(c).value(i) }, b.seq(i)))
@@ -166,21 +214,35 @@ func (at liveColumns) of(r *memRow) LiveEvent {
 type liveInserter struct {
 	x     *liveIndex
 	table string
-	known bool
-	kind  string // the last type
+	kind  string // the last type ...
 	code  uint32
+	uses  int // ... of which so many uses are taken and not spent
 }
 
+// kindUses is how many uses of a type an inserter takes at once.
+const kindUses = 256
+
+// inserter returns an inserter, which must be closed.
 func (x *liveIndex) inserter(table string) *liveInserter { return &liveInserter{x: x, table: table} }
+
+// close gives back what was not spent.
+func (in *liveInserter) close() {
+	if in.uses > 0 {
+		in.x.giveBack(in.code, in.uses)
+		in.uses = 0
+	}
+}
 
 // insert keeps the newest events of a user, in whatever order they come. It lets the list grow to twice its size, so that trimming costs little.
 func (in *liveInserter) insert(user string, ev LiveEvent) {
-	if !in.known || in.kind != ev.Type {
-		in.known, in.kind, in.code = true, ev.Type, in.x.code(ev.Type)
+	if in.uses == 0 || in.kind != ev.Type {
+		in.close()
+		in.kind, in.code, in.uses = ev.Type, in.x.take(ev.Type, kindUses), kindUses
 	}
+	in.uses--
 	x, table := in.x, in.table
 	shard := x.shard(user)
-	coded := liveEvent{seq: ev.Seq, time: ev.Time, value: ev.Value, item: x.code(ev.Item), kind: in.code}
+	coded := liveEvent{seq: ev.Seq, time: ev.Time, value: ev.Value, item: x.take(ev.Item, 1), kind: in.code}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	u := shard.tables[table]
@@ -195,6 +257,7 @@ func (in *liveInserter) insert(user string, ev LiveEvent) {
 	list := append(u.lists[code], coded)
 	if len(list) >= 2*liveKept {
 		slices.SortFunc(list, func(a, b liveEvent) int { return cmp.Compare(a.seq, b.seq) })
+		x.forget(list[:len(list)-liveKept])
 		list = slices.Clone(list[len(list)-liveKept:])
 	}
 	u.lists[code] = list
@@ -243,7 +306,14 @@ func (x *liveIndex) each(yield func(user string, seq int64)) {
 }
 
 func (x *liveIndex) drop(table string) {
-	x.locked(func(shard *liveShard) { delete(shard.tables, table) })
+	x.locked(func(shard *liveShard) {
+		if u := shard.tables[table]; u != nil {
+			for _, list := range u.lists {
+				x.forget(list)
+			}
+			delete(shard.tables, table)
+		}
+	})
 }
 
 // erase forgets the events of users up to a cut, and the names of those who have no others.
@@ -251,19 +321,27 @@ func (x *liveIndex) erase(gone func(user string) bool, cut int64) {
 	x.locked(func(shard *liveShard) {
 		for table, u := range shard.tables {
 			if slices.ContainsFunc(u.users, gone) {
-				shard.tables[table] = u.without(gone, cut)
+				shard.tables[table] = x.without(u, gone, cut)
 			}
 		}
 	})
 }
 
-// without builds the shard anew, so that nothing is left of who is gone.
-func (u *liveUsers) without(gone func(user string) bool, cut int64) *liveUsers {
+// without builds users anew, so that nothing is left of who is gone.
+func (x *liveIndex) without(u *liveUsers, gone func(user string) bool, cut int64) *liveUsers {
 	left := &liveUsers{codes: newInterner()}
 	for code, user := range u.users {
 		list := u.lists[code]
 		if gone(user) {
-			list = slices.Clone(slices.DeleteFunc(list, func(ev liveEvent) bool { return ev.seq <= cut }))
+			var kept []liveEvent
+			for i, ev := range list {
+				if ev.seq > cut {
+					kept = append(kept, ev)
+				} else {
+					x.forget(list[i : i+1])
+				}
+			}
+			list = kept
 		}
 		if len(list) > 0 {
 			left.codes.code(&left.users, user, false)

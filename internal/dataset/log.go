@@ -291,6 +291,7 @@ func (l *eventLog) checkRows(ctx context.Context) error {
 		if err := inParallel(ctx, len(pages), func(i int) error {
 			hidden := &hider{masks: masks, none: len(masks) == 0}
 			at, d, live := liveColumnsOf(t.layout), memReader{layout: t.layout}, l.g.live.inserter(t.id)
+			defer live.close()
 			return d.page(pages[i], func(r *memRow) error {
 				if t.kind == Interactions && !hidden.hidesRow(r.key(t.layout), r.seq, r.session) {
 					live.insert(r.key(t.layout), at.of(r))

@@ -382,7 +382,8 @@ func (h *history) live(m *model) (out []string) {
 		}
 		seen[user] = true
 		last := int64(math.MinInt64)
-		for _, ev := range h.s.Live("g1", user) {
+		events, _ := h.s.Since("g1", user, 0, false)
+		for _, ev := range events {
 			if ev.Time < last {
 				h.rt.Fatal("live events out of order")
 			}

@@ -3,13 +3,11 @@ package serve
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"sync"
 
 	"github.com/google/uuid"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
 )
@@ -169,19 +167,10 @@ func (s *Service) filterExists(ctx context.Context, arn string) error {
 }
 
 // query is the question to the model: who asks, and what he did since it was trained.
-//
-// A user whom an erasure hides has no trained history and no events up to its cut. The model's history counts as hidden whatever its age: the
-// snapshot of a training that began just before the mask may hold the erased rows until the erasure has rebuilt it.
 func (s *Service) query(t *target, m *model, user string, n int) recipe.Query {
 	q := recipe.Query{User: user, Known: true, N: n}
-	if s.strict && s.engine.Forgetting(t.events) {
-		q.User, q.Known, user = "", false, ""
-	}
 	if user != "" {
-		cut, hidden := s.engine.Hidden(t.events, user)
-		q.Known = !hidden
-		known := max(m.Manifest().Seq, cut)
-		q.Live = slices.DeleteFunc(s.engine.Live(t.events, user), func(e dataset.LiveEvent) bool { return e.Seq <= known })
+		q.Live, q.Known = s.engine.Since(t.events, user, m.Manifest().Seq, s.strict)
 	}
 	if t.recipe.Excludes != "" {
 		q.Exclude = t.exclude(m, q)

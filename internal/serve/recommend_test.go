@@ -220,7 +220,7 @@ func TestHiddenUserIsServedAsNeverSeen(t *testing.T) {
 	if _, err := w.engine.Erase(w.ctx, []dataset.Table{films}, "job1", nil); err != nil {
 		t.Fatal(err)
 	}
-	live := w.engine.Live(w.id, "u01")
+	live, _ := w.engine.Since(w.id, "u01", 0, false)
 	if len(live) != 1 || live[0].Item != "f30" {
 		t.Errorf("after the erasure the live state of u01 has %d events, want the one after the cut", len(live))
 	}

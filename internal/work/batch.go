@@ -49,6 +49,7 @@ type batch struct {
 	entry       *recipe.Entry
 	engine      *dataset.Engine
 	group       string // the engine's name of the dataset group
+	strict      bool
 	results     int
 	exploration recipe.ExplorationConfig
 	seed        string // what is explored depends on it and on the line
@@ -141,7 +142,7 @@ func (w *worker) openBatch(ctx context.Context, d *api.BatchInferenceJob) (b *ba
 	if !ok || p.Model == "" {
 		return nil, nil, job.Fail("%s has no trained model.", d.SolutionVersionARN)
 	}
-	b = &batch{entry: entry, engine: w.Engine, group: group.ID, results: 25, seed: d.BatchInferenceJobARN}
+	b = &batch{entry: entry, engine: w.Engine, group: group.ID, strict: w.Strict, results: 25, seed: d.BatchInferenceJobARN}
 	if d.NumResults != nil && *d.NumResults > 0 {
 		b.results = *d.NumResults
 	}
@@ -391,10 +392,7 @@ func (b *batch) query(in *batchInput, number int) (q recipe.Query, problem strin
 		return q, ""
 	}
 	q.User = *in.UserID
-	cut, hidden := b.engine.Hidden(b.group, q.User)
-	q.Known = !hidden
-	known := max(b.model.Manifest().Seq, cut)
-	q.Live = slices.DeleteFunc(b.engine.Live(b.group, q.User), func(e dataset.LiveEvent) bool { return e.Seq <= known })
+	q.Live, q.Known = b.engine.Since(b.group, q.User, b.model.Manifest().Seq, b.strict)
 	if b.exploration.Weight > 0 || b.entry.Reasons() {
 		h := fnv.New64a()
 		fmt.Fprintf(h, "%s\n%d", b.seed, number)

@@ -66,6 +66,7 @@ func TestTrainableEntriesAreThoseOfThisBuild(t *testing.T) {
 		"ecomm-frequently-bought-together=sims",
 		"ecomm-popular-items-by-purchases=popularity-count", "ecomm-popular-items-by-views=popularity-count",
 		"ecomm-recommended-for-you=user-personalization",
+		"item-affinity=item-affinity", "item-attribute-affinity=item-attribute-affinity",
 		"personalized-ranking=user-personalization", "personalized-ranking-v2=user-personalization-v2", "popularity-count=popularity-count",
 		"similar-items=similar-items", "sims=sims",
 		"user-personalization=user-personalization", "user-personalization-v2=user-personalization-v2",

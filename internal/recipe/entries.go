@@ -55,15 +55,15 @@ var Catalogue = []Entry{
 		Name: "aws-item-affinity", Type: UserSegmentation,
 		Algorithm: "aws-item-affinity", FeatureTransformation: "item-affinity",
 		Description: "Users in order of the probability that they interact with an item.",
-		Created:     day(2021, time.July, 15), Updated: updated,
+		Created:     day(2021, time.July, 15), Updated: updated, Trainable: true, TrainedAs: "aws-item-affinity",
 		Can: BatchSegment, Requires: interactions(), Params: []Param{dimension(false)},
 	},
 	{
 		Name: "aws-item-attribute-affinity", Type: UserSegmentation,
 		Algorithm: "aws-item-attribute-affinity", FeatureTransformation: "item-attribute-affinity",
 		Description: "Users in order of the probability that they interact with items of certain attributes.",
-		Created:     day(2021, time.August, 25), Updated: updated,
-		Can: BatchSegment, Requires: []schema.Type{schema.Interactions, schema.Items}, Params: []Param{dimension(false)},
+		Created:     day(2021, time.August, 25), Updated: updated, Trainable: true, TrainedAs: "aws-item-attribute-affinity",
+		Can: BatchSegment, Requires: []schema.Type{schema.Interactions, schema.Items}, Reads: []schema.Type{schema.Items}, Params: []Param{dimension(false)},
 	},
 	{
 		Name: "aws-next-best-action", Type: PersonalizedActions,

@@ -10,6 +10,7 @@
 //   - popularity: items by number of distinct users, or by number of events (popularity.go)
 //   - related items: co-occurrence, damped by popularity (related.go)
 //   - similar items: co-occurrence, and likeness of attributes where there is little of it (similar.go, content.go, text.go)
+//   - user segments: the neighbourhood of items, read by columns (affinity.go)
 //   - personalization: ridge regression of the next item on a decayed history, in closed form, beside symmetric co-occurrence and
 //     popularity (ridge.go, counts.go, prior.go)
 //   - hyperparameter search: a fixed low-discrepancy sequence of candidates on the evaluation split (search.go)
@@ -35,6 +36,8 @@ const (
 	personalizationV2 = "aws-user-personalization-v2"
 	sims              = "aws-sims"
 	similarItems      = "aws-similar-items"
+	itemAffinity      = "aws-item-affinity"
+	attributeAffinity = "aws-item-attribute-affinity"
 )
 
 // Config is everything that, besides the data, decides what a training computes. It is part of the model's hash.

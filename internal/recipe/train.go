@@ -24,6 +24,11 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 	if err := admit.check(all, d.Events, lim); err != nil {
 		return nil, err
 	}
+	if entry.Type == UserSegmentation {
+		if err := checkSegments(entry.TrainedAs, d); err != nil {
+			return nil, err
+		}
+	}
 	return build(ctx, newInput(&cfg, entry, admit, d), all.Seq, dir, progress)
 }
 
@@ -110,6 +115,8 @@ func build(ctx context.Context, in *input, seq int64, dir string, progress Progr
 		err = in.trainPopularity(ctx, m, w, progress)
 	case sims, similarItems:
 		err = in.trainRelated(ctx, m, w, progress)
+	case itemAffinity, attributeAffinity:
+		err = in.trainAffinity(ctx, m, w, progress)
 	case personalizationV1, personalizationV2:
 		err = in.trainPersonalization(ctx, m, w, progress)
 	default:

@@ -29,6 +29,7 @@ type config struct {
 	S3AccessKey   string            // credentials of jobs at S3Endpoint
 	S3SecretKey   string            //
 	Hold          time.Duration     // least time that a resource stays in each transitional status
+	Memory        byteSize          // what all trainings together may take; 0 is no limit
 	AutoTraining  bool              // whether solutions train on their schedule
 	MetricsListen string            // HOST:PORT of /metrics, for itself; "" = on Listen, unless credentials are configured
 	DrainDelay    time.Duration     // how long everything is served at shutdown while /readyz says no
@@ -46,6 +47,8 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Region, "region", "us-east-1", "`REGION` of requests that name none")
 	fs.StringVar(&c.S3Endpoint, "s3-endpoint", "", "`URL` of the S3 that jobs read and write (default: the embedded S3)")
 	fs.DurationVar(&c.Hold, "hold", 0, "hold every transitional status for at least this `DURATION`, so that clients can watch each")
+	c.Memory = defaultTrainingMemory()
+	fs.Var(&c.Memory, "training-memory", "`SIZE` such as 4GiB or 500MiB that all trainings together may take; one that needs more fails at once, 0 is no limit; unless given, half of the machine's or container's")
 	fs.BoolVar(&c.AutoTraining, "auto-training", true, "create solution versions on the schedule of each solution")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "", "`HOST:PORT` that answers /metrics (default: --listen answers it, but not where credentials are configured)")
 	fs.DurationVar(&c.DrainDelay, "drain-delay", 0, "at shutdown, go on serving for this `DURATION` while /readyz answers 503, so that a proxy sends its requests elsewhere")

@@ -24,6 +24,7 @@ type Limits struct {
 	TrainingUsers          int   // fewest users with two interactions
 	TrainingUsersPercent   int   // fewest users with two interactions, percent of all users
 	EventTypes             int   // most distinct event types in training
+	TrainingMemory         int64 // bytes that all trainings may take together
 	Tags                   int   // per resource
 	EventCalls             int   // PutEvents a second, per group; PutActionInteractions likewise
 	RecordCalls            int   // PutItems, PutUsers, PutActions a second, per dataset

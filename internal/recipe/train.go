@@ -18,6 +18,9 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 	if err != nil {
 		return nil, err
 	}
+	if err := Fits(cfg, d.Size(), lim); err != nil {
+		return nil, err
+	}
 	admit := newAdmission(&cfg, entry)
 	all := d.Events
 	d.Events = admit.filter(all)

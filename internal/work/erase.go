@@ -376,6 +376,26 @@ func (e *erasureRun) planRebuild(ctx context.Context) error {
 	return e.task.Save(ctx, e.state)
 }
 
+// memoryToRebuild waits for the memory that it takes to train a model again. A deletion does not give up: where the limit has become too small since the
+// training, it waits until it has all of it.
+func (e *erasureRun) memoryToRebuild(ctx context.Context, model string) (*heldMemory, error) {
+	text, err := e.manifestOf(model)
+	if err != nil {
+		return nil, err
+	}
+	var m recipe.Manifest
+	if text != nil { // of a model that is gone, Retrain has more to say
+		if err := json.Unmarshal(text, &m); err != nil {
+			return nil, fmt.Errorf("read the manifest of a model: %w", err)
+		}
+	}
+	need, err := recipe.Memory(m.Config, m.Size())
+	if err != nil {
+		need = 0 // likewise
+	}
+	return e.memory.hold(ctx, need)
+}
+
 func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
 	defer e.dirs.read(m.Old)() // before looking whether it is there to stay
 	if done, err := e.settled(ctx, m); done || err != nil {
@@ -387,7 +407,12 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
 	if err := roomForModel(e.model(m.Old)); err != nil {
 		return err
 	}
+	held, err := e.memoryToRebuild(ctx, m.Old)
+	if err != nil {
+		return err
+	}
 	made, touched, err := recipe.Retrain(ctx, e.model(m.Old), e.users, e.model(m.New), nil)
+	held.release()
 	if err != nil {
 		return errors.Join(fmt.Errorf("rebuild the model of %s: %w", m.ARN, err), e.destroyModel(m.New)) // the next attempt may have to wait for room
 	}

@@ -224,30 +224,41 @@ func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan 
 	if !ok {
 		return nil, job.Fail("Dataset group does not have a dataset of type %s.", schema.Interactions)
 	}
-	t.Progress(job.Progress{Phase: "read", Started: time.Now()})
-	var d recipe.Data
-	if d.Events, err = w.Engine.Events(ctx, interactions); err != nil {
+	rows, err := w.Engine.Count(ctx, interactions)
+	if err != nil {
 		return nil, err
-	}
-	if d.Items, err = w.attributes(ctx, group, schema.Items, plan); err != nil {
-		return nil, err
-	}
-	if slices.Contains(plan.entry.Reads, schema.Users) {
-		if d.Users, err = w.attributes(ctx, group, schema.Users, plan); err != nil {
-			return nil, err
-		}
 	}
 	if plan.search != nil {
 		if plan.config.Search, err = plan.search(ctx); err != nil {
 			return nil, err
 		}
 	}
-	made, err := recipe.Train(ctx, d, plan.config, w.Limits, w.model(name), phases(t, "steps"))
+	var made *recipe.Manifest
+	read := func() (recipe.Data, error) { return w.trainingData(ctx, t, group, interactions, plan) }
+	err = w.withMemory(ctx, t.Progress, plan.config, rows, read, func(d recipe.Data) (err error) {
+		made, err = recipe.Train(ctx, d, plan.config, w.Limits, w.model(name), phases(t, "steps"))
+		return err
+	})
 	var data *recipe.DataError
 	if errors.As(err, &data) {
 		return nil, job.Fail("%s", data.Reason)
 	}
 	return made, err
+}
+
+// trainingData reads what the group holds.
+func (w *worker) trainingData(ctx context.Context, t *job.Task, group string, interactions dataset.Table, plan trainingPlan) (d recipe.Data, err error) {
+	t.Progress(job.Progress{Phase: "read", Started: time.Now()})
+	if d.Events, err = w.Engine.Events(ctx, interactions); err != nil {
+		return d, err
+	}
+	if d.Items, err = w.attributes(ctx, group, schema.Items, plan); err != nil {
+		return d, err
+	}
+	if slices.Contains(plan.entry.Reads, schema.Users) {
+		d.Users, err = w.attributes(ctx, group, schema.Users, plan)
+	}
+	return d, err
 }
 
 // phases passes a trainer's progress on; each phase has its own clock.

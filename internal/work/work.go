@@ -49,11 +49,12 @@ type worker struct {
 	Options
 	dirs     directories
 	receipts *receipt.Book
+	memory   *trainingMemory
 }
 
 // Register gives the queue a body for every kind of job.
 func Register(q *job.Queue, o Options) {
-	w := &worker{Options: o, receipts: receipt.OpenBook(filepath.Join(o.Data, ReceiptsDir))}
+	w := &worker{Options: o, receipts: receipt.OpenBook(filepath.Join(o.Data, ReceiptsDir)), memory: newTrainingMemory(o.Limits.TrainingMemory)}
 	w.handle(q, job.Activate, job.Spec{Class: job.Quick, Run: w.activate})
 	w.handle(q, job.Remove, job.Spec{Class: job.Quick, Run: w.remove, Endless: true})
 	w.handle(q, job.Update, job.Spec{Class: job.Heavy, Run: w.update, Failed: updateFailed})

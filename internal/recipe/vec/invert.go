@@ -36,6 +36,12 @@ func (s *Symmetric) Close() {
 	s.release()
 }
 
+// InverseBytes is the memory that an n by n matrix takes together with what Invert needs beside it.
+func InverseBytes(n int) int64 {
+	wide := int64(stride(n))
+	return 4 * wide * (wide + 4*block)
+}
+
 // Row is row i, all columns.
 func (s *Symmetric) Row(i int) []float32 { return s.A[i*s.Stride:][:s.Stride] }
 

@@ -1,0 +1,117 @@
+package recipe
+
+import (
+	"fmt"
+
+	"github.com/palate-dev/palate/internal/quota"
+	"github.com/palate-dev/palate/internal/recipe/vec"
+)
+
+// The memory of a training is known before it begins. What grows with the data are arrays with so many bytes an event, a user and an item; the dense inverse grows
+// with the square of the core. An estimate that is somewhat too high only makes a training wait for another one, one that is too low can end the process, so
+// the sizes below are rounded up, and the heap is counted with the garbage that the collector lets stand.
+
+// Size is what the memory of a training depends on.
+type Size struct {
+	Events, Users, Items int64
+	Active               int64 // items with enough events for the core; at most Items
+	Given                int64 // bytes of attributes
+}
+
+// Size of the data. It reads all events once.
+func (d Data) Size() Size {
+	s := Size{Events: int64(d.Events.Len()), Users: int64(len(d.Events.Users)), Items: int64(len(d.Events.Items) + len(d.Items.ids()))}
+	count := make([]int32, len(d.Events.Items))
+	for _, i := range d.Events.Item {
+		if count[i]++; count[i] == coreCount {
+			s.Active++
+		}
+	}
+	s.Given = d.Items.bytes() + d.Users.bytes()
+	return s
+}
+
+// bytes is about the memory that the attributes take.
+func (a *Attributes) bytes() (n int64) {
+	if a == nil {
+		return 0
+	}
+	const header = 16 // of a string
+	texts := func(list []string) {
+		for _, s := range list {
+			n += header + int64(len(s))
+		}
+	}
+	texts(a.IDs)
+	for i := range a.Columns {
+		c := &a.Columns[i]
+		texts(c.Level)
+		texts(c.Text)
+		n += 8*int64(len(c.Start)) + 4*int64(len(c.Cell)) + 8*int64(len(c.Number))
+	}
+	return n
+}
+
+// Size is at least that of the data the model was trained on.
+func (m *Manifest) Size() Size {
+	s := Size{Events: m.Events, Users: m.Users, Items: m.Items, Active: min(m.Items, m.Events/coreCount)}
+	width := map[string]int64{"uint8": 1, "uint16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8}
+	for _, a := range m.Arrays {
+		s.Given += a.Count * width[a.Type] // of which attributes are a part
+	}
+	return s
+}
+
+// Bytes of a training; see the fields of the types that are named.
+const (
+	base         = 64 << 20 // of what does not grow
+	inputEvent   = 18 + 4   // dataset.Events, and the items' codes once more
+	inputUser    = 64       // an id with its header, its offset, and what is known of the user
+	inputItem    = 128      // an id with its header, counts, shares and ranks
+	historyEvent = 24 + 8   // corpus and postings
+	basketEvent  = 16 + 8   // baskets
+	entryBytes   = 8
+)
+
+// Memory is the most bytes that training cfg's recipe on data of that size takes at a time, the data included.
+func Memory(cfg Config, s Size) (int64, error) {
+	entry, err := trainable(cfg.Recipe)
+	if err != nil {
+		return 0, err
+	}
+	heap := s.Events*inputEvent + s.Users*inputUser + s.Items*inputItem + s.Given
+	outside := int64(0)
+	switch entry.TrainedAs {
+	case popularityCount:
+	case personalizationV1, personalizationV2:
+		core := min(s.Active, coreSize)
+		outside = vec.InverseBytes(int(core))
+		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s) + min(batchEntries, s.Events*2*reachDefault)*entryBytes
+	default:
+		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s)
+	}
+	return base + heap + heap/2 + outside, nil
+}
+
+// rowBytes is what the rows of all items take while they are selected and once they are flat: no more entries than pairs of events that meet, for items outside of
+// the core.
+func rowBytes(s Size) int64 {
+	full := min(s.Items, s.Active)
+	return 2 * entryBytes * (full*rowEntries + min((s.Items-full)*rowEntries, s.Events*2*reachDefault))
+}
+
+// Fits refuses, with a *DataError, a training on data of that size that takes more memory than the limits leave to all trainings together.
+func Fits(cfg Config, s Size, lim quota.Limits) error {
+	need, err := Memory(cfg, s)
+	if err != nil || lim.TrainingMemory == 0 || need <= lim.TrainingMemory {
+		return err
+	}
+	what := fmt.Sprintf("%d interactions", s.Events)
+	if s.Users > 0 {
+		what += fmt.Sprintf(" of %d users with %d items", s.Users, s.Items)
+	}
+	return dataErrorf("Training on %s needs about %s of memory, but all trainings together may take %s. Start palate with a larger --training-memory, "+
+		"or train on less.", what, gibibytes(need), gibibytes(lim.TrainingMemory))
+}
+
+func gibibytes(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }

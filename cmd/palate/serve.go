@@ -31,6 +31,7 @@ type config struct {
 	Hold          time.Duration     // least time that a resource stays in each transitional status
 	Memory        byteSize          // what all trainings together may take; 0 is no limit
 	AutoTraining  bool              // whether solutions train on their schedule
+	TrendRefresh  time.Duration     // how often trends are evaluated again; 0 = as often as their recipes say
 	MetricsListen string            // HOST:PORT of /metrics, for itself; "" = on Listen, unless credentials are configured
 	DrainDelay    time.Duration     // how long everything is served at shutdown while /readyz says no
 	Drain         time.Duration     // how long requests under way may take to end at shutdown, after that
@@ -50,6 +51,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	c.Memory = defaultTrainingMemory()
 	fs.Var(&c.Memory, "training-memory", "`SIZE` such as 4GiB or 500MiB that all trainings together may take; one that needs more fails at once, 0 is no limit; unless given, half of the machine's or container's")
 	fs.BoolVar(&c.AutoTraining, "auto-training", true, "create solution versions on the schedule of each solution")
+	fs.DurationVar(&c.TrendRefresh, "trend-refresh", 0, "evaluate trends again each `DURATION` in which data came (default: trend_discovery_frequency of each solution, 2h of vod-trending-now)")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "", "`HOST:PORT` that answers /metrics (default: --listen answers it, but not where credentials are configured)")
 	fs.DurationVar(&c.DrainDelay, "drain-delay", 0, "at shutdown, go on serving for this `DURATION` while /readyz answers 503, so that a proxy sends its requests elsewhere")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "wait at most this `DURATION` for requests under way at shutdown")
@@ -75,6 +77,9 @@ func (c *config) check() error {
 	}
 	if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil && c.MetricsListen != "" {
 		return fmt.Errorf("--metrics-listen must be HOST:PORT, not %q", c.MetricsListen)
+	}
+	if c.TrendRefresh < 0 {
+		return errors.New("--trend-refresh must not be negative")
 	}
 	if c.DrainDelay < 0 || c.Drain < 0 {
 		return errors.New("--drain-delay and --drain must not be negative")

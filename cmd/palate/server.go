@@ -151,6 +151,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	if c.AutoTraining {
 		s.group.Go(func() error { return schedule(running, ctl, c) })
 	}
+	s.group.Go(func() error { return refresh(running, ctl, c) })
 	s.group.Go(func() error {
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -253,6 +254,26 @@ func schedule(ctx context.Context, ctl *control.Service, c config) error {
 		case now := <-tick.C:
 			if _, err := ctl.TrainDue(ctx, now); err != nil && ctx.Err() == nil {
 				c.Log.Error("start automatic trainings", "error", err)
+			}
+		}
+	}
+}
+
+// refresh starts the evaluations of trends that are due.
+func refresh(ctx context.Context, ctl *control.Service, c config) error {
+	pause := 5 * time.Second
+	if c.TrendRefresh > 0 {
+		pause = min(pause, c.TrendRefresh)
+	}
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if _, err := ctl.RefreshDue(ctx, now, c.TrendRefresh); err != nil && ctx.Err() == nil {
+				c.Log.Error("evaluate trends again", "error", err)
 			}
 		}
 	}

@@ -59,9 +59,6 @@ func TestCreateRecommenderRules(t *testing.T) {
 		{"unknown recipe", recommenderRequest("r", "no-such", nil), api.ResourceNotFound, ""},
 		{"custom recipe", recommenderRequest("r", "aws-popularity-count", nil), api.InvalidInput, "not a use case"},
 		{"foreign domain", recommenderRequest("r", "aws-vod-top-picks", nil), api.InvalidInput, "VIDEO_ON_DEMAND"},
-		{"not trainable here", in(func(r *api.CreateRecommenderRequest) {
-			r.DatasetGroupARN, r.RecipeARN = inRegion+"dataset-group/films", ofRecipe+"aws-vod-trending-now"
-		}), api.InvalidInput, "This build of palate does not support training with recipe"},
 		{"exploration of popularity", recommenderRequest("r", views, &api.RecommenderConfig{ItemExplorationConfig: map[string]string{"explorationWeight": "0"}}), api.InvalidInput, "itemExplorationConfig is not supported"},
 		{"exploration", recommenderRequest("r", forYou, &api.RecommenderConfig{ItemExplorationConfig: map[string]string{"explorationWeight": "-1"}}), api.InvalidInput, "explorationWeight"},
 		{"column", recommenderRequest("r", forYou, columns(map[string][]string{"ITEMS": {"COLOR"}})), api.InvalidInput, "no column COLOR"},

@@ -180,20 +180,26 @@ func skipRun(tx *meta.Tx, r *meta.Resource, now time.Time) error {
 // hasNewData reports whether interactions came in that the solution's newest model does not know.
 func (s *Service) hasNewData(ctx context.Context, solution *meta.Resource) (bool, error) {
 	var known int64
-	var interactions meta.DatasetPrivate
 	err := s.meta.View(ctx, func(tx *meta.Tx) error {
 		newest, err := newestActive(tx, solution.ARN)
-		if err != nil {
+		if err != nil || newest == nil {
 			return err
 		}
-		if newest != nil {
-			model, err := meta.Private[meta.ModelPrivate](newest)
-			if err != nil {
-				return err
-			}
-			known = model.Seq
-		}
-		data, err := dataOf(tx, solution.Group)
+		model, err := meta.Private[meta.ModelPrivate](newest)
+		known = model.Seq
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	return s.hasNewerData(ctx, solution.Group, known)
+}
+
+// hasNewerData reports whether the group has interactions after the given sequence number.
+func (s *Service) hasNewerData(ctx context.Context, group string, known int64) (bool, error) {
+	var interactions meta.DatasetPrivate
+	err := s.meta.View(ctx, func(tx *meta.Tx) error {
+		data, err := dataOf(tx, group)
 		if err != nil || data.datasets[schema.Interactions] == nil {
 			return err
 		}

@@ -354,7 +354,7 @@ func updatable(r *meta.Resource, statuses ...string) error {
 		if r.Status != status {
 			continue
 		}
-		if r.Job.Kind != "" {
+		if isBusy(r) {
 			return api.Errorf(api.ResourceInUse, "Resource %s is being updated. Wait until it is complete and try again.", r.ARN)
 		}
 		return nil

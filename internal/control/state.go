@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 )
 
@@ -45,6 +46,9 @@ func blocked(r, by *meta.Resource) *api.Error {
 
 func isPending(r *meta.Resource) bool { return slices.Contains(pending, r.Status) }
 
+// isBusy tells whether a job works on the row that no other may displace. A refresh, of which clients know nothing, may be displaced: it falls due again.
+func isBusy(r *meta.Resource) bool { return r.Job.Kind != "" && r.Job.Kind != job.Refresh }
+
 func isDeleting(r *meta.Resource) bool { return strings.HasPrefix(r.Status, "DELETE ") }
 
 // pendingLimit checks the quota of jobs that wait or run, before one more is added to n. No limit is 0.
@@ -68,7 +72,7 @@ func removable(r *meta.Resource) error {
 	if !slices.Contains(deletable, r.Status) {
 		return inUse(r)
 	}
-	if r.Job.Kind != "" {
+	if isBusy(r) {
 		return api.Errorf(api.ResourceInUse, "Resource %s is being updated. Wait until it is complete and try again.", r.ARN)
 	}
 	return nil

@@ -26,6 +26,8 @@ type studio struct {
 	ctx  context.Context
 	db   *meta.DB
 	news *news
+
+	refreshed time.Time // when refreshes end, to the service
 }
 
 // news is a dataset engine as far as the control plane sees one: how far the interactions have come.
@@ -182,8 +184,15 @@ func (s *studio) end(tx *meta.Tx, r *meta.Resource) error {
 		return walk(tx, r, meta.StartInProgress, meta.Active)
 	case r.Status == meta.CreateStopping:
 		return walk(tx, r, meta.CreateStopped)
+	case kind == job.Refresh:
+		p, err := meta.Private[meta.ModelPrivate](r)
+		if err != nil {
+			return err
+		}
+		p.Evaluated, p.Seen = s.refreshed, s.news.seq
+		return errors.Join(r.SetPrivate(p), tx.Put(r))
 	case kind == job.Train || kind == job.Recommend:
-		p := meta.ModelPrivate{Model: "model", Seq: s.news.seq, Metrics: map[string]float64{"coverage": 0.5}}
+		p := meta.ModelPrivate{Model: "model", Seq: s.news.seq, Metrics: map[string]float64{"coverage": 0.5}, Evaluated: time.Now(), Seen: s.news.seq}
 		if err := r.SetPrivate(p); err != nil {
 			return err
 		}

@@ -1,6 +1,9 @@
 package meta
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // What control, work and serve keep about a resource beside its Describe shape. Directory and table names are random: nothing that a
 // customer chose ever becomes part of a path. Old rows are read by newer builds, so members are only ever added.
@@ -48,8 +51,12 @@ type ModelPrivate struct {
 	Model   string             `json:"model,omitempty"`   // directory under DATA/store/models; "" until trained
 	Hash    string             `json:"hash,omitempty"`    // of the model's manifest
 	Metrics map[string]float64 `json:"metrics,omitempty"` // answer of GetSolutionMetrics, modelMetrics of a recommender
-	Seq     int64              `json:"seq,omitempty"`     // the model knows the group's events up to here
+	Seq     int64              `json:"seq,omitempty"`     // the training knew the group's events up to here
 	Search  string             `json:"search,omitempty"`  // of a scheduled training to come: SearchAnew, SearchReused or ""
+
+	// Of the last training or refresh, which may come long after the training (job.Refresh).
+	Evaluated time.Time `json:"evaluated,omitzero"`
+	Seen      int64     `json:"seen,omitempty"` // it knew the events up to here
 }
 
 // What a training that the schedule started does about hyperparameters that nobody has asked it to optimize.

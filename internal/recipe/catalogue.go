@@ -67,6 +67,7 @@ type Entry struct {
 	Trainable   bool
 	TrainedAs   string
 	CountEvents bool
+	Fixed       map[string]string // hyperparameters of the trainer that the use case sets
 
 	Can       Capability
 	Requires  []schema.Type // datasets that must exist in the group

@@ -63,14 +63,15 @@ func TestTrainableEntriesAreThoseOfThisBuild(t *testing.T) {
 		}
 	}
 	want := []string{
-		"ecomm-frequently-bought-together=sims",
+		"ecomm-customers-who-viewed-x-also-viewed=sims", "ecomm-frequently-bought-together=sims",
 		"ecomm-popular-items-by-purchases=popularity-count", "ecomm-popular-items-by-views=popularity-count",
 		"ecomm-recommended-for-you=user-personalization",
 		"item-affinity=item-affinity", "item-attribute-affinity=item-attribute-affinity",
 		"personalized-ranking=user-personalization", "personalized-ranking-v2=user-personalization-v2", "popularity-count=popularity-count",
-		"similar-items=similar-items", "sims=sims",
+		"similar-items=similar-items", "sims=sims", "trending-now=trending-now",
 		"user-personalization=user-personalization", "user-personalization-v2=user-personalization-v2",
 		"vod-because-you-watched-x=sims", "vod-more-like-x=similar-items", "vod-most-popular=popularity-count", "vod-top-picks=user-personalization",
+		"vod-trending-now=trending-now",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("trainable: %v\nwant: %v", got, want)

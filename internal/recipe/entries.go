@@ -24,7 +24,8 @@ var Catalogue = []Entry{
 	useCase(Entry{
 		Name: "aws-ecomm-customers-who-viewed-x-also-viewed", Type: RelatedItems, Domain: schema.Ecommerce,
 		Description: "Items that customers also viewed when they viewed a given item.",
-		Can:         related | MetadataOptIn, EventType: "View", NeedsUser: true, NeedsItem: true, Excludes: "Purchase",
+		Trainable:   true, TrainedAs: "aws-sims",
+		Can: related | MetadataOptIn, EventType: "View", NeedsUser: true, NeedsItem: true, Excludes: "Purchase",
 	}),
 	useCase(Entry{
 		Name: "aws-ecomm-frequently-bought-together", Type: RelatedItems, Domain: schema.Ecommerce,
@@ -142,10 +143,10 @@ var Catalogue = []Entry{
 		Name: "aws-trending-now", Type: PopularItems,
 		Algorithm: "aws-trending-now-custom", FeatureTransformation: "aws-trending-now",
 		Description: "Items in order of the growth of their interactions.",
-		Created:     day(2022, time.November, 15), Updated: updated,
+		Created:     day(2022, time.November, 15), Updated: updated, Trainable: true, TrainedAs: "aws-trending-now",
 		Can: popular, Requires: interactions(),
 		Params: []Param{{
-			Name: "trend_discovery_frequency", Kind: FeatureParam, Type: Categorical, Default: "3 hours",
+			Name: trendFrequency, Kind: FeatureParam, Type: Categorical, Default: "3 hours",
 			Values: []string{"30 minutes", "1 hour", "3 hours", "1 day"},
 		}},
 	},
@@ -195,7 +196,8 @@ var Catalogue = []Entry{
 	useCase(Entry{
 		Name: "aws-vod-trending-now", Type: PopularItems, Domain: schema.VideoOnDemand,
 		Description: "Videos in order of the growth of their popularity.",
-		Can:         RealTime | MetadataOptIn,
+		Trainable:   true, TrainedAs: "aws-trending-now", Fixed: map[string]string{trendFrequency: "2 hours"},
+		Can: RealTime | MetadataOptIn,
 	}),
 }
 

@@ -163,15 +163,15 @@ func putStrings(w *modelWriter, name string, list []string) {
 
 // input writes what the model was trained on.
 func (w *modelWriter) input(in *input) {
-	putStrings(w, "user", in.ev.Users)
+	putStrings(w, "user", in.kept.Users)
 	putStrings(w, "item", in.items)
-	putStrings(w, "type", in.ev.Types)
+	putStrings(w, "type", in.kept.Types)
 	put(w, "item.listed", in.listed)
-	put(w, "event.offsets", in.ev.Offsets)
-	put(w, "event.item", in.ev.Item)
-	put(w, "event.type", in.ev.Type)
-	put(w, "event.time", in.ev.Time)
-	put(w, "event.value", in.ev.Value)
+	put(w, "event.offsets", in.kept.Offsets)
+	put(w, "event.item", in.kept.Item)
+	put(w, "event.type", in.kept.Type)
+	put(w, "event.time", in.kept.Time)
+	put(w, "event.value", in.kept.Value)
 	w.attributes("items", in.itemRows)
 	w.attributes("users", in.userRows)
 	if in.userRows != nil { // those of items are the listed ones

@@ -17,10 +17,11 @@ type admission struct {
 	threshold *float64
 	weights   []EventWeight
 	heaviest  float64
+	excludes  string // events of this type are kept whether they count or not
 }
 
 func newAdmission(cfg *Config, e *Entry) admission {
-	a := admission{eventType: cfg.EventType, threshold: cfg.EventValueThreshold, weights: cfg.EventsConfig}
+	a := admission{eventType: cfg.EventType, threshold: cfg.EventValueThreshold, weights: cfg.EventsConfig, excludes: cfg.Excludes}
 	if a.eventType == "" && e.EventType != "" {
 		a.eventType = e.EventType
 	}
@@ -61,19 +62,31 @@ func value(v float32) float64 {
 	return f
 }
 
+// keep returns the events that a model stores: those that count, and those whose items serving leaves out.
+func (a *admission) keep(ev *dataset.Events) *dataset.Events {
+	if a.excludes == "" {
+		return a.filter(ev)
+	}
+	counts := a.counting(ev)
+	return ev.Filter(func(i int) bool { return counts(i) || strings.EqualFold(ev.Types[ev.Type[i]], a.excludes) })
+}
+
 // filter returns the admitted events.
-func (a *admission) filter(ev *dataset.Events) *dataset.Events {
+func (a *admission) filter(ev *dataset.Events) *dataset.Events { return ev.Filter(a.counting(ev)) }
+
+// counting tells of each event whether it counts.
+func (a *admission) counting(ev *dataset.Events) func(i int) bool {
 	checked := a.threshold != nil
 	for _, w := range a.weights {
 		checked = checked || w.Threshold != nil
 	}
-	return ev.Filter(func(i int) bool {
+	return func(i int) bool {
 		v := math.NaN()
 		if checked {
 			v = value(ev.Value[i])
 		}
 		return a.weight(ev.Types[ev.Type[i]], v) > 0
-	})
+	}
 }
 
 // check refuses data that is too little or too wild to train on. all are the events before filtering.
@@ -118,7 +131,8 @@ type input struct {
 	entry    *Entry
 	trainer  string
 	admit    admission
-	ev       *dataset.Events // Item is already an index into items
+	ev       *dataset.Events // what is trained on; Item is already an index into items
+	kept     *dataset.Events // what the model stores: ev, and the events that only serving looks at
 	items    []string        // every item of the events and of the Items dataset, sorted
 	listed   []uint8         // 1 for the items of the Items dataset
 	eligible []bool          // users within the percentile limits
@@ -126,11 +140,11 @@ type input struct {
 	itemRows, userRows *Attributes // nil if there are none or the recipe does not read them
 }
 
-// newInput builds the input from data whose events are the admitted ones.
+// newInput builds the input from data whose events are those that the model keeps.
 func newInput(cfg *Config, entry *Entry, admit admission, d Data) *input {
 	in := &input{cfg: cfg, entry: entry, trainer: entry.TrainedAs, admit: admit, itemRows: d.Items, userRows: d.Users}
-	ev, listed := d.Events, d.Items.ids()
-	in.items = slices.Concat(ev.Items, listed)
+	kept, listed := d.Events, d.Items.ids()
+	in.items = slices.Concat(kept.Items, listed)
 	slices.Sort(in.items)
 	in.items = slices.Compact(in.items)
 	in.listed = make([]uint8, len(in.items))
@@ -138,6 +152,17 @@ func newInput(cfg *Config, entry *Entry, admit admission, d Data) *input {
 		at, _ := slices.BinarySearch(in.items, id)
 		in.listed[at] = 1
 	}
+	in.kept = in.recode(kept)
+	in.ev = in.kept
+	if admit.excludes != "" {
+		in.ev = in.recode(admit.filter(kept))
+	}
+	in.eligible = in.withinPercentiles()
+	return in
+}
+
+// recode returns the events with indices into the items of the model.
+func (in *input) recode(ev *dataset.Events) *dataset.Events {
 	code := make([]int32, len(ev.Items))
 	at := 0
 	for i, id := range ev.Items {
@@ -152,9 +177,7 @@ func newInput(cfg *Config, entry *Entry, admit admission, d Data) *input {
 	for i, item := range ev.Item {
 		recoded.Item[i] = code[item]
 	}
-	in.ev = &recoded
-	in.eligible = in.withinPercentiles()
-	return in
+	return &recoded
 }
 
 // withinPercentiles marks the users whose history is neither too short nor too long by the configuration's percentiles.

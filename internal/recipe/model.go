@@ -24,7 +24,7 @@ type Model struct {
 	profiles           stringTable // ids of the Users dataset, if the recipe reads it; they point into the mapping
 	itemRows, userRows *Attributes // without ids; strings point into the mapping
 
-	popular  []int32      // popularity: items in order
+	popular  []int32      // popularity, trending: items in order
 	related  *relatedRows // related items
 	affinity *affinity    // user segments
 	ranker   *ranker      // personalization
@@ -54,7 +54,7 @@ func (m *Model) load() error {
 		return err
 	}
 	switch m.manifest.Recipe {
-	case popularityCount:
+	case popularityCount, trendingNow:
 		return m.loadPopularity()
 	case sims, similarItems:
 		return m.loadRelated()

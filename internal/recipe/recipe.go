@@ -8,6 +8,7 @@
 // # Algorithms
 //
 //   - popularity: items by number of distinct users, or by number of events (popularity.go)
+//   - trending: items by the growth of their events, shrunk where there are few (trending.go)
 //   - related items: co-occurrence, damped by popularity (related.go)
 //   - similar items: co-occurrence, and likeness of attributes where there is little of it (similar.go, content.go, text.go)
 //   - user segments: the neighbourhood of items, read by columns (affinity.go)
@@ -38,6 +39,7 @@ const (
 	similarItems      = "aws-similar-items"
 	itemAffinity      = "aws-item-affinity"
 	attributeAffinity = "aws-item-attribute-affinity"
+	trendingNow       = "aws-trending-now"
 )
 
 // Config is everything that, besides the data, decides what a training computes. It is part of the model's hash.
@@ -50,6 +52,7 @@ type Config struct {
 	Seed                uint64            `json:"seed"`
 	CountEvents         bool              `json:"countEvents,omitempty"` // popularity counts events, not distinct users
 	Search              *Search           `json:"search,omitempty"`      // hyperparameters that the training chooses itself
+	Excludes            string            `json:"excludes,omitempty"`    // events of this type are kept though they may not be trained on: serving leaves their items out
 }
 
 // EventWeight is one row of a solution's eventsConfig. Only the ratios of the weights matter.

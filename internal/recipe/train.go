@@ -23,8 +23,9 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 	}
 	admit := newAdmission(&cfg, entry)
 	all := d.Events
-	d.Events = admit.filter(all)
-	if err := admit.check(all, d.Events, lim); err != nil {
+	d.Events = admit.keep(all)
+	in := newInput(&cfg, entry, admit, d)
+	if err := admit.check(all, in.ev, lim); err != nil {
 		return nil, err
 	}
 	if entry.Type == UserSegmentation {
@@ -32,7 +33,7 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 			return nil, err
 		}
 	}
-	return build(ctx, newInput(&cfg, entry, admit, d), all.Seq, dir, progress)
+	return build(ctx, in, all.Seq, dir, progress)
 }
 
 // Retrain writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
@@ -88,14 +89,14 @@ func trainable(name string) (*Entry, error) {
 
 // build trains on the input and writes the model directory.
 func build(ctx context.Context, in *input, seq int64, dir string, progress Progress) (*Manifest, error) {
-	if in.ev.Len() > math.MaxInt32 {
+	if in.kept.Len() > math.MaxInt32 {
 		return nil, dataErrorf("Dataset has more than %d interactions", math.MaxInt32)
 	}
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
 	m := &Manifest{Format: format, Recipe: in.trainer, Config: *in.cfg, Seq: seq, Build: buildID()}
-	m.Users, m.Items, m.Events = int64(len(in.ev.Users)), int64(len(in.items)), int64(in.ev.Len())
+	m.Users, m.Items, m.Events = int64(len(in.kept.Users)), int64(len(in.items)), int64(in.kept.Len())
 	m.Settings = map[string]float64{}
 	switch s := in.cfg.Search; {
 	case s == nil:
@@ -116,6 +117,8 @@ func build(ctx context.Context, in *input, seq int64, dir string, progress Progr
 	switch in.trainer {
 	case popularityCount:
 		err = in.trainPopularity(ctx, m, w, progress)
+	case trendingNow:
+		err = in.trainTrending(ctx, m, w, progress)
 	case sims, similarItems:
 		err = in.trainRelated(ctx, m, w, progress)
 	case itemAffinity, attributeAffinity:

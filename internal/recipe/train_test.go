@@ -108,6 +108,7 @@ var everyTrainer = []Config{
 	{Recipe: sims, Seed: 3, Params: map[string]string{"max_item_interaction_count_percentile": "1"}},
 	{Recipe: "aws-personalized-ranking-v2", Seed: 3},
 	{Recipe: similarItems, Seed: 3},
+	{Recipe: trendingNow, Seed: 3, Params: map[string]string{trendFrequency: "30 minutes"}},
 }
 
 func TestPersonalizationLearnsWhatComesNext(t *testing.T) {

@@ -66,22 +66,14 @@ func (w *worker) trainRecommender(ctx context.Context, t *job.Task, finish func(
 	if err != nil {
 		return err
 	}
-	entry, ok := recipe.FindARN(d.RecipeARN)
-	if !ok || !entry.Trainable {
-		return job.Fail("This build of palate cannot train the recipe %s.", d.RecipeARN)
-	}
-	config, err := trainingConfig(entry, "", nil)
+	plan, err := recommenderPlan(&d)
 	if err != nil {
 		return err
 	}
-	var columns *api.TrainingDataConfig
-	if d.RecommenderConfig != nil {
-		columns = d.RecommenderConfig.TrainingDataConfig
-	}
-	return w.trainModel(ctx, t, d.DatasetGroupARN, trainingPlan{entry: entry, config: config, columns: columns}, func(_ *meta.Tx, r *meta.Resource, m *recipe.Manifest) error {
+	return w.trainModel(ctx, t, d.DatasetGroupARN, plan, t.Done, func(_ *meta.Tx, r *meta.Resource, m *recipe.Manifest, p meta.ModelPrivate) error {
 		d.ModelMetrics = m.Metrics
 		finish(r)
-		return r.SetDoc(d)
+		return errors.Join(r.SetPrivate(p), r.SetDoc(d))
 	})
 }
 

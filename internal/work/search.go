@@ -47,7 +47,7 @@ func (m modelUses) use(tx *meta.Tx, name string) (verify.Use, error) {
 			}
 		}
 	}
-	for _, kind := range []string{job.Train, job.Recommend, job.Erase} {
+	for _, kind := range []string{job.Train, job.Recommend, job.Refresh, job.Erase} {
 		rows, err := tx.Find(meta.Query{JobKind: kind})
 		if err != nil {
 			return verify.Unnamed, err
@@ -76,7 +76,7 @@ func (m modelUses) making(r *meta.Resource, name string) (bool, error) {
 	if r.Job.Kind != job.Erase {
 		var a trainingAttempt
 		err := json.Unmarshal(r.Job.Checkpoint, &a)
-		return a.Model == name, err
+		return a.Model == name || a.Replaced == name, err
 	}
 	var e erasure
 	if err := json.Unmarshal(r.Job.Checkpoint, &e); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -26,32 +27,23 @@ func (w *worker) train(ctx context.Context, t *job.Task) error {
 	if err != nil {
 		return err
 	}
-	entry, ok := recipe.FindARN(v.RecipeARN)
-	if !ok || !entry.Trainable {
-		return job.Fail("This build of palate cannot train the recipe %s.", v.RecipeARN)
+	plan, err := versionPlan(&v)
+	if err != nil {
+		return err
 	}
 	if err := t.Status(ctx, meta.CreateInProgress); err != nil {
 		return err
 	}
-	config, err := trainingConfig(entry, v.EventType, v.SolutionConfig)
-	if err != nil {
-		return err
-	}
 	started := time.Now()
-	var columns *api.TrainingDataConfig
-	if v.SolutionConfig != nil {
-		columns = v.SolutionConfig.TrainingDataConfig
+	plan.search = func(ctx context.Context) (*recipe.Search, error) {
+		return w.searchFor(ctx, t, plan.entry, &v, plan.config.Params)
 	}
-	search := func(ctx context.Context) (*recipe.Search, error) {
-		return w.searchFor(ctx, t, entry, &v, config.Params)
-	}
-	plan := trainingPlan{entry: entry, config: config, columns: columns, search: search}
-	err = w.trainModel(ctx, t, v.DatasetGroupARN, plan, func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest) error {
+	err = w.trainModel(ctx, t, v.DatasetGroupARN, plan, t.Done, func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest, p meta.ModelPrivate) error {
 		hours := math.Max(0.001, math.Round(time.Since(started).Hours()*1000)/1000)
 		v.TrainingHours = &hours
 		v.TunedHPOParams = tunedParams(m)
 		r.Status = meta.Active
-		return errors.Join(r.SetDoc(v), recordAutoML(tx, &v))
+		return errors.Join(r.SetPrivate(p), r.SetDoc(v), recordAutoML(tx, &v))
 	})
 	if err != nil {
 		return err
@@ -79,7 +71,11 @@ func trainingFailed(r *meta.Resource, reason string) {
 type trainingAttempt struct {
 	Model    string
 	Erasures int64
+	Replaced string `json:",omitempty"` // the model that a refresh has just replaced and is about to destroy
 }
+
+// commit makes a change of the job's row and ends the job, or not.
+type commit func(ctx context.Context, change func(*meta.Tx, *meta.Resource) error) error
 
 var errOvertaken = errors.New("a data deletion overtook the training")
 
@@ -91,16 +87,44 @@ type trainingPlan struct {
 	search  func(ctx context.Context) (*recipe.Search, error) // the configuration's Search, decided anew by each attempt; nil: none
 }
 
-// A finishing writes the outcome of a training into its row.
-type finishing func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest) error
+// A finishing writes the outcome of a training, the model and what is kept about it, into the row.
+type finishing func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest, p meta.ModelPrivate) error
 
-// trainModel trains on what the group holds now and commits the model with the status change that finish makes.
+// versionPlan is what the training of a solution version does.
+func versionPlan(v *api.SolutionVersion) (trainingPlan, error) {
+	plan, err := planOf(v.RecipeARN, v.EventType, v.SolutionConfig)
+	if v.SolutionConfig != nil {
+		plan.columns = v.SolutionConfig.TrainingDataConfig
+	}
+	return plan, err
+}
+
+// recommenderPlan is what the training of a recommender does.
+func recommenderPlan(d *api.Recommender) (trainingPlan, error) {
+	plan, err := planOf(d.RecipeARN, "", nil)
+	if d.RecommenderConfig != nil {
+		plan.columns = d.RecommenderConfig.TrainingDataConfig
+	}
+	return plan, err
+}
+
+func planOf(recipeARN, eventType string, c *api.SolutionConfig) (p trainingPlan, err error) {
+	entry, ok := recipe.FindARN(recipeARN)
+	if !ok || !entry.Trainable {
+		return p, job.Fail("This build of palate cannot train the recipe %s.", recipeARN)
+	}
+	p.entry = entry
+	p.config, err = trainingConfig(entry, eventType, c)
+	return p, err
+}
+
+// trainModel trains on what the group holds now and commits the change that finish makes of the job's row with the new model.
 //
 // A data deletion that puts its mask in force while the training runs makes the attempt void: it is broken off, what it wrote is destroyed, and the training
 // starts again on data from which the mask, and later the rewritten tables, leave the users out. The deletion waits until that has happened.
-func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, plan trainingPlan, finish finishing) error {
+func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, plan trainingPlan, done commit, finish finishing) error {
 	for {
-		err := w.attemptTraining(ctx, t, group, plan, finish)
+		err := w.attemptTraining(ctx, t, group, plan, done, finish)
 		if !errors.Is(err, errOvertaken) {
 			return err
 		}
@@ -109,7 +133,7 @@ func (w *worker) trainModel(ctx context.Context, t *job.Task, group string, plan
 }
 
 // attemptTraining fails with errOvertaken if a data deletion took effect since it began.
-func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string, plan trainingPlan, finish finishing) error {
+func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string, plan trainingPlan, done commit, finish finishing) error {
 	var a trainingAttempt
 	if err := t.Load(&a); err != nil {
 		return err
@@ -134,17 +158,18 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 		}
 		return errors.Join(err, w.destroyModel(a.Model))
 	}
-	return t.Done(ctx, func(tx *meta.Tx, r *meta.Resource) error {
+	err = done(ctx, func(tx *meta.Tx, r *meta.Resource) error {
 		if now, err := erasuresIn(tx, group); err != nil {
 			return err
 		} else if now != a.Erasures {
 			return errOvertaken
 		}
-		if err := r.SetPrivate(meta.ModelPrivate{Model: a.Model, Hash: made.Hash, Seq: made.Seq, Metrics: made.Metrics}); err != nil {
-			return err
-		}
-		return finish(tx, r, made)
+		return finish(tx, r, made, meta.ModelPrivate{Model: a.Model, Hash: made.Hash, Seq: made.Seq, Metrics: made.Metrics, Evaluated: time.Now().UTC(), Seen: made.Seq})
 	})
+	if errors.Is(err, meta.ErrLost) { // the row has another job now, or is gone: nobody knows of the directory any more
+		err = errors.Join(err, w.destroyModel(a.Model))
+	}
+	return err
 }
 
 // untilOvertaken returns a context that ends, with errOvertaken as its cause, when the group's count of erasures is no longer known. stop waits for the
@@ -186,14 +211,15 @@ func (w *worker) trainingsKnow(ctx context.Context, group string) error {
 	}
 }
 
-// oldTrainings counts the attempts that began before the group's last erasure took effect and have not been cleared away.
+// oldTrainings counts the attempts that began before the group's last erasure took effect and have not been cleared away, and the refreshes whose replaced
+// model has not.
 func (w *worker) oldTrainings(ctx context.Context, group string) (old int, err error) {
 	err = w.Meta.View(ctx, func(tx *meta.Tx) error {
 		now, err := erasuresIn(tx, group)
 		if err != nil {
 			return err
 		}
-		for _, kind := range []string{job.Train, job.Recommend} {
+		for _, kind := range []string{job.Train, job.Recommend, job.Refresh} {
 			rows, err := tx.Find(meta.Query{Group: group, JobKind: kind})
 			if err != nil {
 				return err
@@ -205,7 +231,7 @@ func (w *worker) oldTrainings(ctx context.Context, group string) (old int, err e
 						return fmt.Errorf("decode checkpoint of %s: %w", r.ARN, err)
 					}
 				}
-				if a.Model != "" && a.Erasures < now {
+				if a.Model != "" && a.Erasures < now || a.Replaced != "" {
 					old++
 				}
 			}
@@ -327,6 +353,12 @@ func trainingConfig(entry *recipe.Entry, eventType string, c *api.SolutionConfig
 	if config.EventType == "" {
 		config.EventType = entry.EventType
 	}
+	if config.EventType != "" && !strings.EqualFold(config.EventType, entry.Excludes) {
+		config.Excludes = entry.Excludes // otherwise the model has these events anyway
+	}
+	if len(entry.Fixed) > 0 {
+		config.Params = maps.Clone(entry.Fixed)
+	}
 	if c == nil {
 		return config, nil
 	}
@@ -337,7 +369,9 @@ func trainingConfig(entry *recipe.Entry, eventType string, c *api.SolutionConfig
 		}
 		config.EventValueThreshold = &v
 	}
-	config.Params = map[string]string{}
+	if config.Params == nil {
+		config.Params = map[string]string{}
+	}
 	for _, params := range []map[string]string{c.AlgorithmHyperParameters, c.FeatureTransformationParameters} {
 		for name, value := range params {
 			config.Params[name[strings.LastIndexByte(name, '.')+1:]] = value // "training.bptt" is bptt

@@ -1,0 +1,78 @@
+package work
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/recipe"
+)
+
+// refresh evaluates the model of an ACTIVE solution version or recommender again, from the data of now and with the configuration that it was trained with. The
+// resource stays as it is: its metrics are those of its training. To data deletions a refresh is a training like any other.
+func (w *worker) refresh(ctx context.Context, t *job.Task) error {
+	var a trainingAttempt
+	if err := t.Load(&a); err != nil {
+		return err
+	}
+	if a.Replaced == "" {
+		plan, err := refreshPlan(t.Resource())
+		if err != nil {
+			return err
+		}
+		err = w.trainModel(ctx, t, t.Resource().Group, plan, t.Update, func(_ *meta.Tx, r *meta.Resource, _ *recipe.Manifest, made meta.ModelPrivate) error {
+			p, err := meta.Private[meta.ModelPrivate](r)
+			if err != nil {
+				return err
+			}
+			a.Replaced = p.Model
+			if r.Job.Checkpoint, err = json.Marshal(trainingAttempt{Replaced: p.Model}); err != nil {
+				return fmt.Errorf("encode checkpoint of %s: %w", r.ARN, err)
+			}
+			p.Model, p.Hash, p.Evaluated, p.Seen = made.Model, made.Hash, made.Evaluated, made.Seen
+			return r.SetPrivate(p)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := w.Retire(ctx, a.Replaced); err != nil {
+		return err
+	}
+	if err := w.destroyModel(a.Replaced); err != nil {
+		return err
+	}
+	return t.Done(ctx, func(*meta.Tx, *meta.Resource) error { return nil })
+}
+
+// refreshPlan is that of the training that made the model.
+func refreshPlan(r *meta.Resource) (trainingPlan, error) {
+	if r.Kind == meta.Recommender {
+		d, err := meta.Doc[api.Recommender](r)
+		if err != nil {
+			return trainingPlan{}, err
+		}
+		return recommenderPlan(&d)
+	}
+	v, err := meta.Doc[api.SolutionVersion](r)
+	if err != nil {
+		return trainingPlan{}, err
+	}
+	return versionPlan(&v)
+}
+
+// refreshFailed leaves the model as it was: it may have too little data now. The next refresh is due after another interval.
+func refreshFailed(r *meta.Resource, _ string) {
+	p, err := meta.Private[meta.ModelPrivate](r)
+	if err != nil {
+		return // it cannot be read: the resource stays as it is, for an operator to see
+	}
+	p.Evaluated = time.Now().UTC()
+	if err := r.SetPrivate(p); err != nil {
+		return
+	}
+}

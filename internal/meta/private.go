@@ -23,6 +23,8 @@ type DatasetPrivate struct {
 	Domain     string `json:"domain,omitempty"`     // of the group and of the schema
 	Schema     string `json:"schema"`               // text of the schema in force
 	NextSchema string `json:"nextSchema,omitempty"` // while an UpdateDataset runs: text of the schema to come; its ARN stands in Doc's latestDatasetUpdate
+	// Added tells of each column that an UpdateDataset brought when it came into force: solutions that are older are not trained on it.
+	Added map[string]time.Time `json:"added,omitempty"`
 }
 
 // ImportPrivate belongs to an import job: what it needs of its dataset, as it was at creation, and what came out.

@@ -214,6 +214,9 @@ func (w *worker) updateDataset(ctx context.Context, t *job.Task) error {
 		u := d.LatestDatasetUpdate
 		u.Status, u.LastUpdatedDateTime = meta.Active, api.NewTime(time.Now())
 		d.SchemaARN = u.SchemaARN
+		if err := noteAdded(&p, table.Schema, time.Now()); err != nil {
+			return err
+		}
 		p.Schema, p.NextSchema = p.NextSchema, ""
 		r.Status = meta.Active
 		return errors.Join(r.SetDoc(d), r.SetPrivate(p))

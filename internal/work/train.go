@@ -84,6 +84,7 @@ type trainingPlan struct {
 	entry   *recipe.Entry
 	config  recipe.Config
 	columns *api.TrainingDataConfig
+	since   time.Time // creation of the solution or recommender: columns that came later are left out
 	search  func(ctx context.Context) (*recipe.Search, error) // the configuration's Search, decided anew by each attempt; nil: none
 }
 
@@ -243,16 +244,26 @@ func (w *worker) oldTrainings(ctx context.Context, group string) (old int, err e
 
 // trainOnce reads the group's data and writes one model directory.
 func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan trainingPlan, name string) (*recipe.Manifest, error) {
+	for _, kind := range plan.entry.Requires {
+		if _, ok, err := w.tableOfType(ctx, group, kind); err != nil {
+			return nil, err
+		} else if !ok {
+			return nil, job.Fail("Dataset group does not have a dataset of type %s.", kind)
+		}
+	}
+	var err error
+	if plan.since, err = w.configured(ctx, t.Resource()); err != nil {
+		return nil, err
+	}
 	interactions, ok, err := w.tableOfType(ctx, group, schema.Interactions)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
-		return nil, job.Fail("Dataset group does not have a dataset of type %s.", schema.Interactions)
-	}
-	rows, err := w.Engine.Count(ctx, interactions)
-	if err != nil {
-		return nil, err
+	var rows int64
+	if ok {
+		if rows, err = w.Engine.Count(ctx, interactions); err != nil {
+			return nil, err
+		}
 	}
 	if plan.search != nil {
 		if plan.config.Search, err = plan.search(ctx); err != nil {
@@ -272,11 +283,14 @@ func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan 
 	return made, err
 }
 
-// trainingData reads what the group holds.
+// trainingData reads what the group holds. interactions is empty if it has no such dataset.
 func (w *worker) trainingData(ctx context.Context, t *job.Task, group string, interactions dataset.Table, plan trainingPlan) (d recipe.Data, err error) {
 	t.Progress(job.Progress{Phase: "read", Started: time.Now()})
-	if d.Events, err = w.Engine.Events(ctx, interactions); err != nil {
-		return d, err
+	d.Events = &dataset.Events{Offsets: []int64{0}}
+	if interactions.Schema != nil {
+		if d.Events, err = w.Engine.Events(ctx, interactions); err != nil {
+			return d, err
+		}
 	}
 	if d.Items, err = w.attributes(ctx, group, schema.Items, plan); err != nil {
 		return d, err
@@ -292,41 +306,6 @@ func phases(t *job.Task, unit string) recipe.Progress {
 	return func(phase string, done, total int64) {
 		t.Progress(job.Progress{Phase: phase, Done: done, Total: total, Unit: unit})
 	}
-}
-
-// attributes reads the group's Items or Users dataset: all rows, and of the columns those that the recipe reads and the configuration leaves in; nil if the
-// group has no such dataset.
-func (w *worker) attributes(ctx context.Context, group string, kind schema.Type, plan trainingPlan) (*recipe.Attributes, error) {
-	table, ok, err := w.tableOfType(ctx, group, kind)
-	if err != nil || !ok {
-		return nil, err
-	}
-	b := recipe.NewAttributesBuilder(table.Schema, func(f schema.Field) bool {
-		return slices.Contains(plan.entry.Reads, kind) && trainsOn(plan.columns, kind, f.Name)
-	})
-	err = w.Engine.Effective(ctx, table, func(r dataset.Row) error {
-		b.Add(r.Values)
-		return nil
-	})
-	return b.Attributes(), err
-}
-
-// trainsOn reports whether a configuration leaves a column in the training.
-func trainsOn(c *api.TrainingDataConfig, kind schema.Type, column string) bool {
-	if c == nil {
-		return true
-	}
-	names := func(given map[string][]string) (listed, named bool) {
-		for name, columns := range given {
-			if schema.SameName(name, string(kind)) {
-				return true, slices.ContainsFunc(columns, func(c string) bool { return schema.SameName(c, column) })
-			}
-		}
-		return false, false
-	}
-	_, excluded := names(c.ExcludedDatasetColumns)
-	listed, included := names(c.IncludedDatasetColumns)
-	return !excluded && (included || !listed)
 }
 
 // erasures counts the data deletions of a group whose mask came into force.

@@ -131,3 +131,27 @@ func TestExcludedColumnsAreNotTrainedOn(t *testing.T) {
 		t.Errorf("by plot alone, like an unseen film of taste 2 are %v", strings.Join(got, " "))
 	}
 }
+
+// A solution is trained on the columns that were there when it was created.
+func TestColumnsThatCameLaterAreNotTrainedOn(t *testing.T) {
+	t.Parallel()
+	h, d := cinema(t, 43, "unseen-0", "unseen-1", "unseen-2", "unseen-3")
+	bare := M{"solutionConfig": M{"trainingDataConfig": M{"excludedDatasetColumns": M{"ITEMS": []string{"GENRES", "DIRECTOR", "PLOT", "PRICE", "CREATION_TIMESTAMP"}}}}}
+	older := solutionOf(h, "aws-similar-items", bare)
+	wide := strings.Replace(filmSchema, `{"name":"SHELF"`, `{"name":"STUDIO","type":["string","null"],"categorical":true},{"name":"SHELF"`, 1)
+	h.Must("UpdateDataset", M{"datasetArn": h.Items, "schemaArn": h.Schema("wide", wide)})
+	h.Watch("dataset", h.Items)
+	rows := [][]string{append(slices.Clone(filmHeader), "STUDIO")}
+	for n, row := range d.Items[1:] {
+		rows = append(rows, append(slices.Clone(row), fmt.Sprintf("studio-%d", n%4))) // of the taste
+	}
+	h.Load(h.Items, rows)
+	newer := solutionOf(h, "aws-similar-items", bare)
+	blind, sees := deploy(h, h.Version(older), M{}), deploy(h, h.Version(newer), M{})
+	if diff := cmp.Diff(likes(h, blind, "never heard of", 10), likes(h, blind, "unseen-2", 10)); diff != "" {
+		t.Errorf("an older solution is trained on a newer column: %s", diff)
+	}
+	if got := likes(h, sees, "unseen-2", 5); ofTaste(got, 2) != 5 {
+		t.Errorf("a newer solution does not know the column: %v", got)
+	}
+}

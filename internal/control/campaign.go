@@ -54,9 +54,6 @@ func (s *Service) CreateCampaign(ctx context.Context, in *api.CreateCampaignRequ
 		if err := activeLimit(s.limits.Campaigns, n); err != nil {
 			return err
 		}
-		if err := campaignBuilt(config); err != nil {
-			return err
-		}
 		r := &meta.Resource{
 			ARN: arn, Kind: meta.Campaign, Name: in.Name, Group: d.version.Group, Parent: d.version.Parent, Job: meta.Job{Kind: job.Deploy},
 		}
@@ -149,13 +146,6 @@ func (d deployment) checkConfig(given *api.CampaignConfig) (*api.CampaignConfig,
 	return &c, checkMetadata(d.entry, c.EnableMetadataWithRecommendations, d.data)
 }
 
-func campaignBuilt(c *api.CampaignConfig) error {
-	if c != nil && len(c.RankingInfluence) > 0 {
-		return unsupported("rankingInfluence")
-	}
-	return nil
-}
-
 func (s *Service) DescribeCampaign(ctx context.Context, in *api.DescribeCampaignRequest) (*api.DescribeCampaignResponse, error) {
 	c, err := describe[api.Campaign](ctx, s, meta.Campaign, in.CampaignARN)
 	if err != nil {
@@ -233,9 +223,6 @@ func (s *Service) redeploy(tx *meta.Tx, r *meta.Resource, doc api.Campaign, d de
 		return errSyncWithoutLatest()
 	}
 	if config, err = d.checkConfig(config); err != nil {
-		return err
-	}
-	if err := campaignBuilt(config); err != nil {
 		return err
 	}
 	tps := doc.MinProvisionedTPS

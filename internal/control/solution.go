@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,6 +145,11 @@ func checkSolutionUse(in *api.CreateSolutionRequest, e *recipe.Entry, data group
 	if err := data.require(e); err != nil {
 		return nil, err
 	}
+	if e.Has(recipe.RankingInfluence) {
+		if err := checkNamesAndTexts(e, data.schemas[schema.Items]); err != nil {
+			return nil, err
+		}
+	}
 	if in.EventType != "" && !data.has(schema.Interactions, "EVENT_TYPE") {
 		return nil, api.Errorf(api.InvalidInput, "eventType requires an EVENT_TYPE column in the Interactions dataset.")
 	}
@@ -163,6 +169,16 @@ func checkSolutionUse(in *api.CreateSolutionRequest, e *recipe.Entry, data group
 		return autoMLOnly(in.SolutionConfig), nil
 	}
 	return checkSolutionConfig(in.SolutionConfig, e, data)
+}
+
+// checkNamesAndTexts checks that items have a name and a description to be compared by.
+func checkNamesAndTexts(e *recipe.Entry, items *schema.Schema) error {
+	named := slices.ContainsFunc(items.Fields, func(f schema.Field) bool { return f.ItemName })
+	described := slices.ContainsFunc(items.Fields, func(f schema.Field) bool { return f.Textual })
+	if !named || !described {
+		return api.Errorf(api.InvalidInput, "Recipe %s requires an Items dataset with one itemName column and one textual column.", e.Name)
+	}
+	return nil
 }
 
 func checkSolutionConfig(given *api.SolutionConfig, e *recipe.Entry, data groupData) (*api.SolutionConfig, error) {
@@ -217,6 +233,8 @@ func solutionBuilt(in *api.CreateSolutionRequest, e *recipe.Entry) error {
 	switch {
 	case !e.Trainable:
 		return unsupported("training with recipe " + e.Name)
+	case isTrue(in.PerformIncrementalUpdate):
+		return unsupported("performIncrementalUpdate")
 	case in.SolutionConfig != nil && in.SolutionConfig.OptimizationObjective != nil:
 		return unsupported("optimizationObjective")
 	}
@@ -316,6 +334,9 @@ func checkSolutionUpdate(tx *meta.Tx, in *api.UpdateSolutionRequest, doc *api.So
 	}
 	if isTrue(in.PerformIncrementalUpdate) && !entry.Has(recipe.IncrementalUpdate) {
 		return false, api.Errorf(api.InvalidInput, "performIncrementalUpdate is not supported by recipe %s.", entry.Name)
+	}
+	if isTrue(in.PerformIncrementalUpdate) {
+		return false, unsupported("performIncrementalUpdate")
 	}
 	on := isTrue(doc.PerformAutoTraining)
 	if in.PerformAutoTraining != nil {

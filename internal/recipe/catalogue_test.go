@@ -68,7 +68,7 @@ func TestTrainableEntriesAreThoseOfThisBuild(t *testing.T) {
 		"ecomm-recommended-for-you=user-personalization",
 		"item-affinity=item-affinity", "item-attribute-affinity=item-attribute-affinity",
 		"personalized-ranking=user-personalization", "personalized-ranking-v2=user-personalization-v2", "popularity-count=popularity-count",
-		"similar-items=similar-items", "sims=sims", "trending-now=trending-now",
+		"semantic-similarity=semantic-similarity", "similar-items=similar-items", "sims=sims", "trending-now=trending-now",
 		"user-personalization=user-personalization", "user-personalization-v2=user-personalization-v2",
 		"vod-because-you-watched-x=sims", "vod-more-like-x=similar-items", "vod-most-popular=popularity-count", "vod-top-picks=user-personalization",
 		"vod-trending-now=trending-now",

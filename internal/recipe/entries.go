@@ -107,9 +107,10 @@ var Catalogue = []Entry{
 		Name: "aws-semantic-similarity", Type: RelatedItems,
 		Algorithm: "aws-semantic-similarity", FeatureTransformation: "aws-semantic-similarity",
 		Description: "Items whose name and description mean something similar to those of a given item.",
-		Created:     day(2025, time.January, 15), Updated: updated,
+		Trainable:   true, TrainedAs: "aws-semantic-similarity",
+		Created: day(2025, time.January, 15), Updated: updated,
 		Can:      related | MetadataAlways | BatchInference | RankingInfluence | IncrementalUpdate,
-		Requires: []schema.Type{schema.Items}, NeedsItem: true,
+		Requires: []schema.Type{schema.Items}, Reads: []schema.Type{schema.Items}, NeedsItem: true,
 	},
 	{
 		Name: "aws-similar-items", Type: RelatedItems,

@@ -24,11 +24,12 @@ type Model struct {
 	profiles           stringTable // ids of the Users dataset, if the recipe reads it; they point into the mapping
 	itemRows, userRows *Attributes // without ids; strings point into the mapping
 
-	popular  []int32      // popularity, trending: items in order
-	related  *relatedRows // related items
-	affinity *affinity    // user segments
-	ranker   *ranker      // personalization
-	novel    *novelty     // personalization: what can be explored
+	popular   []int32      // popularity, trending: items in order
+	related   *relatedRows // related items
+	affinity  *affinity    // user segments
+	ranker    *ranker      // personalization
+	novel     *novelty     // personalization: what can be explored
+	semantics *semantics   // semantic similarity
 }
 
 // Open maps the model in dir and checks every hash. A torn or altered directory is refused with ErrCorrupt.
@@ -60,6 +61,8 @@ func (m *Model) load() error {
 		return m.loadRelated()
 	case itemAffinity, attributeAffinity:
 		return m.loadAffinity()
+	case semanticSimilarity:
+		return m.loadSemantic()
 	case personalizationV1, personalizationV2:
 		return m.loadPersonalization()
 	}

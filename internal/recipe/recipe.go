@@ -12,6 +12,7 @@
 //   - related items: co-occurrence, damped by popularity (related.go)
 //   - similar items: co-occurrence, and likeness of attributes where there is little of it (similar.go, content.go, text.go)
 //   - user segments: the neighbourhood of items, read by columns (affinity.go)
+//   - semantic similarity: words of names and descriptions (semantic.go)
 //   - personalization: ridge regression of the next item on a decayed history, in closed form, beside symmetric co-occurrence and
 //     popularity (ridge.go, counts.go, prior.go)
 //   - hyperparameter search: a fixed low-discrepancy sequence of candidates on the evaluation split (search.go)
@@ -32,14 +33,15 @@ import (
 
 // Names of the recipes that have a trainer.
 const (
-	popularityCount   = "aws-popularity-count"
-	personalizationV1 = "aws-user-personalization"
-	personalizationV2 = "aws-user-personalization-v2"
-	sims              = "aws-sims"
-	similarItems      = "aws-similar-items"
-	itemAffinity      = "aws-item-affinity"
-	attributeAffinity = "aws-item-attribute-affinity"
-	trendingNow       = "aws-trending-now"
+	popularityCount    = "aws-popularity-count"
+	personalizationV1  = "aws-user-personalization"
+	personalizationV2  = "aws-user-personalization-v2"
+	sims               = "aws-sims"
+	similarItems       = "aws-similar-items"
+	itemAffinity       = "aws-item-affinity"
+	attributeAffinity  = "aws-item-attribute-affinity"
+	trendingNow        = "aws-trending-now"
+	semanticSimilarity = "aws-semantic-similarity"
 )
 
 // Config is everything that, besides the data, decides what a training computes. It is part of the model's hash.
@@ -81,6 +83,8 @@ type Query struct {
 	Known bool                // whether the history that was trained on may be used; false hides it
 	Live  []dataset.LiveEvent // what the user did since the training, oldest first
 	N     int                 // number of results
+
+	Influence Influence // aws-semantic-similarity only: what counts beside similarity
 
 	Exclude func(item string) bool // items that must not appear; nil excludes nothing
 

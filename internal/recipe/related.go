@@ -124,6 +124,11 @@ func (r *relatedRows) top(query int32, n int, exclude func(int32) bool, buf []in
 	if query >= 0 {
 		row, _ = r.of(query)
 	}
+	return r.first(row, query, n, exclude, buf)
+}
+
+// first is top for a row in an order of its own.
+func (r *relatedRows) first(row []int32, query int32, n int, exclude func(int32) bool, buf []int32) []int32 {
 	for _, list := range [][]int32{row, r.popular} {
 		for _, i := range list {
 			if len(buf) < n && i != query && (exclude == nil || !exclude(i)) {
@@ -196,7 +201,15 @@ func (m *Model) listRelated(q *Query, exclude func(int32) bool, buf []Scored) []
 	if i, known := slices.BinarySearch(m.items, q.Item); known {
 		query = int32(i)
 	}
-	for _, i := range m.related.top(query, q.N, exclude, make([]int32, 0, min(q.N, rowEntries))) {
+	var row []int32
+	if query >= 0 {
+		var similarity []float32
+		row, similarity = m.related.of(query)
+		if m.semantics != nil && q.Influence != (Influence{}) {
+			row = m.semantics.influenced(row, similarity, q.Influence)
+		}
+	}
+	for _, i := range m.related.first(row, query, q.N, exclude, make([]int32, 0, min(q.N, rowEntries))) {
 		buf = append(buf, Scored{Item: m.items[i]})
 	}
 	return buf

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/palate-dev/palate/internal/quota"
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/userset"
 )
 
@@ -25,7 +27,12 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 	all := d.Events
 	d.Events = admit.keep(all)
 	in := newInput(&cfg, entry, admit, d)
-	if err := admit.check(all, in.ev, lim); err != nil {
+	if slices.Contains(entry.Requires, schema.Interactions) {
+		err = admit.check(all, in.ev, lim)
+	} else {
+		err = d.checkTexts()
+	}
+	if err != nil {
 		return nil, err
 	}
 	if entry.Type == UserSegmentation {
@@ -123,6 +130,8 @@ func build(ctx context.Context, in *input, seq int64, dir string, progress Progr
 		err = in.trainRelated(ctx, m, w, progress)
 	case itemAffinity, attributeAffinity:
 		err = in.trainAffinity(ctx, m, w, progress)
+	case semanticSimilarity:
+		err = in.trainSemantic(ctx, m, w, progress)
 	case personalizationV1, personalizationV2:
 		err = in.trainPersonalization(ctx, m, w, progress)
 	default:

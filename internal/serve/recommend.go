@@ -168,7 +168,7 @@ func (s *Service) filterExists(ctx context.Context, arn string) error {
 
 // query is the question to the model: who asks, and what he did since it was trained.
 func (s *Service) query(t *target, m *model, user string, n int) recipe.Query {
-	q := recipe.Query{User: user, Known: true, N: n}
+	q := recipe.Query{User: user, Known: true, N: n, Influence: t.influence}
 	if user != "" {
 		q.Live, q.Known = s.engine.Since(t.events, user, m.Manifest().Seq, s.strict)
 	}

@@ -23,6 +23,7 @@ type target struct {
 	recipe      *recipe.Entry
 	model       string // directory name of the deployed model
 	exploration recipe.ExplorationConfig
+	influence   recipe.Influence
 	metadata    bool           // responses may carry item metadata
 	items       *dataset.Table // nil if the group has no Items dataset
 	refusal     error          // why it serves nothing now; nil if it does
@@ -119,6 +120,7 @@ func loadCampaign(tx *meta.Tx, r *meta.Resource) (*target, error) {
 	if c.CampaignConfig != nil {
 		config = *c.CampaignConfig
 	}
+	t.influence = recipe.InfluenceOf(config.RankingInfluence)
 	return t, t.fill(tx, version.RecipeARN, p.Model, config.ItemExplorationConfig, config.EnableMetadataWithRecommendations)
 }
 

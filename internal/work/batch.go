@@ -52,6 +52,7 @@ type batch struct {
 	strict      bool
 	results     int
 	exploration recipe.ExplorationConfig
+	influence   recipe.Influence
 	seed        string // what is explored depends on it and on the line
 }
 
@@ -149,6 +150,7 @@ func (w *worker) openBatch(ctx context.Context, d *api.BatchInferenceJob) (b *ba
 	var explore map[string]string
 	if c := d.BatchInferenceJobConfig; c != nil {
 		explore = c.ItemExplorationConfig
+		b.influence = recipe.InfluenceOf(c.RankingInfluence)
 	}
 	if b.exploration, err = entry.Exploration(explore); err != nil {
 		return nil, nil, fmt.Errorf("read the exploration of %s: %w", d.BatchInferenceJobARN, err)
@@ -386,7 +388,7 @@ func (b *batch) query(in *batchInput, number int) (q recipe.Query, problem strin
 			return q, fmt.Sprintf("An id is longer than %d characters.", longestID)
 		}
 	}
-	q = recipe.Query{Known: true, N: b.results}
+	q = recipe.Query{Known: true, N: b.results, Influence: b.influence}
 	if wantsItem {
 		q.Item = *in.ItemID
 		return q, ""

@@ -84,7 +84,7 @@ type trainingPlan struct {
 	entry   *recipe.Entry
 	config  recipe.Config
 	columns *api.TrainingDataConfig
-	since   time.Time // creation of the solution or recommender: columns that came later are left out
+	since   time.Time                                         // creation of the solution or recommender: columns that came later are left out
 	search  func(ctx context.Context) (*recipe.Search, error) // the configuration's Search, decided anew by each attempt; nil: none
 }
 

@@ -155,3 +155,50 @@ func TestColumnsThatCameLaterAreNotTrainedOn(t *testing.T) {
 		t.Errorf("a newer solution does not know the column: %v", got)
 	}
 }
+
+func TestSemanticSimilarityNeedsNoInteractions(t *testing.T) {
+	t.Parallel()
+	h := shop.New(t, start(t), "library", "")
+	nameless := h.Dataset("Items", schema("Items", "ITEM_ID string", "TITLE string?", "PLOT string? textual"))
+	if m := h.Refused("InvalidInputException", "CreateSolution", M{"name": "s", "datasetGroupArn": h.Group, "recipeArn": recipeARN + "aws-semantic-similarity"}); !strings.Contains(m, "itemName column") {
+		t.Errorf("without names: %q", m)
+	}
+	h.Must("DeleteDataset", M{"datasetArn": nameless})
+	h.WatchGone("dataset", nameless)
+	h.Items = h.Must("CreateDataset", M{"name": "films", "datasetType": "Items", "schemaArn": h.Schema("films", filmSchema), "datasetGroupArn": h.Group})["datasetArn"].(string)
+	h.Watch("dataset", h.Items)
+	rows := [][]string{filmHeader}
+	for n := range 40 {
+		rows = append(rows, film(fmt.Sprintf("item-%04d", n), n))
+	}
+	h.Load(h.Items, rows)
+	version := h.Version(solutionOf(h, "aws-semantic-similarity", nil))
+	metrics := h.Must("GetSolutionMetrics", M{"solutionVersionArn": version})["metrics"].(M)
+	for _, name := range []string{"item_popularity", "item_freshness", "item_similarity", "coverage"} {
+		if _, ok := metrics[name]; !ok || len(metrics) != 4 {
+			t.Errorf("metrics %v", metrics)
+		}
+	}
+	plain, fresh := deploy(h, version, M{}), deploy(h, version, M{"rankingInfluence": M{"FRESHNESS": 1}})
+	for taste := range filmPlots {
+		item := fmt.Sprintf("item-%04d", taste)
+		if got := likes(h, plain, item, 5); len(got) != 5 || ofTaste(got, taste) != 5 {
+			t.Errorf("like %s are %v", item, got)
+		}
+		newest := fmt.Sprintf("item-%04d", 36+taste)
+		if got := likes(h, fresh, item, 5); len(got) != 5 || got[0] != newest {
+			t.Errorf("like %s and fresh are %v", item, got)
+		}
+	}
+	if got := likes(h, plain, "never heard of", 5); len(got) != 0 {
+		t.Errorf("like an unknown item are %v", got)
+	}
+	out := h.Must("GetRecommendations", M{"campaignArn": plain, "itemId": "item-0003", "metadataColumns": M{"ITEMS": []string{"TITLE"}}, "numResults": 1})
+	if m, _ := out["itemList"].([]any)[0].(M)["metadata"].(M); m["title"] == "" {
+		t.Errorf("metadata %v", m)
+	}
+	lines := batch(h, version, M{"numResults": 5, "batchInferenceJobConfig": M{"rankingInfluence": M{"FRESHNESS": 1}}}, `{"itemId":"item-0001"}`)
+	if diff := cmp.Diff(likes(h, fresh, "item-0001", 5), lines[0].Output.RecommendedItems); diff != "" || lines[0].Output.Scores != nil {
+		t.Errorf("a batch: %s", diff)
+	}
+}

@@ -83,13 +83,14 @@ type element interface {
 
 // modelWriter writes a model directory: the arrays, and at last the manifest, without which the directory is no model. The first error sticks.
 type modelWriter struct {
-	dir    string
-	arrays []Array
-	err    error
+	dir     string
+	reserve int64 // bytes that stay free on the disk
+	arrays  []Array
+	err     error
 }
 
 // createModel starts a directory, in place of whatever an interrupted attempt has left there.
-func createModel(dir string) (*modelWriter, error) {
+func createModel(dir string, reserve int64) (*modelWriter, error) {
 	if _, err := os.Lstat(dir); err == nil {
 		if err := blob.DestroyAll(dir); err != nil {
 			return nil, fmt.Errorf("destroy unfinished model: %w", err)
@@ -100,12 +101,15 @@ func createModel(dir string) (*modelWriter, error) {
 	if err := blob.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("create model: %w", err)
 	}
-	return &modelWriter{dir: dir}, nil
+	return &modelWriter{dir: dir, reserve: reserve}, nil
 }
 
 // put writes one array.
 func put[T element](w *modelWriter, name string, values []T) {
 	if w.err != nil {
+		return
+	}
+	if w.err = blob.CheckRoom(w.dir, int64(binary.Size(values))+w.reserve); w.err != nil {
 		return
 	}
 	sum := sha256.New()

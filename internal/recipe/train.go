@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/userset"
@@ -14,7 +15,8 @@ import (
 // Train trains cfg's recipe on the data and writes the model into dir, durably. What an interrupted attempt left in dir is destroyed first, so dir must not
 // be a model in use. Progress may be nil.
 //
-// Data that cannot be trained on is a *DataError.
+// Data that cannot be trained on is a *DataError. A model that would leave less than blob.Reserve free on the disk is a *blob.RoomError; one by Retrain, which a
+// deletion waits for, may take the last room.
 func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string, progress Progress) (*Manifest, error) {
 	entry, err := trainable(cfg.Recipe)
 	if err != nil {
@@ -40,7 +42,7 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 			return nil, err
 		}
 	}
-	return build(ctx, in, all.Seq, dir, progress)
+	return build(ctx, in, all.Seq, dir, blob.Reserve, progress)
 }
 
 // Retrain writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
@@ -67,7 +69,7 @@ func Retrain(ctx context.Context, from string, without *userset.Set, to string, 
 		return nil, false, err
 	}
 	admit := newAdmission(&cfg, entry)
-	m, err = build(ctx, newInput(&cfg, entry, admit, d), old.manifest.Seq, to, progress)
+	m, err = build(ctx, newInput(&cfg, entry, admit, d), old.manifest.Seq, to, 0, progress)
 	return m, true, err
 }
 
@@ -83,7 +85,7 @@ func Replay(ctx context.Context, from, to string, progress Progress) (*Manifest,
 	if err != nil {
 		return nil, err
 	}
-	return build(ctx, newInput(&cfg, entry, newAdmission(&cfg, entry), old.trainedOn()), old.manifest.Seq, to, progress)
+	return build(ctx, newInput(&cfg, entry, newAdmission(&cfg, entry), old.trainedOn()), old.manifest.Seq, to, blob.Reserve, progress)
 }
 
 func trainable(name string) (*Entry, error) {
@@ -94,8 +96,8 @@ func trainable(name string) (*Entry, error) {
 	return entry, nil
 }
 
-// build trains on the input and writes the model directory.
-func build(ctx context.Context, in *input, seq int64, dir string, progress Progress) (*Manifest, error) {
+// build trains on an input and writes the model into dir, with so many bytes left free on the disk.
+func build(ctx context.Context, in *input, seq int64, dir string, reserve int64, progress Progress) (*Manifest, error) {
 	if in.kept.Len() > math.MaxInt32 {
 		return nil, dataErrorf("Dataset has more than %d interactions", math.MaxInt32)
 	}
@@ -116,7 +118,7 @@ func build(ctx context.Context, in *input, seq int64, dir string, progress Progr
 		}
 		in = in.with(m.Tuned)
 	}
-	w, err := createModel(dir)
+	w, err := createModel(dir, reserve)
 	if err != nil {
 		return nil, err
 	}

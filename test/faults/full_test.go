@@ -67,7 +67,7 @@ func (b *bench) failedForRoom(d server.M) (failed bool) {
 	return true
 }
 
-// stored lists the files of the datasets and, in the directories of buckets, those that are no objects: what failed jobs must not add to.
+// stored lists the files of the datasets and of the models and, in the directories of buckets, those that are no objects: what failed jobs must not add to.
 func (b *bench) stored() (files []string) {
 	b.T.Helper()
 	err := filepath.WalkDir(b.Data, func(path string, e fs.DirEntry, err error) error {
@@ -75,7 +75,7 @@ func (b *bench) stored() (files []string) {
 		switch {
 		case err != nil || e.IsDir():
 			return err
-		case strings.HasSuffix(rel, ".parquet"), strings.Contains(rel, "/staging/"), strings.Contains(rel, "/incoming/"), strings.Contains(rel, ".sgwtmp/"):
+		case strings.HasPrefix(rel, "store/models/"), strings.HasSuffix(rel, ".parquet"), strings.Contains(rel, "/staging/"), strings.Contains(rel, "/incoming/"), strings.Contains(rel, ".sgwtmp/"):
 			files = append(files, rel)
 		}
 		return nil
@@ -124,6 +124,34 @@ func TestAnExportOnAFullDiskFailsAndLeavesNothing(t *testing.T) {
 		if after := b.stored(); !slices.Equal(after, before) {
 			b.T.Errorf("after the failure there are %d files, before there were %d", len(after), len(before))
 		}
+		b.check()
+	})
+}
+
+func TestATrainingOnAFullDiskFailsAndLeavesNothing(t *testing.T) {
+	full(t, 20_000, func(b *bench) {
+		recipe := []string{"aws-user-personalization", "aws-popularity-count", "aws-sims"}[b.r.IntN(3)]
+		solution := b.Solution(recipe)
+		first := b.Version(solution)
+		campaign := ""
+		if recipe != "aws-sims" { // which answers for items
+			campaign = b.Make("CreateCampaign", "campaign", server.M{"name": "front", "solutionVersionArn": first})
+		}
+		before := b.stored()
+		b.fill(int64(b.r.IntN(200 << 10)))
+		d := b.outcome("solutionVersion", b.Must("CreateSolutionVersion", server.M{"solutionArn": solution})["solutionVersionArn"].(string))
+		if !b.failedForRoom(d) {
+			b.T.Error("a model was written to a full disk")
+		}
+		if after := b.stored(); !slices.Equal(after, before) {
+			b.T.Errorf("after the failure there are the files %v, before there were %v", after, before)
+		}
+		if campaign != "" {
+			if got := b.Recommend(campaign, b.data.Users[0], 5); len(got) != 5 {
+				b.T.Errorf("after the failure the first model answers %v", got)
+			}
+		}
+		b.Version(solution) // there is room again
 		b.check()
 	})
 }

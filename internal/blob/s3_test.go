@@ -397,6 +397,50 @@ func TestFailedUploadLeavesNoParts(t *testing.T) {
 	}
 }
 
+// An upload of whose beginning the client has not heard has no id that it could drop.
+func TestAnUploadThatNobodyHeardOfIsDropped(t *testing.T) {
+	s := startS3(t)
+	begins := func(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Query().Has("uploads") }
+	t.Run("answer lost", func(t *testing.T) {
+		store, bucket := s.open(t)
+		var lost atomic.Bool
+		s.breakWith(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if begins(r) && !lost.Swap(true) {
+				next.ServeHTTP(httptest.NewRecorder(), r)
+				panic(http.ErrAbortHandler)
+			}
+			next.ServeHTTP(w, r)
+		})
+		data := object(17 * mb)
+		if err := store.Create(t.Context(), "k", bytes.NewReader(data), blob.PutOptions{}); err != nil || !lost.Load() {
+			t.Fatalf("Create: %v; an answer was lost: %v", err, lost.Load())
+		}
+		if n := s.unfinished(t, bucket); n > 0 {
+			t.Errorf("%d unfinished uploads are left", n)
+		}
+	})
+	t.Run("given up", func(t *testing.T) {
+		store, bucket := s.open(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s.breakWith(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if begins(r) {
+				next.ServeHTTP(httptest.NewRecorder(), r)
+				cancel()
+				<-r.Context().Done()
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+		if err := store.Create(ctx, "k", bytes.NewReader(object(17*mb)), blob.PutOptions{}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("Create: %v", err)
+		}
+		if n := s.unfinished(t, bucket); n > 0 {
+			t.Errorf("%d unfinished uploads are left", n)
+		}
+	})
+}
+
 func TestCreateDropsThePartsOfAKilledOne(t *testing.T) {
 	s := startS3(t)
 	store, bucket := s.open(t)

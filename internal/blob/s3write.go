@@ -10,8 +10,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -79,20 +81,30 @@ func (s *S3) createInParts(ctx context.Context, key string, head []byte, r io.Re
 	upload, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 		Bucket: &s.bucket, Key: &key, ServerSideEncryption: encryption, SSEKMSKeyId: kmsKey, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 	})
-	if err != nil {
-		return err
-	}
+	// If the answer was lost there may be an upload whose id nobody knows: on its way when the caller gave up, or one for each time that the request was sent.
+	results, _ := retry.GetAttemptResults(metadataOf(upload))
+	lost := err != nil || len(results.Results) > 1
 	defer func() {
-		if err == nil {
+		if err == nil && !lost {
 			return
 		}
 		// The caller's context may be the reason for the failure; cleaning up must not depend on it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortWithin)
 		defer cancel()
-		if aborting := s.abort(ctx, key, upload.UploadId); aborting != nil {
+		var aborting error
+		if upload != nil && err != nil {
+			aborting = s.abort(ctx, key, upload.UploadId)
+		}
+		if lost {
+			aborting = errors.Join(aborting, s.abortUploads(ctx, key))
+		}
+		if err != nil && aborting != nil {
 			err = fmt.Errorf("%w (and its parts could not be dropped: %v)", err, aborting)
 		}
 	}()
+	if err != nil {
+		return err
+	}
 	parts, err := s.uploadParts(ctx, key, upload.UploadId, head, r)
 	if err != nil {
 		return err
@@ -101,6 +113,14 @@ func (s *S3) createInParts(ctx context.Context, key string, head []byte, r io.Re
 		Bucket: &s.bucket, Key: &key, UploadId: upload.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	return err
+}
+
+// metadataOf is what the client tells of a request besides its answer.
+func metadataOf(out *s3.CreateMultipartUploadOutput) (m middleware.Metadata) {
+	if out != nil {
+		m = out.ResultMetadata
+	}
+	return m
 }
 
 // uploadParts sends head and then the rest of r, a few parts at a time.

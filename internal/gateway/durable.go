@@ -74,11 +74,7 @@ func (d *durable) UploadPartCopy(ctx context.Context, in *s3.UploadPartCopyInput
 }
 
 func (d *durable) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput) error {
-	err := d.Posix.AbortMultipartUpload(ctx, in)
-	if err == nil {
-		d.parts.over(*in.UploadId)
-	}
-	return err
+	return d.parts.ending(*in.UploadId, func() error { return d.Posix.AbortMultipartUpload(ctx, in) })
 }
 
 // dropLate drops a part that arrived when its upload was over: versitygw makes the upload's directory anew for it, and the upload would be there again.
@@ -116,9 +112,13 @@ func (d *durable) CopyObject(ctx context.Context, in s3response.CopyObjectInput)
 }
 
 func (d *durable) CompleteMultipartUpload(ctx context.Context, in *s3.CompleteMultipartUploadInput) (s3response.CompleteMultipartUploadResult, string, error) {
-	out, version, err := d.Posix.CompleteMultipartUpload(ctx, in)
+	var out s3response.CompleteMultipartUploadResult
+	var version string
+	err := d.parts.ending(*in.UploadId, func() (err error) {
+		out, version, err = d.Posix.CompleteMultipartUpload(ctx, in)
+		return err
+	})
 	if err == nil {
-		d.parts.over(*in.UploadId)
 		err = d.syncObject(*in.Bucket, *in.Key)
 	}
 	return out, version, err

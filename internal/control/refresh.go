@@ -9,6 +9,7 @@ import (
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // RefreshDue starts the refresh of every model in use whose recipe follows new data without a training, if its interval is over and new interactions have come.
@@ -21,7 +22,7 @@ func (s *Service) RefreshDue(ctx context.Context, now time.Time, every time.Dura
 			return err
 		}
 		for _, r := range served {
-			is, err := refreshDue(r, now, every)
+			is, err := refreshDue(tx, r, now, every)
 			if err != nil {
 				return err
 			}
@@ -72,11 +73,11 @@ func served(tx *meta.Tx) ([]*meta.Resource, error) {
 }
 
 // refreshDue reports whether the interval of a served model is over and nothing else is under way for its resource.
-func refreshDue(r *meta.Resource, now time.Time, every time.Duration) (bool, error) {
+func refreshDue(tx *meta.Tx, r *meta.Resource, now time.Time, every time.Duration) (bool, error) {
 	if r.Status != meta.Active || r.Job.Kind != "" {
 		return false, nil
 	}
-	interval, err := refreshInterval(r)
+	interval, err := refreshInterval(tx, r)
 	if err != nil || interval == 0 {
 		return false, err
 	}
@@ -87,8 +88,11 @@ func refreshDue(r *meta.Resource, now time.Time, every time.Duration) (bool, err
 	return err == nil && model.Model != "" && !now.Before(model.Evaluated.Add(interval)), err
 }
 
-// refreshInterval is 0 for a recipe whose models only a training changes.
-func refreshInterval(r *meta.Resource) (time.Duration, error) {
+// incrementalInterval is how often items are looked for by solutions with performIncrementalUpdate, so that new ones are recommended within half an hour.
+const incrementalInterval = 20 * time.Minute
+
+// refreshInterval is 0 for a model that only a training changes.
+func refreshInterval(tx *meta.Tx, r *meta.Resource) (time.Duration, error) {
 	name, params := "", map[string]string(nil)
 	if r.Kind == meta.Recommender {
 		doc, err := meta.Doc[api.Recommender](r)
@@ -107,19 +111,48 @@ func refreshInterval(r *meta.Resource) (time.Duration, error) {
 		}
 	}
 	entry, ok := recipe.FindARN(name)
-	if !ok {
+	switch {
+	case !ok:
 		return 0, nil
+	case !entry.Has(recipe.IncrementalUpdate):
+		return entry.Interval(params), nil
 	}
-	return entry.Interval(params), nil
+	solution, err := tx.Get(r.Parent)
+	if err != nil {
+		return 0, err
+	}
+	if doc, err := meta.Doc[api.Solution](solution); err != nil || !isTrue(doc.PerformIncrementalUpdate) {
+		return 0, err
+	}
+	return incrementalInterval, nil
 }
 
-// refresh starts one that is due if there are interactions that the model does not know.
+// followed is the type of dataset whose news a refresh brings into a model.
+func followed(r *meta.Resource) (schema.Type, error) {
+	if r.Kind != meta.SolutionVersion {
+		return schema.Interactions, nil
+	}
+	doc, err := meta.Doc[api.SolutionVersion](r)
+	if err != nil {
+		return "", err
+	}
+	if entry, ok := recipe.FindARN(doc.RecipeARN); ok {
+		return entry.Follows(), nil
+	}
+	return schema.Interactions, nil
+}
+
+// refresh starts one that is due if there are rows that the model does not know.
 func (s *Service) refresh(ctx context.Context, served *meta.Resource, now time.Time, every time.Duration) (started bool, err error) {
 	model, err := meta.Private[meta.ModelPrivate](served)
 	if err != nil {
 		return false, err
 	}
-	fresh, err := s.hasNewerData(ctx, served.Group, model.Seen)
+	kind, err := followed(served)
+	if err != nil {
+		return false, err
+	}
+	fresh, err := s.hasNewerData(ctx, served.Group, kind, model.Seen)
 	if err != nil || !fresh {
 		return false, err
 	}
@@ -131,7 +164,7 @@ func (s *Service) refresh(ctx context.Context, served *meta.Resource, now time.T
 		if err != nil {
 			return err
 		}
-		due, err := refreshDue(r, now, every)
+		due, err := refreshDue(tx, r, now, every)
 		if err != nil || !due {
 			return err
 		}

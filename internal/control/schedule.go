@@ -192,28 +192,28 @@ func (s *Service) hasNewData(ctx context.Context, solution *meta.Resource) (bool
 	if err != nil {
 		return false, err
 	}
-	return s.hasNewerData(ctx, solution.Group, known)
+	return s.hasNewerData(ctx, solution.Group, schema.Interactions, known)
 }
 
-// hasNewerData reports whether the group has interactions after the given sequence number.
-func (s *Service) hasNewerData(ctx context.Context, group string, known int64) (bool, error) {
-	var interactions meta.DatasetPrivate
+// hasNewerData reports whether the group's dataset of that type has rows after the given sequence number.
+func (s *Service) hasNewerData(ctx context.Context, group string, kind schema.Type, known int64) (bool, error) {
+	var private meta.DatasetPrivate
 	err := s.meta.View(ctx, func(tx *meta.Tx) error {
 		data, err := dataOf(tx, group)
-		if err != nil || data.datasets[schema.Interactions] == nil {
+		if err != nil || data.datasets[kind] == nil {
 			return err
 		}
-		interactions, err = meta.Private[meta.DatasetPrivate](data.datasets[schema.Interactions])
+		private, err = meta.Private[meta.DatasetPrivate](data.datasets[kind])
 		return err
 	})
-	if err != nil || interactions.Table == "" {
+	if err != nil || private.Table == "" {
 		return false, err
 	}
-	schema, err := schema.Parse(interactions.Schema, interactions.Domain)
+	schema, err := schema.Parse(private.Schema, private.Domain)
 	if err != nil {
 		return false, err
 	}
-	seq, err := s.engine.Latest(ctx, dataset.Table{Group: interactions.Group, ID: interactions.Table, Schema: schema})
+	seq, err := s.engine.Latest(ctx, dataset.Table{Group: private.Group, ID: private.Table, Schema: schema})
 	return seq > known, err
 }
 

@@ -233,8 +233,6 @@ func solutionBuilt(in *api.CreateSolutionRequest, e *recipe.Entry) error {
 	switch {
 	case !e.Trainable:
 		return unsupported("training with recipe " + e.Name)
-	case isTrue(in.PerformIncrementalUpdate):
-		return unsupported("performIncrementalUpdate")
 	case in.SolutionConfig != nil && in.SolutionConfig.OptimizationObjective != nil:
 		return unsupported("optimizationObjective")
 	}
@@ -334,9 +332,6 @@ func checkSolutionUpdate(tx *meta.Tx, in *api.UpdateSolutionRequest, doc *api.So
 	}
 	if isTrue(in.PerformIncrementalUpdate) && !entry.Has(recipe.IncrementalUpdate) {
 		return false, api.Errorf(api.InvalidInput, "performIncrementalUpdate is not supported by recipe %s.", entry.Name)
-	}
-	if isTrue(in.PerformIncrementalUpdate) {
-		return false, unsupported("performIncrementalUpdate")
 	}
 	on := isTrue(doc.PerformAutoTraining)
 	if in.PerformAutoTraining != nil {

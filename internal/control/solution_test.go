@@ -58,7 +58,7 @@ func TestCreateSolutionRefusesWhatTheRecipeOrTheDataCannotDo(t *testing.T) {
 			in.DatasetGroupARN = strings.Replace(in.DatasetGroupARN, "eu-west-1", "eu-west-2", 1)
 		}, api.ResourceNotFound, ""},
 		{"missing dataset", "aws-next-best-action", nil, api.InvalidInput, "Dataset group does not have a dataset of type ACTIONS."},
-		{"not trainable here", "aws-semantic-similarity", nil, api.InvalidInput, "This build of palate does not support training with recipe aws-semantic-similarity"},
+		{"no names", "aws-semantic-similarity", nil, api.InvalidInput, "requires an Items dataset with one itemName column and one textual column"},
 		{"threshold that is no number", v1, func(in *request) { in.SolutionConfig.EventValueThreshold = "high" }, api.InvalidInput, "eventValueThreshold must be a number."},
 		{"threshold NaN", v1, func(in *request) { in.SolutionConfig.EventValueThreshold = "NaN" }, api.InvalidInput, "eventValueThreshold must be a number."},
 		{"threshold without end", v1, func(in *request) { in.SolutionConfig.EventValueThreshold = "Inf" }, api.InvalidInput, "eventValueThreshold must be a number."},

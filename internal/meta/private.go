@@ -58,7 +58,7 @@ type ModelPrivate struct {
 
 	// Of the last training or refresh, which may come long after the training (job.Refresh).
 	Evaluated time.Time `json:"evaluated,omitzero"`
-	Seen      int64     `json:"seen,omitempty"` // it knew the events up to here
+	Seen      int64     `json:"seen,omitempty"` // it knew the events up to here, or the items if the recipe follows these
 }
 
 // What a training that the schedule started does about hyperparameters that nobody has asked it to optimize.

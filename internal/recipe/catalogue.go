@@ -84,6 +84,14 @@ type Entry struct {
 // Has reports whether the entry can do all of c.
 func (e *Entry) Has(c Capability) bool { return e.Can&c == c }
 
+// Follows is the type of dataset whose news a model takes up without a training, where it does that.
+func (e *Entry) Follows() schema.Type {
+	if e.Has(IncrementalUpdate) {
+		return schema.Items
+	}
+	return schema.Interactions
+}
+
 // ARN is the recipe's ARN; recipes belong to no region and no account.
 func (e *Entry) ARN() string { return recipeARN + e.Name }
 

@@ -51,6 +51,18 @@ func (w *worker) addedColumns(ctx context.Context, group string, kind schema.Typ
 	return nil, nil
 }
 
+// latestItems is the sequence number of the group's newest item, for recipes that follow items.
+func (w *worker) latestItems(ctx context.Context, group string, entry *recipe.Entry) (int64, error) {
+	if entry.Follows() != schema.Items {
+		return 0, nil
+	}
+	table, ok, err := w.tableOfType(ctx, group, schema.Items)
+	if err != nil || !ok {
+		return 0, err
+	}
+	return w.Engine.Latest(ctx, table)
+}
+
 // configured is when the configuration was made that a resource is trained by: with its solution or with the recommender.
 func (w *worker) configured(ctx context.Context, r *meta.Resource) (time.Time, error) {
 	if r.Kind == meta.SolutionVersion {

@@ -150,6 +150,10 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 	if err := t.Save(ctx, a); err != nil {
 		return err
 	}
+	items, err := w.latestItems(ctx, group, plan.entry) // before they are read
+	if err != nil {
+		return err
+	}
 	watched, stop := w.untilOvertaken(ctx, group, a.Erasures)
 	made, err := w.trainOnce(watched, t, group, plan, a.Model)
 	stop()
@@ -165,7 +169,11 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 		} else if now != a.Erasures {
 			return errOvertaken
 		}
-		return finish(tx, r, made, meta.ModelPrivate{Model: a.Model, Hash: made.Hash, Seq: made.Seq, Metrics: made.Metrics, Evaluated: time.Now().UTC(), Seen: made.Seq})
+		p := meta.ModelPrivate{Model: a.Model, Hash: made.Hash, Seq: made.Seq, Metrics: made.Metrics, Evaluated: time.Now().UTC(), Seen: made.Seq}
+		if plan.entry.Follows() == schema.Items {
+			p.Seen = items
+		}
+		return finish(tx, r, made, p)
 	})
 	if errors.Is(err, meta.ErrLost) { // the row has another job now, or is gone: nobody knows of the directory any more
 		err = errors.Join(err, w.destroyModel(a.Model))

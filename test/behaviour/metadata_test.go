@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -200,5 +201,34 @@ func TestSemanticSimilarityNeedsNoInteractions(t *testing.T) {
 	lines := batch(h, version, M{"numResults": 5, "batchInferenceJobConfig": M{"rankingInfluence": M{"FRESHNESS": 1}}}, `{"itemId":"item-0001"}`)
 	if diff := cmp.Diff(likes(h, fresh, "item-0001", 5), lines[0].Output.RecommendedItems); diff != "" || lines[0].Output.Scores != nil {
 		t.Errorf("a batch: %s", diff)
+	}
+}
+
+func TestIncrementalUpdatesBringNewItems(t *testing.T) {
+	t.Parallel()
+	h := shop.New(t, start(t, "--trend-refresh", "100ms"), "library", "")
+	h.Items = h.Dataset("Items", filmSchema)
+	rows := [][]string{filmHeader}
+	for n := range 40 {
+		rows = append(rows, film(fmt.Sprintf("item-%04d", n), n))
+	}
+	h.Load(h.Items, rows)
+	still := deploy(h, h.Version(solutionOf(h, "aws-semantic-similarity", nil)), M{})
+	version := h.Version(solutionOf(h, "aws-semantic-similarity", M{"performIncrementalUpdate": true}))
+	moving := deploy(h, version, M{})
+	h.Must("PutItems", M{"datasetArn": h.Items, "items": []M{{"itemId": "unseen-2", "properties": `{"title":"The Starship 99","plot":"A starship crew explores a distant planet.","price":1,"creationTimestamp":1700000000}`}}})
+	for deadline := time.Now().Add(time.Minute); !slices.Contains(likes(h, moving, "item-0002", 40), "unseen-2"); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a new item is not recommended within a minute")
+		}
+	}
+	if got := likes(h, moving, "unseen-2", 5); ofTaste(got, 2) != 5 {
+		t.Errorf("like a new film of taste 2 are %v", got)
+	}
+	if slices.Contains(likes(h, still, "item-0002", 40), "unseen-2") {
+		t.Error("a solution without performIncrementalUpdate knows the new item")
+	}
+	if d, _ := h.Describe("solutionVersion", version); d["status"] != "ACTIVE" {
+		t.Errorf("the version is %v", d["status"])
 	}
 }

@@ -33,11 +33,14 @@ demo: ## the whole main job on real films
 
 N ?= 1
 TORTURE_LOG ?= $(CURDIR)/torture.log
-torture: ## the release gate of docs/reliability.md; N=0.1 runs a tenth of it. Ends with a table of tests, runs and the seeds that failed
-	@rm -f $(TORTURE_LOG)
+TORTURE ?= RandomHistories|PowerCut|IOError|Acknowledged|FullDisk|CrashPoint|BreaksItsAnswers|Kill
+torture: ## the release gate of docs/reliability.md; N=0.1 runs a tenth of it, MORE=1 adds to what ran before, TORTURE=REGEXP takes some tests. Ends with a table of tests, runs and the seeds that failed
+	@[ -n "$(MORE)" ] || rm -f $(TORTURE_LOG)
 	@PALATE_TORTURE=$(N) PALATE_TORTURE_LOG=$(TORTURE_LOG) $(GO) test -count=1 -p 1 -timeout 48h ./test/faults ./test/mainjob ./test/history ./internal/dataset \
-		-run 'RandomHistories|PowerCut|IOError|Acknowledged|FullDisk|CrashPoint|BreaksItsAnswers|Kill' >$(TORTURE_LOG).out 2>&1; status=$$?; \
-		cat $(TORTURE_LOG); [ $$status = 0 ] || { grep -a -e '--- FAIL' $(TORTURE_LOG).out; echo "the whole output: $(TORTURE_LOG).out"; }; exit $$status
+		-run '$(TORTURE)' >$(TORTURE_LOG).out 2>&1; status=$$?; \
+		awk '{ runs[$$1] += $$2; if ($$3 != "passed") failed[$$1] = failed[$$1] substr($$0, index($$0, $$3) + 6) } \
+			END { for (t in runs) printf "%-72s %6d  %s\n", t, runs[t], t in failed ? "FAILED" failed[t] : "passed" }' $(TORTURE_LOG) | sort; \
+		[ $$status = 0 ] || { grep -a -e '--- FAIL' $(TORTURE_LOG).out; echo "the whole output: $(TORTURE_LOG).out"; }; exit $$status
 
 FUZZTIME ?= 20s
 FUZZ ?= .

@@ -162,14 +162,18 @@ func (a *assembly) finish(ctx context.Context, readers []*bucketReader) (*Events
 			a.moved[m.user] = append(a.moved[m.user], m)
 		}
 	}
-	if err := a.canonize(readers); err != nil {
+	uses, err := a.uses(ctx, readers)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.canonize(readers, uses); err != nil {
 		return nil, err
 	}
 	all := make([]ranks, len(readers))
 	for i, r := range readers {
-		all[i] = ranks{item: ranksOf(r.codes.items.list, r.codes.usedItems, a.items.rank), kind: ranksOf(r.codes.kinds.list, r.codes.usedKinds, a.kinds.rank)}
+		all[i] = ranks{item: ranksOf(r.codes.items.list, uses[i].item, a.items.rank), kind: ranksOf(r.codes.kinds.list, uses[i].kind, a.kinds.rank)}
 		for k, n := range r.codes.levels {
-			all[i].level = append(all[i].level, ranksOf(n.list, r.codes.usedLevels[k], a.levels[k].rank))
+			all[i].level = append(all[i].level, ranksOf(n.list, uses[i].level[k], a.levels[k].rank))
 		}
 	}
 	if err := a.recode(ctx, all); err != nil {
@@ -182,18 +186,71 @@ func (a *assembly) finish(ctx context.Context, readers []*bucketReader) (*Events
 	return a.ev, nil
 }
 
+// used are the codes of a reader that occur in the result.
+type used struct {
+	item, kind []bool
+	level      [][]bool // by context column
+}
+
+// uses finds what occurs. The dictionaries of data files and of memory hold no strings but those of their rows, so that all does that a reader has met; the
+// events are looked through only if it has left out rows.
+func (a *assembly) uses(ctx context.Context, readers []*bucketReader) ([]used, error) {
+	all := make([]used, len(readers))
+	return all, inParallel(ctx, len(readers), func(i int) error {
+		r, u := readers[i], &all[i]
+		marks := func(n *names) []bool { return slices.Repeat([]bool{!r.left}, len(n.list)) }
+		u.item, u.kind = marks(r.codes.items), marks(r.codes.kinds)
+		for _, n := range r.codes.levels {
+			u.level = append(u.level, marks(n))
+		}
+		if !r.left {
+			if len(u.kind) > 0 {
+				u.kind[r.codes.kinds.code("")] = r.codes.untyped
+			}
+			for k, n := range r.codes.levels {
+				if at := slices.Index(n.list, ""); at >= 0 { // which is no level
+					u.level[k][at] = false
+				}
+			}
+			return nil
+		}
+		for user, reader := range a.readers {
+			if reader == r.number {
+				a.mark(u, a.starts[user], a.starts[user]+int64(a.counts[user]))
+			}
+		}
+		return nil
+	})
+}
+
+// mark notes what occurs in some events.
+func (a *assembly) mark(u *used, from, to int64) {
+	for _, code := range a.ev.Item[from:to] {
+		u.item[code] = true
+	}
+	for _, code := range a.ev.Type[from:to] {
+		u.kind[code] = true
+	}
+	for k, c := range a.ev.Context {
+		for _, code := range c.Code[from:to] {
+			if code >= 0 {
+				u.level[k][code] = true
+			}
+		}
+	}
+}
+
 // canonize ranks what occurs.
-func (a *assembly) canonize(readers []*bucketReader) error {
+func (a *assembly) canonize(readers []*bucketReader, uses []used) error {
 	a.items.names, a.kinds.names, a.levels = newNames(), newNames(), make([]canon[int32], len(a.ev.Context))
 	for k := range a.levels {
 		a.levels[k].names = newNames()
 	}
-	for _, r := range readers {
-		r.codes.grow()
-		a.items.names.addUsed(r.codes.items.list, r.codes.usedItems)
-		a.kinds.names.addUsed(r.codes.kinds.list, r.codes.usedKinds)
+	for i, r := range readers {
+		a.items.names.addUsed(r.codes.items.list, uses[i].item)
+		a.kinds.names.addUsed(r.codes.kinds.list, uses[i].kind)
 		for k, n := range r.codes.levels {
-			a.levels[k].names.addUsed(n.list, r.codes.usedLevels[k])
+			a.levels[k].names.addUsed(n.list, uses[i].level[k])
 		}
 	}
 	for _, place := range a.joiners.places {

@@ -178,7 +178,33 @@ func (m *model) eventsOn() (out []string) {
 // repeated is false: a sign-in counts even if its event is a repetition.
 func (m *model) repeated(Row) bool { return false }
 
-func eventLines(ev *Events) (out []string) {
+// eventLines is the events as text, and what is listed and does not occur, which no model has.
+func eventLines(ev *Events) []string { return append(ownLines(ev), strays(ev)...) }
+
+// strays are the items, types and levels that no event has.
+func strays(ev *Events) (out []string) {
+	look := func(what string, names []string, code func(i int) int) {
+		occurs := make([]bool, len(names))
+		for i := range ev.Len() {
+			if c := code(i); c >= 0 {
+				occurs[c] = true
+			}
+		}
+		for c, name := range names {
+			if !occurs[c] {
+				out = append(out, fmt.Sprintf("no event has the %s %q", what, name))
+			}
+		}
+	}
+	look("item", ev.Items, func(i int) int { return int(ev.Item[i]) })
+	look("type", ev.Types, func(i int) int { return int(ev.Type[i]) })
+	for _, c := range ev.Context {
+		look(c.Name, c.Levels, func(i int) int { return int(c.Code[i]) })
+	}
+	return out
+}
+
+func ownLines(ev *Events) (out []string) {
 	for u, name := range ev.Users {
 		for i := ev.Offsets[u]; i < ev.Offsets[u+1]; i++ {
 			out = append(out, fmt.Sprintf("%s %s %s %d", name, ev.Items[ev.Item[i]], ev.Types[ev.Type[i]], ev.Time[i]))
@@ -189,7 +215,7 @@ func eventLines(ev *Events) (out []string) {
 
 // eventLinesOn is eventLines with the first context column. Of events that are equal but for it, which comes first is not said.
 func eventLinesOn(ev *Events) []string {
-	out := eventLines(ev)
+	out := ownLines(ev)
 	for i := range out {
 		level := ""
 		if code := ev.Context[0].Code[i]; code >= 0 {
@@ -204,7 +230,7 @@ func eventLinesOn(ev *Events) []string {
 		slices.Sort(out[from:to])
 		from = to
 	}
-	return out
+	return append(out, strays(ev)...)
 }
 
 // fewerChecks lets a property whose steps touch the disk run fewer times than the others.

@@ -10,16 +10,21 @@ import (
 
 // names gives codes to strings in order of appearance.
 //
-// A training read asks it once for every entry of every dictionary page, millions of times, and the table does not fit a core's cache. So all of it is as small
-// as can be: four bytes a slot, which still say no to nearly all strings but the right one, and sixteen for what a slot leads to, which hold the whole of a short
-// string. And a page is looked up in passes whose memory accesses do not wait for one another.
+// A training read asks it once for every entry of every dictionary page, millions of times, and the table does not fit a core's cache. So a cell of the table
+// holds the whole of a short string: one look into far memory answers nearly every question. And a page is looked up in passes, so that these looks do not wait
+// for one another.
 type names struct {
 	seed  maphash.Seed // of long strings
 	salt  uint64       // of all
-	slots []uint32     // open addressing: 0 is free, else 1 + code, below bits of the hash as far as there is room
+	cells []cell       // open addressing, at most half full
 	list  []string
-	heads []head // of list
 	text  []byte // where the next strings are copied to
+}
+
+// cell is a string and 1 + its code, or free if that is 0.
+type cell struct {
+	head
+	code uint32
 }
 
 // head is a string of up to 15 bytes and its length as two numbers: equal heads are equal strings. Of a longer string it is both ends.
@@ -50,7 +55,7 @@ func headOf(s string) head {
 func (h head) long() bool { return h.last >= longHead }
 
 func newNames() *names {
-	return &names{seed: maphash.MakeSeed(), salt: rand.Uint64(), slots: make([]uint32, 64)}
+	return &names{seed: maphash.MakeSeed(), salt: rand.Uint64(), cells: make([]cell, 64)}
 }
 
 // hash mixes short strings as wyhash does; what lies between the ends of long ones must count too.
@@ -63,34 +68,28 @@ func (n *names) hash(h head, s string) uint64 {
 	return hi ^ lo
 }
 
-// tag is what a slot holds of a hash: of the half that does not choose the slot as many bits as codes leave.
-func (n *names) tag(hash uint64) uint32 { return uint32(hash>>32) &^ uint32(len(n.slots)-1) }
-
-// codeIn is the code in a slot, -1 if it is free.
-func (n *names) codeIn(slot uint32) int32 { return int32(slot&uint32(len(n.slots)-1)) - 1 }
-
 // code returns the code of s.
 func (n *names) code(s string) int32 {
 	h := headOf(s)
 	return n.find(s, h, n.hash(h, s))
 }
 
-// is tells whether a code is that of s.
-func (n *names) is(code int32, h head, s string) bool {
-	return n.heads[code] == h && (!h.long() || n.list[code] == s)
+// holds tells whether a cell that is not free is that of s.
+func (n *names) holds(c *cell, h head, s string) bool {
+	return c.head == h && (!h.long() || n.list[c.code-1] == s)
 }
 
 func (n *names) find(s string, h head, hash uint64) int32 {
-	mask, tag := uint64(len(n.slots)-1), n.tag(hash)
+	mask := uint64(len(n.cells) - 1)
 	at := hash & mask
-	for ; n.slots[at] != 0; at = (at + 1) & mask {
-		if slot := n.slots[at]; slot&^uint32(mask) == tag && n.is(n.codeIn(slot), h, s) {
-			return n.codeIn(slot)
+	for ; n.cells[at].code != 0; at = (at + 1) & mask {
+		if c := &n.cells[at]; n.holds(c, h, s) {
+			return int32(c.code) - 1
 		}
 	}
-	n.list, n.heads = append(n.list, n.copy(s)), append(n.heads, h)
-	n.slots[at] = tag | uint32(len(n.list))
-	if len(n.list)*2 > len(n.slots) {
+	n.list = append(n.list, n.copy(s))
+	n.cells[at] = cell{h, uint32(len(n.list))}
+	if len(n.list)*2 > len(n.cells) {
 		n.grow()
 	}
 	return int32(len(n.list) - 1)
@@ -110,15 +109,18 @@ func (n *names) copy(s string) string {
 }
 
 func (n *names) grow() {
-	n.slots = make([]uint32, 2*len(n.slots))
-	mask := uint64(len(n.slots) - 1)
-	for code, s := range n.list {
-		hash := n.hash(n.heads[code], s)
-		at := hash & mask
-		for n.slots[at] != 0 {
+	old := n.cells
+	n.cells = make([]cell, 2*len(old))
+	mask := uint64(len(n.cells) - 1)
+	for _, c := range old {
+		if c.code == 0 {
+			continue
+		}
+		at := n.hash(c.head, n.list[c.code-1]) & mask
+		for n.cells[at].code != 0 {
 			at = (at + 1) & mask
 		}
-		n.slots[at] = n.tag(hash) | uint32(code+1)
+		n.cells[at] = c
 	}
 }
 
@@ -135,16 +137,16 @@ func (n *names) all(codes []int32, dict []string) []int32 {
 			heads[i] = headOf(s)
 			hashes[i] = n.hash(heads[i], s)
 		}
-		mask, start := uint64(len(n.slots)-1), len(codes)
-		for _, hash := range hashes[:len(some)] { // the first slot with the same tag: nearly always the right one
-			tag, at := n.tag(hash), hash&mask
-			for n.slots[at] != 0 && n.slots[at]&^uint32(mask) != tag {
+		mask, start := uint64(len(n.cells)-1), len(codes)
+		for i, hash := range hashes[:len(some)] {
+			at := hash & mask
+			for n.cells[at].code != 0 && n.cells[at].head != heads[i] {
 				at = (at + 1) & mask
 			}
-			codes = append(codes, n.codeIn(n.slots[at]))
+			codes = append(codes, int32(n.cells[at].code)-1)
 		}
-		for i, s := range some {
-			if code := codes[start+i]; code < 0 || !n.is(code, heads[i], s) {
+		for i, s := range some { // those that are new, and long ones, of which a head is only a part
+			if code := codes[start+i]; code < 0 || heads[i].long() && n.list[code] != s {
 				codes[start+i] = n.find(s, heads[i], hashes[i])
 			}
 		}

@@ -245,34 +245,19 @@ type movedEvent struct {
 	context          []string
 }
 
-// codes are the codes of items, types and levels of context columns that one core gives, and which of them occur in the result: what it has met but left out
-// does not.
+// codes are the codes of items, types and levels of context columns that one core gives.
 type codes struct {
-	items, kinds         *names
-	usedItems, usedKinds []bool
-	levels               []*names // by context column
-	usedLevels           [][]bool
+	items, kinds *names
+	untyped      bool     // there are events without a type
+	levels       []*names // by context column
 }
 
 func newCodes(columns int) *codes {
-	c := &codes{items: newNames(), kinds: newNames(), usedLevels: make([][]bool, columns)}
+	c := &codes{items: newNames(), kinds: newNames()}
 	for range columns {
 		c.levels = append(c.levels, newNames())
 	}
 	return c
-}
-
-// grow makes room for what was met since.
-func (c *codes) grow() {
-	c.usedItems = c.items.grown(c.usedItems)
-	c.usedKinds = c.kinds.grown(c.usedKinds)
-	for k, n := range c.levels {
-		c.usedLevels[k] = n.grown(c.usedLevels[k])
-	}
-}
-
-func (n *names) grown(used []bool) []bool {
-	return append(used, make([]bool, len(n.list)-len(used))...)
 }
 
 var errTypes = errors.New("more than 65536 event types")

@@ -103,6 +103,7 @@ type bucketReader struct {
 	number uint16 // among the readers
 	codes  *codes
 	runs   []*run
+	left   bool   // it has left out rows, so that not all it met need be in the result
 	column vector // the one that is being read
 	dict   []int32
 }
@@ -186,7 +187,6 @@ func (r *bucketReader) readEvents(ctx context.Context, in *bucketRead, a *assemb
 			return err
 		}
 	}
-	r.codes.grow()
 	m := &runMerge{training: r.training, reader: r, runs: r.runs[:n], in: in, hidden: r.s.hider(), out: a}
 	err = m.merge()
 	for _, x := range r.runs[:n] {
@@ -243,6 +243,7 @@ func (r *bucketReader) readKinds(x *run, n int, column func(c int) (*vector, err
 		}
 	}
 	if v.absent {
+		r.codes.untyped = true
 		for range n {
 			x.kind = append(x.kind, none)
 		}
@@ -257,6 +258,7 @@ func (r *bucketReader) readKinds(x *run, n int, column func(c int) (*vector, err
 		if c != nullCode {
 			code = uint16(r.dict[c])
 		}
+		r.codes.untyped = r.codes.untyped || code == none
 		x.kind = append(x.kind, code)
 	}
 	return nil
@@ -455,6 +457,7 @@ func (m *runMerge) take(k, from, to int) {
 			gone = x.item[i] < 0 || looks && m.moves(x, i)
 		}
 		if gone {
+			m.reader.left = true
 			m.copy(x, start, i)
 			start = i + 1
 		}
@@ -468,27 +471,15 @@ func (m *runMerge) copy(x *run, from, to int) {
 	if n == 0 {
 		return
 	}
-	ev, codes, at, end := m.out.ev, m.reader.codes, m.at, m.at+n
+	ev, at, end := m.out.ev, m.at, m.at+n
 	m.at = end
-	items, kinds, values := ev.Item[at:end], ev.Type[at:end], ev.Value[at:end]
-	for i, code := range x.item[from:to] {
-		items[i] = code
-		codes.usedItems[code] = true
-	}
-	for i, code := range x.kind[from:to] {
-		kinds[i] = code
-		codes.usedKinds[code] = true
-	}
-	for k, column := range x.context {
-		levels := ev.Context[k].Code[at:end]
-		copy(levels, column[from:to])
-		for _, code := range levels {
-			if code >= 0 {
-				codes.usedLevels[k][code] = true
-			}
-		}
-	}
+	copy(ev.Item[at:end], x.item[from:to])
+	copy(ev.Type[at:end], x.kind[from:to])
 	copy(ev.Time[at:end], x.time[from:to])
+	for k, column := range x.context {
+		copy(ev.Context[k].Code[at:end], column[from:to])
+	}
+	values := ev.Value[at:end]
 	for i, v := range x.value[from:to] {
 		values[i] = float32(v)
 	}

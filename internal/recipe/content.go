@@ -426,7 +426,7 @@ func (x *contentIndex) near(i int32, s *contentSearch) []entry {
 			s.sum[j] += float32(w * x.weight[p])
 		}
 	}
-	s.best = selection{keep: x.keep, heap: s.best.heap[:0]}
+	s.best = selection{keep: x.keep, kept: s.best.kept[:0]}
 	for _, j := range s.touched {
 		if j != i {
 			s.best.offer(j, s.sum[j])
@@ -434,10 +434,11 @@ func (x *contentIndex) near(i int32, s *contentSearch) []entry {
 		s.sum[j] = 0
 	}
 	s.touched = s.touched[:0]
+	row := s.best.entries()
 	if !whole {
-		for k := range s.best.heap {
-			s.best.heap[k].value = x.likeness(i, s.best.heap[k].item)
+		for k := range row {
+			row[k].value = x.likeness(i, row[k].item)
 		}
 	}
-	return s.best.heap
+	return row
 }

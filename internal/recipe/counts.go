@@ -89,17 +89,19 @@ func (c *counter) each(do func(item int32, sum int64)) {
 //
 // With w(k) the weight of the event k steps before a target, h the decayed history in front of a target and e the target itself, it counts the
 // rows of HᵀH and of HᵀE over all positions of all users. Events p and q, d apart, meet in the history of every target within reach of both, so
-// their term of HᵀH is a partial sum of w(s)w(s+d), which is tabulated.
+// their term of HᵀH is a partial sum of w(s)w(s+d), which is tabulated. To both are added, with the weight back, the same sums over histories that are
+// read backwards: where order says little, a transition against it says nearly as much as one along it, and there are as many of them again.
 type window struct {
 	seq   *sequences
 	where *postings
 	decay []int64   // decay[k] = w(k), from k = 1 on
 	meet  [][]int64 // meet[d][m] = sum of w(s)w(s+d) over s = 1..m, in units of 2⁻¹⁶
+	back  int64     // in units of 2⁻¹⁶
 }
 
-func newWindow(seq *sequences, where *postings, decay []int64) *window {
+func newWindow(seq *sequences, where *postings, decay []int64, back int64) *window {
 	reach := len(decay) - 1
-	w := &window{seq: seq, where: where, decay: decay, meet: make([][]int64, reach)}
+	w := &window{seq: seq, where: where, decay: decay, meet: make([][]int64, reach), back: back}
 	for d := range w.meet {
 		w.meet[d] = make([]int64, reach-d+1)
 		sum := int64(0)
@@ -132,40 +134,37 @@ func (w *window) gram(i int, c *counter) {
 		user := w.seq.user[p]
 		first, end := int(w.seq.offsets[user]), int(w.seq.offsets[user+1])
 		for q := max(first, p-reach+1); q < min(end, p+reach); q++ {
-			d, last := p-q, p
-			if d < 0 {
-				d, last = -d, q
-			}
-			if targets := min(end-1-last, reach-d); targets > 0 {
-				c.add(w.seq.item[q], w.meet[d][targets]*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
-			}
+			early, late := min(p, q), max(p, q)
+			d := late - early
+			after, before := min(end-1-late, reach-d), min(early-first, reach-d) // targets
+			met := w.meet[d][after] + w.meet[d][before]*w.back>>fixed
+			c.add(w.seq.item[q], met*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
 		}
 	}
 }
 
 // into counts column j of HᵀE, in units of 2⁻³²: from where users came to item j.
-func (w *window) into(j int, c *counter) {
-	for _, at := range w.where.of(j) {
-		p := int(at)
-		first := int(w.seq.offsets[w.seq.user[p]])
-		for q := max(first, p-w.reach()); q < p; q++ {
-			c.add(w.seq.item[q], w.decay[p-q]*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
-		}
-	}
-}
+func (w *window) into(j int, c *counter) { w.around(j, c, one, w.back) }
 
 // from counts row i of HᵀE, in units of 2⁻³²: where users went from item i.
-func (w *window) from(i int, c *counter) {
+func (w *window) from(i int, c *counter) { w.around(i, c, w.back, one) }
+
+// around counts what stands before and after an item, each with its weight.
+func (w *window) around(i int, c *counter, before, after int64) {
 	for _, at := range w.where.of(i) {
 		p := int(at)
-		end := int(w.seq.offsets[w.seq.user[p]+1])
-		for q := p + 1; q < min(end, p+w.reach()+1); q++ {
-			c.add(w.seq.item[q], w.decay[q-p]*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
+		user := w.seq.user[p]
+		first, end := int(w.seq.offsets[user]), int(w.seq.offsets[user+1])
+		for q := max(first, p-w.reach()); before > 0 && q < p; q++ {
+			c.add(w.seq.item[q], (w.decay[p-q]*before>>fixed)*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
+		}
+		for q := p + 1; after > 0 && q < min(end, p+w.reach()+1); q++ {
+			c.add(w.seq.item[q], (w.decay[q-p]*after>>fixed)*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
 		}
 	}
 }
 
-// baskets are the users' sets of items, without order, for plain and damped co-occurrence.
+// baskets are the users' sets of items, without order, for co-occurrence.
 type baskets struct {
 	seq   sequences // distinct items of a user, ascending; weight is that of the user
 	where *postings
@@ -176,6 +175,14 @@ const basketSize = 1000
 
 // newBaskets makes the sets. damp gives a user of n items the weight 1/√n instead of 1, so that those who took everything say less.
 func newBaskets(s *sequences, damp bool) *baskets {
+	if damp {
+		return newWeightedBaskets(s, halfDamped)
+	}
+	return newWeightedBaskets(s, undamped)
+}
+
+// newWeightedBaskets makes the sets. A user of n items has the weight of n.
+func newWeightedBaskets(s *sequences, weight func(n int) int64) *baskets {
 	b := &baskets{seq: sequences{items: s.items, offsets: make([]int64, 1, len(s.offsets))}}
 	latest := map[int32]bool{}
 	var set []int32
@@ -190,13 +197,10 @@ func newBaskets(s *sequences, damp bool) *baskets {
 			}
 		}
 		slices.Sort(set)
-		weight := int64(one)
-		if damp && len(set) > 0 {
-			weight = int64(math.Round(one / math.Sqrt(float64(len(set)))))
-		}
+		w := weight(max(1, len(set)))
 		for _, i := range set {
 			b.seq.item = append(b.seq.item, i)
-			b.seq.weight = append(b.seq.weight, weight)
+			b.seq.weight = append(b.seq.weight, w)
 			b.seq.user = append(b.seq.user, int32(u))
 		}
 		b.seq.offsets = append(b.seq.offsets, int64(len(b.seq.item)))
@@ -204,6 +208,15 @@ func newBaskets(s *sequences, damp bool) *baskets {
 	b.where = invert(b.seq.item, s.items)
 	return b
 }
+
+// undamped lets every user weigh the same by event.
+func undamped(int) int64 { return one }
+
+// halfDamped lets users of many items weigh less by event but more in all: 1/√n.
+func halfDamped(n int) int64 { return int64(math.Round(one / math.Sqrt(float64(n)))) }
+
+// damped lets every user weigh the same in all: 1/n.
+func damped(n int) int64 { return max(1, one/int64(n)) }
 
 // together counts row i of the co-occurrence matrix, in units of 2⁻¹⁶, the diagonal included.
 func (b *baskets) together(i int, c *counter) {

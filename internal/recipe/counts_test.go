@@ -8,6 +8,8 @@ import (
 	"testing"
 )
 
+const testDecay = 52429 // 0.8
+
 // smallCorpus is random material with weights that are not all one.
 func smallCorpus(items int) *corpus {
 	rng := rand.New(rand.NewPCG(11, 12))
@@ -24,8 +26,26 @@ func smallCorpus(items int) *corpus {
 	return c
 }
 
-// plainSums are HᵀH and HᵀE by the definition, in float64.
-func plainSums(c *corpus, decay []int64) (gram, right [][]float64) {
+// plainSums are HᵀH and HᵀE by the definition, in float64, with the weight back for histories that are read backwards.
+func plainSums(c *corpus, decay []int64, back float64) (gram, right [][]float64) {
+	gram, right = plainForward(c, decay)
+	mirrored := *c
+	mirrored.item, mirrored.weight = slices.Clone(c.item), slices.Clone(c.weight)
+	for u := range c.users() {
+		slices.Reverse(mirrored.item[c.offsets[u]:c.offsets[u+1]])
+		slices.Reverse(mirrored.weight[c.offsets[u]:c.offsets[u+1]])
+	}
+	backGram, backRight := plainForward(&mirrored, decay)
+	for i := range gram {
+		for j := range gram[i] {
+			gram[i][j] += back * backGram[i][j]
+			right[i][j] += back * backRight[i][j]
+		}
+	}
+	return gram, right
+}
+
+func plainForward(c *corpus, decay []int64) (gram, right [][]float64) {
 	gram, right = square(c.items), square(c.items)
 	weight := func(at, k int) float64 { return float64(decay[k]) / one * float64(c.weight[at]) / one }
 	for u := range c.users() {
@@ -53,9 +73,9 @@ func square(n int) [][]float64 {
 
 func TestWindowCountsAreTheSumsOfTheDefinition(t *testing.T) {
 	c := smallCorpus(12)
-	decay := geometric(shortDecay, 6)
-	gram, right := plainSums(c, decay)
-	w := newWindow(&c.sequences, invert(c.item, c.items), decay)
+	decay := geometric(testDecay, 6)
+	gram, right := plainSums(c, decay, 0.25)
+	w := newWindow(&c.sequences, invert(c.item, c.items), decay, one/4)
 	count := newCounter(c.items)
 	near := func(what string, i int, got []float64, want func(j int) float64) {
 		t.Helper()
@@ -96,7 +116,7 @@ func TestCounterClearsItselfWhetherItSortsOrScans(t *testing.T) {
 }
 
 func TestDecayIsGeometric(t *testing.T) {
-	if got, want := geometric(shortDecay, 4)[1:], []int64{65536, 52429, 41943, 33555}; !slices.Equal(got, want) {
+	if got, want := geometric(testDecay, 4)[1:], []int64{65536, 52429, 41943, 33555}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -127,39 +147,15 @@ func plainSolve(a [][]float64, b []float64) []float64 {
 	return x
 }
 
-// longPart is the damped cosine by its definition.
-func longPart(c *corpus) [][]float64 {
-	together, users := square(c.items), make([]float64, c.items)
-	for u := range c.users() {
-		set := slices.Clone(c.item[c.offsets[u]:c.offsets[u+1]])
-		slices.Sort(set)
-		set = slices.Compact(set)
-		for _, i := range set {
-			users[i]++
-			for _, j := range set {
-				if i != j {
-					together[i][j] += 1 / math.Sqrt(float64(len(set)))
-				}
-			}
-		}
-	}
-	for i := range together {
-		for j := range together[i] {
-			together[i][j] *= longTerm / math.Sqrt((users[i]+shrink)*(users[j]+shrink))
-		}
-	}
-	return together
-}
-
 func TestRowsAreTheRidgeRegressionOfTheNextItem(t *testing.T) {
 	c := smallCorpus(40)
 	const lambda, reach = 7, 5
-	got, err := solve(context.Background(), c, reach, lambda, rowEntries, func(string, int64, int64) {})
+	r := regression{ordered: true, reach: reach, rate: testDecay, back: one / 4, lambda: lambda, core: coreSize}
+	got, err := solve(context.Background(), &c.sequences, r, rowEntries, func(string, int64, int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	gram, right := plainSums(c, geometric(c.decayRate(), reach))
-	long := longPart(c)
+	gram, right := plainSums(c, geometric(testDecay, reach), 0.25)
 	where := invert(c.item, c.items)
 	var core []int
 	for i := range c.items {
@@ -187,9 +183,6 @@ func TestRowsAreTheRidgeRegressionOfTheNextItem(t *testing.T) {
 			want[core[r]] = x
 		}
 		for i := range c.items {
-			if i != target {
-				want[i] += long[i][target]
-			}
 			if v := valueAt(got, i, target); math.Abs(v-want[i]) > 1e-4 {
 				t.Fatalf("weight of item %d for target %d is %v, want %v", i, target, v, want[i])
 			}
@@ -207,9 +200,8 @@ func valueAt(r *rows, i, j int) float64 {
 
 func TestRowsWithoutOrderAreTheRegressionOnTheOtherItems(t *testing.T) {
 	c := smallCorpus(40)
-	c.ordered = false
-	const lambda = 3
-	got, err := solve(context.Background(), c, reachDefault, lambda, rowEntries, func(string, int64, int64) {})
+	const lambda = 1
+	got, err := solve(context.Background(), &c.sequences, regression{damping: true, lambda: lambda, core: coreSize}, rowEntries, func(string, int64, int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,11 +210,11 @@ func TestRowsWithoutOrderAreTheRegressionOnTheOtherItems(t *testing.T) {
 		set := slices.Compact(slices.Sorted(slices.Values(c.item[c.offsets[u]:c.offsets[u+1]])))
 		for _, i := range set {
 			for _, j := range set {
-				x[i][j]++
+				x[i][j] += 1 / math.Sqrt(float64(len(set)))
 			}
 		}
 	}
-	long, where := longPart(c), invert(c.item, c.items)
+	where := invert(c.item, c.items)
 	inCore := func(i int) bool { return len(where.of(i)) >= coreCount }
 	for target := range c.items {
 		var sources []int // of the regression: the core without the target
@@ -240,8 +232,8 @@ func TestRowsWithoutOrderAreTheRegressionOnTheOtherItems(t *testing.T) {
 			b[r] = x[i][target]
 		}
 		for r, w := range plainSolve(a, b) {
-			if v := valueAt(got, sources[r], target); math.Abs(v-w-long[sources[r]][target]) > 1e-4 {
-				t.Fatalf("weight of item %d for target %d is %v, want %v", sources[r], target, v, w+long[sources[r]][target])
+			if v := valueAt(got, sources[r], target); math.Abs(v-w) > 1e-4 {
+				t.Fatalf("weight of item %d for target %d is %v, want %v", sources[r], target, v, w)
 			}
 		}
 	}
@@ -250,13 +242,14 @@ func TestRowsWithoutOrderAreTheRegressionOnTheOtherItems(t *testing.T) {
 func TestBatchesDoNotChangeTheRows(t *testing.T) {
 	for _, ordered := range []bool{true, false} {
 		c := smallCorpus(90)
-		c.ordered = ordered
+		r := regression{ordered: ordered, reach: 5, rate: testDecay, back: one / 2, lambda: 3, core: coreSize}
 		silent := func(string, int64, int64) {}
-		whole, err := solve(context.Background(), c, 5, 3, rowEntries, silent)
+		whole, err := solve(context.Background(), &c.sequences, r, rowEntries, silent)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newSolver(c, 5, 3)
+		s := newSolver(&c.sequences, r)
+		s.keep = rowEntries
 		defer s.inverse.Close()
 		s.entries = 40
 		if to := s.batch(0); to == c.items {
@@ -308,7 +301,7 @@ func TestSelectionKeepsTheLargestWhateverTheOrder(t *testing.T) {
 func TestSolveStopsWhenCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := solve(ctx, smallCorpus(12), 5, 1, rowEntries, func(string, int64, int64) {}); err != context.Canceled {
+	if _, err := solve(ctx, &smallCorpus(12).sequences, regression{core: coreSize}, rowEntries, func(string, int64, int64) {}); err != context.Canceled {
 		t.Errorf("got %v", err)
 	}
 }

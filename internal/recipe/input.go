@@ -138,6 +138,8 @@ type input struct {
 	eligible []bool          // users within the percentile limits
 
 	itemRows, userRows *Attributes // nil if there are none or the recipe does not read them
+
+	choice *choice // personalization: what the data decided, nil until they are asked
 }
 
 // newInput builds the input from data whose events are those that the model keeps.

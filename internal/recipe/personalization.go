@@ -16,7 +16,6 @@ type fitted struct {
 	repeats bool
 	ordered bool
 	lambda  float64
-	rate    int64 // decay per event, in units of 2⁻¹⁶
 }
 
 // measurePersonalization trains without the test users and measures on them.
@@ -42,9 +41,9 @@ func (in *input) trainPersonalization(ctx context.Context, m *Manifest, w *model
 		return err
 	}
 	m.Settings["lambda"] = f.lambda
-	m.Settings["decay"] = float64(f.rate) / one
 	m.Settings["ordered"] = indicator(f.ordered)
 	m.Settings["repeats"] = indicator(f.repeats)
+	in.choice.record(m.Settings)
 	put(w, "row.offsets", f.rows.offsets)
 	put(w, "row.item", f.rows.item)
 	put(w, "row.value", f.rows.value)
@@ -63,32 +62,23 @@ func indicator(b bool) float64 {
 	return 0
 }
 
-// fit trains on the users that use accepts.
+// fit trains on the users that use accepts, after choose.
 func (in *input) fit(ctx context.Context, use func(u int) bool, progress Progress) (*fitted, error) {
+	chosen := in.chosen()
 	c := in.gather(use)
-	f := &fitted{repeats: c.repeats, ordered: c.ordered, lambda: c.lambda(), rate: c.decayRate()}
-	reach := in.reach()
+	f := &fitted{repeats: c.repeats, ordered: c.ordered, lambda: chosen.ridge * c.lambda(c.ordered, chosen.damping)}
+	p := parts{corpus: c, reach: in.reach(), core: coreSize, keep: in.keep()}
 	var err error
-	if f.rows, err = solve(ctx, c, reach, f.lambda, in.keep(), progress); err != nil {
+	if f.rows, err = p.blend(ctx, chosen, progress); err != nil {
 		return nil, err
 	}
-	f.prior = c.prior(in.recent())
+	s := c.shares()
+	f.prior = s.mix(chosen)
 	f.count = make([]int64, len(in.items))
-	for i := range f.prior {
-		f.prior[i] *= priorWeight
-	}
 	for _, i := range c.item {
 		f.count[i]++
 	}
-	if c.ordered {
-		for _, w := range geometric(f.rate, reach)[1:] {
-			f.decay = append(f.decay, float32(float64(w)/one))
-		}
-		return f, nil
-	}
-	for range basketSize {
-		f.decay = append(f.decay, 1)
-	}
+	f.decay = p.decay(chosen)
 	return f, nil
 }
 
@@ -97,35 +87,29 @@ func (f *fitted) ranker(scored int) *ranker {
 	return newRanker(f.rows, f.prior, byPrior(f.prior, f.count), f.decay, !f.repeats, scored)
 }
 
-// lambda is the strength of the ridge. It is flat around its best value; on little data it must give way, or the prior would drown the histories.
-func (c *corpus) lambda() float64 {
-	n := float64(len(c.item))
-	if c.ordered {
-		return min(200, max(20, n/64))
+// lambda is the strength of a ridge before the data have been asked. It is flat around its best value; on little data it must give way, or the prior would
+// drown the histories.
+func (c *corpus) lambda(ordered, damping bool) float64 {
+	if ordered {
+		return min(150, max(20, float64(len(c.item))/64))
 	}
-	return min(1000, max(20, 4*n/float64(max(1, c.items))))
+	trace := int64(0) // of the Gram matrix, about
+	weight := undamped
+	if damping {
+		weight = halfDamped
+	}
+	for u := range c.users() {
+		n := min(basketSize, int(c.offsets[u+1]-c.offsets[u]))
+		trace += int64(n) * weight(max(1, n))
+	}
+	return max(5, 4*float64(trace)/one/float64(max(1, c.items)))
 }
 
-// Decay per event, in units of 2⁻¹⁶. They were chosen on next-item prediction over films (short and long histories) and retail (baskets).
+// Decay per event, before it is tuned.
 const (
-	shortDecay  = 52429 // 0.8
-	longDecay   = 55706 // 0.85
-	basketDecay = 58982 // 0.9
-	longHistory = 30    // mean events of a user from which histories are long
+	sparseDecay = 0.8
+	basketDecay = 0.9
 )
-
-// decayRate is how fast events lose weight: fastest in short histories, slowest where baskets hold many events of one moment.
-func (c *corpus) decayRate() int64 {
-	switch {
-	case !c.ordered:
-		return one
-	case c.baskets:
-		return basketDecay
-	case len(c.item) >= longHistory*c.users():
-		return longDecay
-	}
-	return shortDecay
-}
 
 // reach is how many of a user's latest events count: what a recurrent network's backpropagation through time spans.
 func (in *input) reach() int {

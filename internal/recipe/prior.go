@@ -10,36 +10,44 @@ const (
 	halfLives = 12 // the time between the first and the last event, in half-lives of recency
 )
 
-// prior returns each item's mixture of shares; they sum to 1. recent says whether recency counts.
-func (c *corpus) prior(recent bool) []float32 {
+// shares are the items' shares of all events, of early ones and of recent ones; each sums to 1.
+type shares struct{ all, early, late []float64 }
+
+func (c *corpus) shares() shares {
 	all, first, late := make([]int64, c.items), make([]int64, c.items), make([]int64, c.items)
-	var allSum, firstSum, lateSum int64
 	oldest, newest := bounds(c.time)
 	for u := range c.users() {
 		for at := c.offsets[u]; at < c.offsets[u+1]; at++ {
 			i, w := c.item[at], c.weight[at]
 			all[i] += w
-			allSum += w
 			if at < c.offsets[u]+early {
 				first[i] += w
-				firstSum += w
 			}
-			age := (newest - c.time[at]) * halfLives / max(1, newest-oldest)
-			late[i] += w >> age
-			lateSum += w >> age
+			late[i] += w >> ((newest - c.time[at]) * halfLives / max(1, newest-oldest))
 		}
 	}
-	p := make([]float32, c.items)
-	if allSum == 0 {
-		return p
+	return shares{normalized(all), normalized(first), normalized(late)}
+}
+
+// normalized divides by the sum.
+func normalized(counts []int64) []float64 {
+	sum := int64(0)
+	for _, n := range counts {
+		sum += n
 	}
+	out := make([]float64, len(counts))
+	for i, n := range counts {
+		out[i] = float64(n) / float64(max(1, sum))
+	}
+	return out
+}
+
+// mix is the prior under a choice, with its weight.
+func (s *shares) mix(chosen choice) []float32 {
+	p := make([]float32, len(s.all))
 	for i := range p {
-		share := [3]float64{float64(all[i]) / float64(allSum), float64(first[i]) / float64(firstSum), float64(late[i]) / float64(lateSum)}
-		if recent && newest > oldest {
-			p[i] = float32((share[0] + share[1] + share[2]) / 3)
-		} else {
-			p[i] = float32((share[0] + share[1]) / 2)
-		}
+		lasting := (s.all[i] + s.early[i]) / 2
+		p[i] = float32(chosen.prior * (float64(chosen.recency*s.late[i]) + float64((1-chosen.recency)*lasting)))
 	}
 	return p
 }

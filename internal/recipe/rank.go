@@ -23,10 +23,7 @@ type ranker struct {
 	scratch sync.Pool
 }
 
-const (
-	priorWeight = 0.6 // of the prior's shares beside the rows' regression weights, which are of the kind of probabilities
-	demotion    = 16  // taken from the relevance of demoted items: more than rows can add up to
-)
+const demotion = 1024 // taken from the relevance of demoted items: more than rows can add up to
 
 // newRanker completes a ranker. order is byPrior's.
 func newRanker(r *rows, prior []float32, order []int32, decay []float32, demote bool, scored int) *ranker {

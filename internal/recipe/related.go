@@ -18,6 +18,8 @@ import (
 // α is the popularity discount: 0 ranks by co-occurrence, 1 by the share of j's users who have i too, 1/2 as the cosine does. The popularity of i itself is
 // the same for its whole row and left out. (Sarwar et al. 2001; the damping of users is that of Deshpande and Karypis 2004.)
 
+const shrink = 5 // users added to those of an item
+
 // relatedRows is the model: of each item the most similar ones, best first.
 type relatedRows struct {
 	*rows

@@ -9,39 +9,45 @@ import (
 	"github.com/palate-dev/palate/internal/recipe/vec"
 )
 
-// The item-item model of personalization.
+// The regressions of personalization.
 //
 // With order in the data: for every position of every history, let h be the decayed sum of the items before it and e the item at it. The matrix
 //
 //	B = (HᵀH + λI)⁻¹ HᵀE
 //
 // is the ridge regression of e on h, in closed form; the relevance of all items to a user is hB. Without order (all times equal): B is the
-// regression of each item on the user's other items, B = I - P diag(P)⁻¹ with P = (XᵀX + λI)⁻¹ (EASE, Steck 2019).
+// regression of each item on the user's other items, B = I - P diag(P)⁻¹ with P = (XᵀWX + λI)⁻¹ (EASE, Steck 2019), where a user of n items has the
+// weight 1 in W, or 1/√n where that suits the data: quality is judged by user and not by event.
 //
 // The inverse is dense, so it spans only the most frequent items, the core. An item outside of the core is a full target of the regression; as a
-// source it gets the regression on itself alone, which is all that its few events can carry: row / (own diagonal + λ).
-//
-// To B is added a symmetric long-term part, damped cosine co-occurrence (the linear filter of GF-CF, Shen et al. 2021), and of each row the
-// entries of largest magnitude are kept.
+// source it gets the regression on itself alone, which is all that its few events can carry: row / (own diagonal + λ). Of each row the entries of
+// largest magnitude are kept.
 const (
 	coreSize     = 12288   // most items in the dense inverse: 604 MB and, on two cores, about ten seconds
 	coreCount    = 4       // fewest events of an item of the core
 	reachDefault = 32      // events of the history that count, the default of bptt
 	rowEntries   = 300     // kept per row of B, unless hidden_dimension says otherwise
-	longTerm     = 0.1     // weight of co-occurrence beside B
-	shrink       = 5       // users added to both sides of a cosine
 	batchTargets = 8192    // columns of HᵀE held in memory at a time, at most
 	batchEntries = 1 << 26 // and entries of theirs
 )
+
+// regression says what is regressed on what, and how strongly it is held back.
+type regression struct {
+	ordered bool
+	reach   int
+	rate    int64 // decay per event, in units of 2⁻¹⁶
+	back    int64 // weight of transitions against time, in units of 2⁻¹⁶
+	damping bool  // without order: users are weighted by halfDamped
+	lambda  float64
+	core    int // most items in the dense inverse
+}
 
 // solver computes the rows of the model.
 type solver struct {
 	seq    *sequences
 	where  *postings
 	window *window  // nil without order
-	plain  *baskets // nil with order
-	damped *baskets
-	scale  []float64 // 1/√(users+shrink) of each item
+	sets   *baskets // nil with order
 	lambda float64
 	keep   int // entries of a row
 
@@ -53,9 +59,9 @@ type solver struct {
 	entries  int64      // of the columns of a batch, at most; it bounds memory and changes nothing else
 }
 
-// solve returns the rows of B plus the long-term part, of each the keep entries of largest magnitude.
-func solve(ctx context.Context, c *corpus, reach int, lambda float64, keep int, progress Progress) (*rows, error) {
-	s := newSolver(c, reach, lambda)
+// solve returns the rows of B, keep entries of each.
+func solve(ctx context.Context, seq *sequences, r regression, keep int, progress Progress) (*rows, error) {
+	s := newSolver(seq, r)
 	s.keep = keep
 	defer s.inverse.Close()
 	if err := s.invertGram(ctx, progress); err != nil {
@@ -64,33 +70,29 @@ func solve(ctx context.Context, c *corpus, reach int, lambda float64, keep int, 
 	return s.rows(ctx, progress)
 }
 
-func newSolver(c *corpus, reach int, lambda float64) *solver {
-	s := &solver{seq: &c.sequences, where: invert(c.item, c.items), damped: newBaskets(&c.sequences, true), lambda: lambda, keep: rowEntries, entries: batchEntries}
-	if c.ordered {
-		s.window = newWindow(s.seq, s.where, geometric(c.decayRate(), reach))
+func newSolver(seq *sequences, r regression) *solver {
+	s := &solver{seq: seq, where: invert(seq.item, seq.items), lambda: r.lambda, entries: batchEntries}
+	if r.ordered {
+		s.window = newWindow(seq, s.where, geometric(r.rate, r.reach), r.back)
 	} else {
-		s.plain = newBaskets(s.seq, false)
+		s.sets = newBaskets(seq, r.damping)
 	}
-	s.scale = make([]float64, c.items)
-	for i := range s.scale {
-		s.scale[i] = 1 / math.Sqrt(float64(s.damped.size(i)+shrink))
-	}
-	s.counters = make([]*counter, c.items)
-	s.chooseCore()
+	s.counters = make([]*counter, seq.items)
+	s.chooseCore(r.core)
 	s.inverse = vec.NewSymmetric(len(s.core))
 	return s
 }
 
 // chooseCore takes the items with the most events, ties by id.
-func (s *solver) chooseCore() {
+func (s *solver) chooseCore(size int) {
 	for i := range s.seq.items {
 		if len(s.where.of(i)) >= coreCount {
 			s.core = append(s.core, int32(i))
 		}
 	}
-	if len(s.core) > coreSize {
+	if len(s.core) > size {
 		slices.SortStableFunc(s.core, func(a, b int32) int { return cmp.Compare(len(s.where.of(int(b))), len(s.where.of(int(a)))) })
-		s.core = s.core[:coreSize]
+		s.core = s.core[:size]
 		slices.Sort(s.core)
 	}
 	s.rank = make([]int32, s.seq.items)
@@ -115,7 +117,7 @@ func (s *solver) gram(i int, c *counter) {
 	if s.window != nil {
 		s.window.gram(i, c)
 	} else {
-		s.plain.together(i, c)
+		s.sets.together(i, c)
 	}
 }
 
@@ -124,7 +126,7 @@ func (s *solver) into(j int, c *counter) {
 	if s.window != nil {
 		s.window.into(j, c)
 	} else {
-		s.plain.together(j, c)
+		s.sets.together(j, c)
 	}
 }
 
@@ -133,7 +135,7 @@ func (s *solver) from(i int, c *counter) {
 	if s.window != nil {
 		s.window.from(i, c)
 	} else {
-		s.plain.together(i, c)
+		s.sets.together(i, c)
 	}
 }
 
@@ -180,41 +182,27 @@ func (s *solver) invertGram(ctx context.Context, progress Progress) error {
 	return vec.Parallel(ctx, n, equilibrate)
 }
 
-// column is what one target needs: its right-hand side over the core and its long-term part, by rank in the core, ascending.
+// column is the right-hand side of one target over the core, by rank in the core, ascending.
 type column struct {
 	item  int32
 	rank  []int32
 	value []float32
-
-	longRank  []int32
-	longValue []float32
 }
 
 func (s *solver) column(item int32, c *counter) column {
 	col := column{item: item}
-	unit := s.unit()
-	if s.window != nil || s.rank[item] < 0 {
-		s.into(int(item), c)
-		c.each(func(source int32, sum int64) {
-			if r := s.rank[source]; r >= 0 {
-				col.rank = append(col.rank, r)
-				col.value = append(col.value, float32(float64(sum)*unit))
-			}
-		})
+	if s.window == nil && s.rank[item] >= 0 {
+		return col // the inverse says it all
 	}
-	s.damped.together(int(item), c)
+	unit := s.unit()
+	s.into(int(item), c)
 	c.each(func(source int32, sum int64) {
-		if r := s.rank[source]; r >= 0 && source != item {
-			col.longRank = append(col.longRank, r)
-			col.longValue = append(col.longValue, s.cosine(source, item, sum))
+		if r := s.rank[source]; r >= 0 {
+			col.rank = append(col.rank, r)
+			col.value = append(col.value, float32(float64(sum)*unit))
 		}
 	})
 	return col
-}
-
-// cosine is the long-term weight between two items whose damped co-occurrence is sum.
-func (s *solver) cosine(a, b int32, sum int64) float32 {
-	return float32(float64(sum) * (longTerm / one) * s.scale[a] * s.scale[b])
 }
 
 // rows solves for all targets, in batches that bound the memory of their columns.
@@ -234,7 +222,7 @@ func (s *solver) rows(ctx context.Context, progress Progress) (*rows, error) {
 		err = vec.Parallel(ctx, s.inverse.Stride/vec.TileCols, func(block, worker int) {
 			p := &panels[worker]
 			if p.table == nil {
-				*p = panel{table: make([]float32, s.inverse.Stride*vec.TileCols), cursor: make([]int, len(columns))}
+				p.table = make([]float32, s.inverse.Stride*vec.TileCols)
 			}
 			p.first = block * vec.TileCols
 			s.inverse.Columns(p.table, p.first)
@@ -280,12 +268,10 @@ func (s *solver) bound(item int) int64 {
 	return min(n, 2*int64(len(s.core)))
 }
 
-// panel is a worker's view of TileCols columns of the inverse, those of the sources from rank first on. A worker's panels come in ascending order, so
-// a cursor for each target remembers how far its long-term part has been used.
+// panel is a worker's view of TileCols columns of the inverse, those of the sources from rank first on.
 type panel struct {
-	first  int
-	table  []float32
-	cursor []int
+	first int
+	table []float32
 }
 
 // score offers every target to the sources of a panel.
@@ -304,14 +290,6 @@ func (s *solver) score(p *panel, columns []column, best []selection) {
 		} else {
 			vec.Gather(out[:], p.table, col.rank, col.value)
 		}
-		at := p.cursor[t]
-		for at < len(col.longRank) && int(col.longRank[at]) < p.first {
-			at++
-		}
-		for ; at < len(col.longRank) && int(col.longRank[at]) < last; at++ {
-			out[int(col.longRank[at])-p.first] += col.longValue[at]
-		}
-		p.cursor[t] = at
 		for j, selected := range chosen[:last-p.first] {
 			selected.offer(col.item, out[j])
 		}
@@ -339,31 +317,10 @@ func (s *solver) tail(item int32, c *counter, best *selection) {
 			own = float64(float64(sum)*unit) + own
 		}
 	})
-	var short, long []entry
 	s.from(int(item), c)
 	c.each(func(i int32, sum int64) {
 		if i != item || s.window != nil {
-			short = append(short, entry{i, float32(float64(sum) * unit / own)})
+			best.offer(i, float32(float64(sum)*unit/own))
 		}
 	})
-	s.damped.together(int(item), c)
-	c.each(func(i int32, sum int64) {
-		if i != item {
-			long = append(long, entry{i, s.cosine(item, i, sum)})
-		}
-	})
-	for _, e := range short {
-		for len(long) > 0 && long[0].item < e.item {
-			best.offer(long[0].item, long[0].value)
-			long = long[1:]
-		}
-		if len(long) > 0 && long[0].item == e.item {
-			e.value += long[0].value
-			long = long[1:]
-		}
-		best.offer(e.item, e.value)
-	}
-	for _, e := range long {
-		best.offer(e.item, e.value)
-	}
 }

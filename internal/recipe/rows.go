@@ -2,7 +2,10 @@ package recipe
 
 import (
 	"cmp"
+	"context"
 	"slices"
+
+	"github.com/palate-dev/palate/internal/recipe/vec"
 )
 
 // entry is one element of a sparse row.
@@ -11,14 +14,15 @@ type entry struct {
 	value float32
 }
 
-// selection keeps the entries of largest magnitude, ties by smaller item: a set that does not depend on the order of the offers. It is a heap with the
-// weakest entry at the root once it is full.
+// selection keeps the entries of largest magnitude, ties by smaller item: a set that does not depend on the order of the offers. It collects twice as many
+// and then drops the weaker half.
 type selection struct {
 	keep  int // entries, at most
-	heap  []entry
-	floor float32 // magnitude of the root once it is full
+	kept  []entry
+	floor float32 // magnitude below which an offer has no chance any more
 }
 
+// newSelections makes n empty ones.
 func newSelections(n, keep int) []selection {
 	best := make([]selection, n)
 	for i := range best {
@@ -42,41 +46,63 @@ func magnitude(v float32) float32 {
 
 func (s *selection) offer(item int32, value float32) {
 	if value != 0 && (value >= s.floor || -value >= s.floor) { // most offers fail here
-		s.take(entry{item, value})
+		if len(s.kept) == 2*s.keep {
+			s.prune()
+		}
+		s.kept = append(s.kept, entry{item, value})
 	}
 }
 
-func (s *selection) take(e entry) {
-	if len(s.heap) < s.keep {
-		s.heap = append(s.heap, e)
-		if len(s.heap) < s.keep {
-			return
-		}
-		for i := s.keep/2 - 1; i >= 0; i-- {
-			s.sink(i)
-		}
-	} else if weaker(s.heap[0], e) {
-		s.heap[0] = e
-		s.sink(0)
+// prune drops all but the strongest keep entries, by quickselect (Hoare 1961).
+func (s *selection) prune() {
+	low, high := 0, len(s.kept) // what is before low is kept, what is from high on is dropped
+	if high <= s.keep {
+		return
 	}
-	s.floor = magnitude(s.heap[0].value)
+	for high-low > 1 {
+		a, b, c := s.kept[low], s.kept[(low+high)/2], s.kept[high-1]
+		if weaker(b, a) {
+			a, b = b, a
+		}
+		if weaker(c, b) {
+			b = c
+			if weaker(b, a) {
+				b = a
+			}
+		}
+		i, j := low, high-1
+		for i <= j { // b, the median of three, is the pivot
+			for weaker(b, s.kept[i]) {
+				i++
+			}
+			for weaker(s.kept[j], b) {
+				j--
+			}
+			if i <= j {
+				s.kept[i], s.kept[j] = s.kept[j], s.kept[i]
+				i, j = i+1, j-1
+			}
+		}
+		if s.keep <= j {
+			high = j + 1
+		} else if s.keep > i {
+			low = i
+		} else {
+			break
+		}
+	}
+	s.kept = s.kept[:s.keep]
+	s.floor = magnitude(s.kept[0].value)
+	for _, e := range s.kept[1:] {
+		s.floor = min(s.floor, magnitude(e.value))
+	}
 }
 
-func (s *selection) sink(i int) {
-	for {
-		child := 2*i + 1
-		if child >= len(s.heap) {
-			return
-		}
-		if child+1 < len(s.heap) && weaker(s.heap[child+1], s.heap[child]) {
-			child++
-		}
-		if !weaker(s.heap[child], s.heap[i]) {
-			return
-		}
-		s.heap[i], s.heap[child] = s.heap[child], s.heap[i]
-		i = child
-	}
+// entries are those that are kept, by item.
+func (s *selection) entries() []entry {
+	s.prune()
+	slices.SortFunc(s.kept, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
+	return s.kept
 }
 
 // rows is a sparse matrix by rows, items ascending within a row.
@@ -92,14 +118,16 @@ func (r *rows) of(item int32) ([]int32, []float32) {
 }
 
 func flatten(best []selection) *rows {
-	r := &rows{offsets: make([]int64, 1, len(best)+1)}
+	_ = vec.Parallel(context.Background(), len(best), func(i, _ int) { best[i].entries() })
+	r := &rows{offsets: make([]int64, len(best)+1)}
 	for i := range best {
-		slices.SortFunc(best[i].heap, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
-		for _, e := range best[i].heap {
-			r.item = append(r.item, e.item)
-			r.value = append(r.value, e.value)
-		}
-		r.offsets = append(r.offsets, int64(len(r.item)))
+		r.offsets[i+1] = r.offsets[i] + int64(len(best[i].kept))
 	}
+	r.item, r.value = make([]int32, r.offsets[len(best)]), make([]float32, r.offsets[len(best)])
+	_ = vec.Parallel(context.Background(), len(best), func(i, _ int) {
+		for k, e := range best[i].kept {
+			r.item[r.offsets[i]+int64(k)], r.value[r.offsets[i]+int64(k)] = e.item, e.value
+		}
+	})
 	return r
 }

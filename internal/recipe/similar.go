@@ -178,8 +178,9 @@ func (b *blender) regress(ctx context.Context, popular []int32) (float64, error)
 func byValue(best []selection) *rows {
 	r := &rows{offsets: make([]int64, 1, len(best)+1)}
 	for i := range best {
-		slices.SortFunc(best[i].heap, func(a, b entry) int { return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.item, b.item)) })
-		for _, e := range best[i].heap {
+		row := best[i].entries()
+		slices.SortFunc(row, func(a, b entry) int { return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.item, b.item)) })
+		for _, e := range row {
 			r.item = append(r.item, e.item)
 			r.value = append(r.value, e.value)
 		}

@@ -107,6 +107,11 @@ func build(ctx context.Context, in *input, seq int64, dir string, reserve int64,
 	m := &Manifest{Format: format, Recipe: in.trainer, Config: *in.cfg, Seq: seq, Build: buildID()}
 	m.Users, m.Items, m.Events = int64(len(in.kept.Users)), int64(len(in.items)), int64(in.kept.Len())
 	m.Settings = map[string]float64{}
+	if in.trainer == personalizationV1 || in.trainer == personalizationV2 {
+		if err := in.choose(ctx, phased("choice", progress)); err != nil {
+			return nil, err
+		}
+	}
 	switch s := in.cfg.Search; {
 	case s == nil:
 	case s.Chosen != nil:
@@ -151,6 +156,9 @@ func build(ctx context.Context, in *input, seq int64, dir string, reserve int64,
 }
 
 // measured prefixes the phases of the training that is only for evaluation.
-func measured(progress Progress) Progress {
-	return func(phase string, done, total int64) { progress("evaluation: "+phase, done, total) }
+func measured(progress Progress) Progress { return phased("evaluation", progress) }
+
+// phased prefixes the phases of a training that serves no requests.
+func phased(purpose string, progress Progress) Progress {
+	return func(phase string, done, total int64) { progress(purpose+": "+phase, done, total) }
 }

@@ -1,0 +1,296 @@
+package recipe
+
+import (
+	"context"
+
+	"github.com/palate-dev/palate/internal/recipe/vec"
+)
+
+// Data differ in what a history says: whether order matters and for how long, whether a transition also speaks against its direction, whether
+// popularity moves. So the trainer tries: it hides the end of every history that it may train on, fits what is left, and takes for each question the
+// answer that ranks the hidden items best. The candidates are few and each is far from the next, and one replaces another only if it is better by
+// more than a trifle, because the same users must not be asked too often. Like all of training this is a pure function of data and seed; a search for
+// hyperparameters finds its outcome as given.
+
+// choice is what a personalization model leaves to the data.
+type choice struct {
+	rate        float64 // decay per event (with order)
+	back        float64 // weight of transitions against time (with order)
+	ridge       float64 // factor on lambda
+	damping     bool    // users of many items weigh less by event in the regression without order
+	association float64 // weight of the regression without order (with order)
+	spectral    float64 // weight of the graph filter
+	temper      int     // eighths of the exponent by which frequent items are held back
+	prior       float64 // weight of the prior's shares, beside regression weights, which are of the kind of probabilities
+	recency     float64 // of the prior, the share that is counted over recent events only
+}
+
+// record puts the choice into a manifest's settings.
+func (c choice) record(settings map[string]float64) {
+	settings["decay"] = c.rate
+	settings["back"] = c.back
+	settings["association"] = c.association
+	settings["spectral"] = c.spectral
+	settings["damping"] = indicator(c.damping)
+	settings["temper"] = float64(c.temper) / 8
+	settings["prior"] = c.prior
+	settings["recency"] = c.recency
+}
+
+const (
+	choiceEvents    = 2_000_000 // about as many events at most, those of users drawn by lot
+	choiceUsers     = 4096      // whose hidden items are ranked, at most
+	choiceFewest    = 200       // users below which the defaults stand
+	choiceCore      = 2048      // items in the dense inverse while choosing
+	choiceGain      = 1.002     // what a candidate must be better by
+	choiceLength    = 20        // length of the lists that are compared
+	associationCore = 4096      // items in the dense inverse of the association that goes beside transitions
+)
+
+// start is the choice before the data have been asked.
+func (c *corpus) start() choice {
+	if !c.ordered {
+		return choice{rate: 1, ridge: 1, damping: true, spectral: 0.3, temper: 1, prior: 0.6}
+	}
+	s := choice{rate: sparseDecay, back: 0.25, ridge: 1, damping: true, association: 0.1, spectral: 0.1, prior: 0.6, recency: 1.0 / 3}
+	if c.baskets {
+		s.rate = basketDecay
+	}
+	return s
+}
+
+// alternatives lists, question by question, how the candidates differ from the best so far.
+func (c *corpus) alternatives() []func(choice) []choice {
+	among := func(set func(c *choice, v float64), values ...float64) func(choice) []choice {
+		return func(best choice) []choice {
+			var all []choice
+			for _, v := range values {
+				candidate := best
+				set(&candidate, v)
+				all = append(all, candidate)
+			}
+			return all
+		}
+	}
+	spectral := func(c *choice, v float64) { c.spectral = v }
+	temper := func(c *choice, v float64) { c.temper = int(v) }
+	if !c.ordered {
+		return []func(choice) []choice{
+			func(best choice) []choice {
+				best.damping = !best.damping
+				return []choice{best}
+			},
+			among(func(c *choice, v float64) { c.ridge = v }, 2.5),
+			among(spectral, 0, 0.1, 1, 3),
+			among(temper, 0, 2),
+		}
+	}
+	recency := func(c *choice, v float64) { c.recency = v }
+	return []func(choice) []choice{
+		among(recency, 0, 2.0/3),
+		among(func(c *choice, v float64) { c.back = v }, 0, 0.5),
+		func(best choice) []choice {
+			slower, faster := best, best
+			slower.rate, faster.rate = 0.5+best.rate/2, best.rate*best.rate
+			return []choice{slower, faster}
+		},
+		among(func(c *choice, v float64) { c.association = v }, 0, 0.3, 0.6),
+		among(spectral, 0, 0.03, 0.3),
+		among(temper, 1, 2),
+		among(func(c *choice, v float64) { c.prior = v }, 0.1, 0.3, 1.2, 2.5),
+		among(recency, 0, 1.0/3, 2.0/3),
+	}
+}
+
+// choose asks the data of the users who are not kept for the metrics.
+func (in *input) choose(ctx context.Context, progress Progress) error {
+	test := in.testSet()
+	use := in.lot(func(u int) bool { return in.eligible[u] && !test[u] })
+	whole := in.gather(use)
+	best := whole.start()
+	in.choice = &best
+	keep := func(n int) int { return max(1, n-1) }
+	if !whole.ordered {
+		keep = func(n int) int { return n - (n+3)/5 }
+	}
+	j := newJudge(in.gatherFirst(use, keep))
+	if len(j.users) < choiceFewest {
+		return nil
+	}
+	steps := whole.alternatives()
+	high, err := j.quality(ctx, best)
+	if err != nil {
+		return err
+	}
+	for n, step := range steps {
+		for _, candidate := range step(best) {
+			quality, err := j.quality(ctx, candidate)
+			if err != nil {
+				return err
+			}
+			if quality > float64(high*choiceGain) {
+				best, high = candidate, quality
+			}
+		}
+		progress("trying", int64(n+1), int64(len(steps)))
+	}
+	return nil
+}
+
+// chosen is the outcome of choose, which does not depend on hyperparameters of the algorithm, under those of the input.
+func (in *input) chosen() choice {
+	c := *in.choice
+	if !in.recent() {
+		c.recency = 0
+	}
+	return c
+}
+
+// lot narrows use to as many users as have about choiceEvents events.
+func (in *input) lot(use func(u int) bool) func(u int) bool {
+	groups := uint64(in.ev.Len()/choiceEvents + 1)
+	return func(u int) bool {
+		return use(u) && mix(draw(in.cfg.Seed, in.ev.Users[u]))%groups == 0
+	}
+}
+
+// judge rates choices by hidden items.
+type judge struct {
+	parts  parts
+	shares shares
+	count  []int64
+	users  []int32 // the sequences with hidden items that are asked
+}
+
+func newJudge(c *corpus) *judge {
+	j := &judge{parts: parts{corpus: c, reach: reachDefault, core: choiceCore, keep: rowEntries}, shares: c.shares(), count: make([]int64, c.items)}
+	for _, i := range c.item {
+		j.count[i]++
+	}
+	var all []int32
+	for u, hidden := range c.hidden {
+		if len(hidden) > 0 && c.offsets[u+1] > c.offsets[u] {
+			all = append(all, int32(u))
+		}
+	}
+	stride := max(1, (len(all)+choiceUsers-1)/choiceUsers)
+	for n := 0; n < len(all); n += stride {
+		j.users = append(j.users, all[n])
+	}
+	return j
+}
+
+// quality is the NDCG of the hidden items under a choice.
+func (j *judge) quality(ctx context.Context, chosen choice) (float64, error) {
+	c := j.parts.corpus
+	r, err := j.parts.blend(ctx, chosen, func(string, int64, int64) {})
+	if err != nil {
+		return 0, err
+	}
+	prior := j.shares.mix(chosen)
+	k := newRanker(r, prior, byPrior(prior, j.count), j.parts.decay(chosen), !c.repeats, c.items)
+	gains := make([]float64, len(j.users))
+	err = vec.Parallel(ctx, len(j.users), func(n, _ int) {
+		u := j.users[n]
+		s := k.acquire()
+		defer k.release(s)
+		for at := c.offsets[u]; at < c.offsets[u+1]; at++ {
+			s.steps = append(s.steps, step{c.item[at], c.weight[at], c.time[at]})
+		}
+		k.relevance(s, s.steps)
+		s.steps = s.steps[:0]
+		hidden := c.hidden[u]
+		for place, r := range k.top(s, choiceLength, nil) {
+			for _, h := range hidden {
+				if h == r.item {
+					gains[n] += 1 / discount[place]
+				}
+			}
+		}
+		ideal := 0.0
+		for place := range min(choiceLength, len(hidden)) {
+			ideal += 1 / discount[place]
+		}
+		gains[n] /= ideal
+	})
+	sum := 0.0
+	for _, g := range gains {
+		sum += g
+	}
+	return sum / float64(max(1, len(gains))), err
+}
+
+// parts are what a model is blended of, each fitted when it is first asked for.
+type parts struct {
+	corpus      *corpus
+	reach, core int
+	keep        int // entries of a row
+
+	main        map[regression]*rows
+	association *rows
+	spectral    *rows
+}
+
+// blend returns the rows of a choice.
+func (p *parts) blend(ctx context.Context, chosen choice, progress Progress) (*rows, error) {
+	c := p.corpus
+	main, err := p.regression(ctx, regression{
+		ordered: c.ordered, reach: p.reach, rate: int64(chosen.rate * one), back: int64(chosen.back * one),
+		damping: chosen.damping, lambda: chosen.ridge * c.lambda(c.ordered, chosen.damping), core: p.core,
+	}, progress)
+	if err != nil {
+		return nil, err
+	}
+	all := []weighted{{main, 1}}
+	if c.ordered && chosen.association > 0 {
+		if p.association == nil {
+			r := regression{damping: true, lambda: c.lambda(false, true), core: min(p.core, associationCore)}
+			if p.association, err = solve(ctx, &c.sequences, r, p.keep, progress); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, weighted{p.association, float32(chosen.association)})
+	}
+	if chosen.spectral > 0 {
+		if p.spectral == nil {
+			if p.spectral, err = spectralRows(ctx, &c.sequences, p.keep, progress); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, weighted{p.spectral, float32(chosen.spectral)})
+	}
+	if len(all) == 1 && chosen.temper == 0 {
+		return main, nil
+	}
+	return blend(ctx, all, c.temper(chosen.temper), p.keep)
+}
+
+func (p *parts) regression(ctx context.Context, r regression, progress Progress) (*rows, error) {
+	if p.main[r] != nil {
+		return p.main[r], nil
+	}
+	fitted, err := solve(ctx, &p.corpus.sequences, r, p.keep, progress)
+	if err != nil {
+		return nil, err
+	}
+	if p.main == nil {
+		p.main = map[regression]*rows{}
+	}
+	p.main[r] = fitted
+	return fitted, nil
+}
+
+// decay is the weight of the newest event of a history, of the one before, and so on.
+func (p *parts) decay(chosen choice) []float32 {
+	var decay []float32
+	if !p.corpus.ordered {
+		for range basketSize {
+			decay = append(decay, 1)
+		}
+		return decay
+	}
+	for _, w := range geometric(int64(chosen.rate*one), p.reach)[1:] {
+		decay = append(decay, float32(float64(w)/one))
+	}
+	return decay
+}

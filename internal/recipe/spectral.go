@@ -1,0 +1,187 @@
+package recipe
+
+import (
+	"context"
+	"math"
+
+	"github.com/palate-dev/palate/internal/recipe/vec"
+)
+
+// The graph filter of personalization (GF-CF, Shen et al. 2021), folded into rows.
+//
+// With R the users' sets of items, scaled to R̃ = D(users)^-½ R D(items)^-½ by how many events each user and each item has, relevance is
+//
+//	x (R̃ᵀR̃ + α D(items)^-½ VVᵀ D(items)^½)
+//
+// where the columns of V span the leading singular vectors of R̃: co-occurrence without the bias of those who took everything, and the few directions
+// in which all of it moves. VVᵀ is dense; of it, only entries between items that somebody had together are used.
+//
+// V is found by subspace iteration. Nothing but the subspace matters, so its columns need not be the singular vectors themselves. Every sum of floats
+// has a fixed order and is the work of one goroutine.
+const (
+	idealWeight = 0.3 // α
+	sweeps      = 6   // of the subspace iteration
+	mostFactors = 256
+)
+
+// filter is the graph filter of some histories.
+type filter struct {
+	sets    *baskets
+	user    []float32 // 1/√(items of the user)
+	item    []float32 // 1/√(users of the item), 0 without any
+	factors int
+	v       []float32 // items × factors
+}
+
+// spectralRows returns the rows of the graph filter without its diagonal.
+func spectralRows(ctx context.Context, seq *sequences, keep int, progress Progress) (*rows, error) {
+	f := newFilter(seq)
+	if err := f.iterate(ctx, progress); err != nil {
+		return nil, err
+	}
+	best := newSelections(seq.items, keep)
+	counters := make([]*counter, seq.items) // one per worker
+	err := vec.Parallel(ctx, seq.items, func(i, worker int) {
+		if counters[worker] == nil {
+			counters[worker] = newCounter(seq.items)
+		}
+		f.row(int32(i), counters[worker], &best[i])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return flatten(best), nil
+}
+
+func newFilter(seq *sequences) *filter {
+	f := &filter{sets: newWeightedBaskets(seq, damped), factors: factorsFor(seq.items)}
+	f.user, f.item = make([]float32, seq.users()), make([]float32, seq.items)
+	for u := range f.user {
+		if n := f.sets.seq.offsets[u+1] - f.sets.seq.offsets[u]; n > 0 {
+			f.user[u] = float32(1 / math.Sqrt(float64(n)))
+		}
+	}
+	for i := range f.item {
+		if n := f.sets.size(i); n > 0 {
+			f.item[i] = float32(1 / math.Sqrt(float64(n)))
+		}
+	}
+	return f
+}
+
+// factorsFor is the width of V: many directions are worth keeping where there are many items.
+func factorsFor(items int) int {
+	return min(mostFactors, max(vec.DotLanes, items/48/vec.DotLanes*vec.DotLanes))
+}
+
+// row offers row i to best.
+func (f *filter) row(i int32, c *counter, best *selection) {
+	v := f.vector(i)
+	f.sets.together(int(i), c)
+	c.each(func(j int32, sum int64) {
+		if j == i {
+			return
+		}
+		linear := float64(sum) / one * float64(f.item[i]) * float64(f.item[j])
+		ideal := float64(vec.Dot(v, f.vector(j))) * float64(f.item[i]) / float64(f.item[j])
+		best.offer(j, float32(linear+float64(idealWeight*ideal)))
+	})
+}
+
+func (f *filter) vector(i int32) []float32 { return f.v[int(i)*f.factors:][:f.factors] }
+
+// iterate finds V: it starts anywhere and multiplies by R̃ᵀR̃ again and again, orthogonal columns in between.
+func (f *filter) iterate(ctx context.Context, progress Progress) error {
+	items := len(f.item)
+	f.v = make([]float32, items*f.factors)
+	for k := range f.v {
+		f.v[k] = float32(uniform(mix(uint64(k)))) - 0.5
+	}
+	between := make([]float32, len(f.user)*f.factors)
+	for sweep := range sweeps {
+		err := vec.Parallel(ctx, len(f.user), func(u, _ int) {
+			sum := between[u*f.factors:][:f.factors]
+			clear(sum)
+			for _, i := range f.sets.seq.item[f.sets.seq.offsets[u]:f.sets.seq.offsets[u+1]] {
+				vec.Axpy(f.user[u]*f.item[i], f.vector(i), sum)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		err = vec.Parallel(ctx, items, func(i, _ int) {
+			sum := f.vector(int32(i))
+			clear(sum)
+			for _, at := range f.sets.where.of(i) {
+				u := f.sets.seq.user[at]
+				vec.Axpy(f.user[u]*f.item[i], between[int(u)*f.factors:][:f.factors], sum)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if err := f.orthonormalize(ctx); err != nil {
+			return err
+		}
+		progress("factors", int64(sweep+1), sweeps)
+	}
+	return nil
+}
+
+// orthonormalize replaces V by V·L⁻ᵀ where VᵀV = LLᵀ (Cholesky QR). A column that the ones before it span already becomes zero.
+func (f *filter) orthonormalize(ctx context.Context) error {
+	r := f.factors
+	gram := make([]float32, r*r)
+	const block = 16
+	err := vec.Parallel(ctx, r/block, func(b, _ int) {
+		for at := 0; at < len(f.v); at += r {
+			row := f.v[at:][:r]
+			for k := b * block; k < (b+1)*block; k++ {
+				vec.Axpy(row[k], row, gram[k*r:][:r])
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	upper, inverse := choleskyFactor(gram, r)
+	return vec.Parallel(ctx, len(f.item), func(i, _ int) {
+		row := f.vector(int32(i))
+		for k := range row {
+			row[k] *= inverse[k]
+			vec.Axpy(-row[k], upper[k*r+k+1:][:r-k-1], row[k+1:])
+		}
+	})
+}
+
+// negligible is what must be left of a column's square for it to count as a direction of its own.
+const negligible = 1e-5
+
+// choleskyFactor returns U with UᵀU = gram, rows one after the other, and the inverses of its diagonal, which are zero for columns without a part of their own.
+func choleskyFactor(gram []float32, n int) (upper, inverse []float32) {
+	a := make([]float64, n*n)
+	for k, v := range gram {
+		a[k] = float64(v)
+	}
+	upper, inverse = make([]float32, n*n), make([]float32, n)
+	for k := range n {
+		pivot := a[k*n+k]
+		if !(pivot > negligible*float64(gram[k*n+k])) {
+			clear(a[k*n:][:n])
+			continue
+		}
+		root := math.Sqrt(pivot)
+		inverse[k] = float32(1 / root)
+		row := a[k*n:][:n]
+		for j := k; j < n; j++ {
+			row[j] /= root
+			upper[k*n+j] = float32(row[j])
+		}
+		for i := k + 1; i < n; i++ {
+			for j := i; j < n; j++ {
+				a[i*n+j] -= float64(row[i] * row[j])
+			}
+		}
+	}
+	return upper, inverse
+}

@@ -1,0 +1,57 @@
+#include "textflag.h"
+
+// func dot512(half *[16]float32, x, y *float32, n int)
+TEXT ·dot512(SB), NOSPLIT, $0-32
+	MOVQ half+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), R8
+	MOVQ n+24(FP), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+lanes:
+	VMOVUPS (SI), Z2
+	VMOVUPS 64(SI), Z3
+	VFMADD231PS (R8), Z2, Z0
+	VFMADD231PS 64(R8), Z3, Z1
+	ADDQ $128, SI
+	ADDQ $128, R8
+	SUBQ $32, CX
+	JGT lanes
+
+	VADDPS Z1, Z0, Z0
+	VMOVUPS Z0, (DI)
+	VZEROUPPER
+	RET
+
+// func dot256(half *[16]float32, x, y *float32, n int)
+TEXT ·dot256(SB), NOSPLIT, $0-32
+	MOVQ half+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ y+16(FP), R8
+	MOVQ n+24(FP), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+lanes:
+	VMOVUPS (SI), Y4
+	VMOVUPS 32(SI), Y5
+	VMOVUPS 64(SI), Y6
+	VMOVUPS 96(SI), Y7
+	VFMADD231PS (R8), Y4, Y0
+	VFMADD231PS 32(R8), Y5, Y1
+	VFMADD231PS 64(R8), Y6, Y2
+	VFMADD231PS 96(R8), Y7, Y3
+	ADDQ $128, SI
+	ADDQ $128, R8
+	SUBQ $32, CX
+	JGT lanes
+
+	VADDPS Y2, Y0, Y0
+	VADDPS Y3, Y1, Y1
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VZEROUPPER
+	RET

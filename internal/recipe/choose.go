@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"context"
+	"maps"
 
 	"github.com/palate-dev/palate/internal/recipe/vec"
 )
@@ -39,8 +40,8 @@ func (c choice) record(settings map[string]float64) {
 
 const (
 	choiceEvents    = 2_000_000 // about as many events at most, those of users drawn by lot
-	choiceUsers     = 4096      // whose hidden items are ranked, at most
-	choiceFewest    = 200       // users below which the defaults stand
+	choiceQuestions = 4096      // about as many hidden items, or with no order sets of them, are ranked at most
+	choiceFewest    = 50        // questions below which the defaults stand
 	choiceCore      = 2048      // items in the dense inverse while choosing
 	choiceGain      = 1.002     // what a candidate must be better by
 	choiceLength    = 20        // length of the lists that are compared
@@ -109,12 +110,13 @@ func (in *input) choose(ctx context.Context, progress Progress) error {
 	whole := in.gather(use)
 	best := whole.start()
 	in.choice = &best
-	keep := func(n int) int { return max(1, n-1) }
-	if !whole.ordered {
-		keep = func(n int) int { return n - (n+3)/5 }
+	keep := func(n int) int { return n - (n+3)/5 }
+	if whole.ordered {
+		most := choiceQuestions/max(1, whole.users()) + 1
+		keep = func(n int) int { return min(n, max(1, n-max(1, min(most, n/4)))) }
 	}
 	j := newJudge(in.gatherFirst(use, keep))
-	if len(j.users) < choiceFewest {
+	if len(j.questions) < choiceFewest {
 		return nil
 	}
 	steps := whole.alternatives()
@@ -131,6 +133,7 @@ func (in *input) choose(ctx context.Context, progress Progress) error {
 			if quality > float64(high*choiceGain) {
 				best, high = candidate, quality
 			}
+			j.parts.forget(best)
 		}
 		progress("trying", int64(n+1), int64(len(steps)))
 	}
@@ -156,10 +159,16 @@ func (in *input) lot(use func(u int) bool) func(u int) bool {
 
 // judge rates choices by hidden items.
 type judge struct {
-	parts  parts
-	shares shares
-	count  []int64
-	users  []int32 // the sequences with hidden items that are asked
+	parts     parts
+	shares    shares
+	count     []int64
+	questions []question
+}
+
+// question asks for the items at from..to of what is hidden of a user's history, after everything before them if there is an order.
+type question struct {
+	user     int32
+	from, to int
 }
 
 func newJudge(c *corpus) *judge {
@@ -167,15 +176,22 @@ func newJudge(c *corpus) *judge {
 	for _, i := range c.item {
 		j.count[i]++
 	}
-	var all []int32
+	var all []question
 	for u, hidden := range c.hidden {
-		if len(hidden) > 0 && c.offsets[u+1] > c.offsets[u] {
-			all = append(all, int32(u))
+		if len(hidden) == 0 || c.offsets[u+1] == c.offsets[u] {
+			continue
+		}
+		if !c.ordered {
+			all = append(all, question{int32(u), 0, len(hidden)})
+			continue
+		}
+		for k := range hidden {
+			all = append(all, question{int32(u), k, k + 1})
 		}
 	}
-	stride := max(1, (len(all)+choiceUsers-1)/choiceUsers)
+	stride := max(1, (len(all)+choiceQuestions-1)/choiceQuestions)
 	for n := 0; n < len(all); n += stride {
-		j.users = append(j.users, all[n])
+		j.questions = append(j.questions, all[n])
 	}
 	return j
 }
@@ -189,26 +205,29 @@ func (j *judge) quality(ctx context.Context, chosen choice) (float64, error) {
 	}
 	prior := j.shares.mix(chosen)
 	k := newRanker(r, prior, byPrior(prior, j.count), j.parts.decay(chosen), !c.repeats, c.items)
-	gains := make([]float64, len(j.users))
-	err = vec.Parallel(ctx, len(j.users), func(n, _ int) {
-		u := j.users[n]
+	gains := make([]float64, len(j.questions))
+	err = vec.Parallel(ctx, len(j.questions), func(n, _ int) {
+		q := j.questions[n]
+		hidden := c.hidden[q.user]
 		s := k.acquire()
 		defer k.release(s)
-		for at := c.offsets[u]; at < c.offsets[u+1]; at++ {
+		s.steps = s.steps[:0]
+		for at := c.offsets[q.user]; at < c.offsets[q.user+1]; at++ {
 			s.steps = append(s.steps, step{c.item[at], c.weight[at], c.time[at]})
 		}
+		if c.ordered {
+			s.steps = append(s.steps, hidden[:q.from]...)
+		}
 		k.relevance(s, s.steps)
-		s.steps = s.steps[:0]
-		hidden := c.hidden[u]
 		for place, r := range k.top(s, choiceLength, nil) {
-			for _, h := range hidden {
-				if h == r.item {
+			for _, h := range hidden[q.from:q.to] {
+				if h.item == r.item {
 					gains[n] += 1 / discount[place]
 				}
 			}
 		}
 		ideal := 0.0
-		for place := range min(choiceLength, len(hidden)) {
+		for place := range min(choiceLength, q.to-q.from) {
 			ideal += 1 / discount[place]
 		}
 		gains[n] /= ideal
@@ -234,10 +253,7 @@ type parts struct {
 // blend returns the rows of a choice.
 func (p *parts) blend(ctx context.Context, chosen choice, progress Progress) (*rows, error) {
 	c := p.corpus
-	main, err := p.regression(ctx, regression{
-		ordered: c.ordered, reach: p.reach, rate: int64(chosen.rate * one), back: int64(chosen.back * one),
-		damping: chosen.damping, lambda: chosen.ridge * c.lambda(c.ordered, chosen.damping), core: p.core,
-	}, progress)
+	main, err := p.regression(ctx, p.describe(chosen), progress)
 	if err != nil {
 		return nil, err
 	}
@@ -263,6 +279,21 @@ func (p *parts) blend(ctx context.Context, chosen choice, progress Progress) (*r
 		return main, nil
 	}
 	return blend(ctx, all, c.temper(chosen.temper), p.keep)
+}
+
+// forget drops the fits that a choice does not need and that cannot be needed again soon.
+func (p *parts) forget(chosen choice) {
+	needed := p.describe(chosen)
+	maps.DeleteFunc(p.main, func(r regression, _ *rows) bool { return r != needed })
+}
+
+// describe is the main part of a choice.
+func (p *parts) describe(chosen choice) regression {
+	c := p.corpus
+	return regression{
+		ordered: c.ordered, reach: p.reach, rate: int64(chosen.rate * one), back: int64(chosen.back * one),
+		damping: chosen.damping, lambda: chosen.ridge * c.lambda(c.ordered, chosen.damping), core: p.core,
+	}
 }
 
 func (p *parts) regression(ctx context.Context, r regression, progress Progress) (*rows, error) {

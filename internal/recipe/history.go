@@ -67,8 +67,8 @@ func collapse(steps []step) []step {
 // corpus is the training material of one fit: the histories of some of the users, and what they say about the data as a whole.
 type corpus struct {
 	sequences
-	time   []int64   // beside sequences.item
-	hidden [][]int32 // of each user, the items of the end of the history that is not in the sequences
+	time   []int64  // beside sequences.item
+	hidden [][]step // of each user, the end of the history that is not in the sequences
 
 	ordered bool // events have an order in time worth learning
 	baskets bool // most neighbouring events are at the same time
@@ -98,14 +98,9 @@ func (in *input) gatherFirst(use func(u int) bool, keep func(n int) int) *corpus
 		}
 		n := int(in.ev.Offsets[u+1] - in.ev.Offsets[u])
 		steps = in.history(steps[:0], u, n)
-		var hidden []int32
-		if kept := keep(len(steps)); kept < len(steps) {
-			for _, s := range steps[kept:] {
-				hidden = append(hidden, s.item)
-			}
-			steps = steps[:kept]
-		}
-		c.hidden = append(c.hidden, hidden)
+		kept := keep(len(steps))
+		c.hidden = append(c.hidden, slices.Clone(steps[kept:]))
+		steps = steps[:kept]
 		for k, s := range steps {
 			c.item = append(c.item, s.item)
 			c.weight = append(c.weight, s.weight)

@@ -71,6 +71,7 @@ const (
 	historyEvent = 24 + 8   // corpus and postings
 	basketEvent  = 16 + 8   // baskets
 	entryBytes   = 8
+	partsFlat    = 4 // times rowBytes: the parts of a blend beside the one that is selected
 )
 
 // Memory is the most bytes that training cfg's recipe on data of that size takes at a time, the data included.
@@ -86,7 +87,7 @@ func Memory(cfg Config, s Size) (int64, error) {
 	case personalizationV1, personalizationV2:
 		core := min(s.Active, coreSize)
 		outside = vec.InverseBytes(int(core))
-		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s) + min(batchEntries, s.Events*2*reachDefault)*entryBytes
+		heap += s.Events*(historyEvent+2*basketEvent) + partsFlat*rowBytes(s) + min((s.Users+s.Items)*mostFactors, factorNumbers)*4 + min(batchEntries, s.Events*2*reachDefault)*entryBytes
 	default:
 		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s)
 	}

@@ -13,8 +13,9 @@
 //   - similar items: co-occurrence, and likeness of attributes where there is little of it (similar.go, content.go, text.go)
 //   - user segments: the neighbourhood of items, read by columns (affinity.go)
 //   - semantic similarity: words of names and descriptions (semantic.go)
-//   - personalization: ridge regression of the next item on a decayed history, in closed form, beside symmetric co-occurrence and
-//     popularity (ridge.go, counts.go, prior.go)
+//   - personalization: ridge regression of the next item on a decayed history, in closed form, beside the regression without order, a graph filter
+//     and popularity (ridge.go, counts.go, spectral.go, prior.go), each with the weight that predicts the hidden ends of histories best (choose.go,
+//     blend.go)
 //   - hyperparameter search: a fixed low-discrepancy sequence of candidates on the evaluation split (search.go)
 //
 // # Same bytes everywhere

@@ -22,6 +22,8 @@ const (
 	idealWeight = 0.3 // α
 	sweeps      = 6   // of the subspace iteration
 	mostFactors = 256
+
+	factorNumbers = 64 << 20 // of users and items, at most
 )
 
 // filter is the graph filter of some histories.
@@ -54,7 +56,7 @@ func spectralRows(ctx context.Context, seq *sequences, keep int, progress Progre
 }
 
 func newFilter(seq *sequences) *filter {
-	f := &filter{sets: newWeightedBaskets(seq, damped), factors: factorsFor(seq.items)}
+	f := &filter{sets: newWeightedBaskets(seq, damped), factors: factorsFor(seq.users(), seq.items)}
 	f.user, f.item = make([]float32, seq.users()), make([]float32, seq.items)
 	for u := range f.user {
 		if n := f.sets.seq.offsets[u+1] - f.sets.seq.offsets[u]; n > 0 {
@@ -69,9 +71,10 @@ func newFilter(seq *sequences) *filter {
 	return f
 }
 
-// factorsFor is the width of V: many directions are worth keeping where there are many items.
-func factorsFor(items int) int {
-	return min(mostFactors, max(vec.DotLanes, items/48/vec.DotLanes*vec.DotLanes))
+// factorsFor is the width of V: many directions are worth keeping where there are many items. Where even the fewest would take too much memory there are none.
+func factorsFor(users, items int) int {
+	worth := min(mostFactors, max(vec.DotLanes, items/48))
+	return min(worth, factorNumbers/max(1, users+items)) / vec.DotLanes * vec.DotLanes
 }
 
 // row offers row i to best.
@@ -92,6 +95,9 @@ func (f *filter) vector(i int32) []float32 { return f.v[int(i)*f.factors:][:f.fa
 
 // iterate finds V: it starts anywhere and multiplies by R̃ᵀR̃ again and again, orthogonal columns in between.
 func (f *filter) iterate(ctx context.Context, progress Progress) error {
+	if f.factors == 0 {
+		return nil
+	}
 	items := len(f.item)
 	f.v = make([]float32, items*f.factors)
 	for k := range f.v {

@@ -87,10 +87,10 @@ func (in *input) trainSemantic(ctx context.Context, m *Manifest, w *modelWriter,
 	}
 	index := newContentIndex(content, order, rowEntries)
 	progress("attributes", 1, 1)
-	best := make([]selection, len(in.items))
+	best := newSelections(len(in.items), rowEntries)
 	searches := make([]contentSearch, len(in.items)) // by worker
 	err := vec.Parallel(ctx, len(in.items), func(i, worker int) {
-		best[i].heap = slices.Clone(index.near(int32(i), &searches[worker]))
+		best[i].kept = slices.Clone(index.near(int32(i), &searches[worker]))
 	})
 	if err != nil {
 		return err

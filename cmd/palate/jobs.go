@@ -20,7 +20,7 @@ import (
 )
 
 // jobKinds are the resources that are long work.
-var jobKinds = []string{meta.ImportJob, meta.ExportJob, meta.DeletionJob, meta.SolutionVersion, meta.Recommender, meta.BatchInferenceJob}
+var jobKinds = []string{meta.ImportJob, meta.ExportJob, meta.DeletionJob, meta.SolutionVersion, meta.Recommender, meta.BatchInferenceJob, meta.BatchSegmentJob}
 
 // A jobLine is one job as `palate jobs` shows it.
 type jobLine struct {

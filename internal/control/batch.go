@@ -15,7 +15,7 @@ import (
 	"github.com/palate-dev/palate/internal/schema"
 )
 
-// Batch inference and batch segment jobs. Requests for segments are checked whole, then refused: this build does not make them.
+// Batch inference and batch segment jobs.
 
 const (
 	themeGeneration     = "THEME_GENERATION"
@@ -89,8 +89,6 @@ func (s *Service) CreateBatchInferenceJob(ctx context.Context, in *api.CreateBat
 				return err
 			}
 			return unsupported("batchInferenceJobMode THEME_GENERATION")
-		case in.FilterARN != "":
-			return unsupported("filters in batch inference jobs")
 		}
 		n, err := tx.Count(meta.Query{Kind: meta.BatchInferenceJob, Scope: d.version.Scope, Statuses: pending})
 		if err != nil {
@@ -116,20 +114,33 @@ func (s *Service) CreateBatchSegmentJob(ctx context.Context, in *api.CreateBatch
 		return nil, err
 	}
 	sc := scopeOf(ctx)
-	err := s.meta.View(ctx, func(tx *meta.Tx) error {
-		d, err := s.batchTarget(tx, sc, sc.arn(meta.BatchSegmentJob, in.JobName), batchJob{in.FilterARN, in.SolutionVersionARN}, filter.UserID)
+	arn := sc.arn(meta.BatchSegmentJob, in.JobName)
+	doc := api.BatchSegmentJob{
+		JobName: in.JobName, BatchSegmentJobARN: arn, FilterARN: in.FilterARN, SolutionVersionARN: in.SolutionVersionARN, NumResults: in.NumResults,
+		JobInput: in.JobInput, JobOutput: in.JobOutput, RoleARN: in.RoleARN,
+	}
+	err := s.update(ctx, func(tx *meta.Tx) error {
+		d, err := s.batchTarget(tx, sc, arn, batchJob{in.FilterARN, in.SolutionVersionARN}, filter.UserID)
 		if err != nil {
 			return err
 		}
 		if !d.entry.Has(recipe.BatchSegment) {
 			return api.Errorf(api.InvalidInput, "Batch segments are not supported by recipe %s.", d.entry.Name)
 		}
-		return nil
+		n, err := tx.Count(meta.Query{Kind: meta.BatchSegmentJob, Scope: d.version.Scope, Statuses: pending})
+		if err != nil {
+			return err
+		}
+		if err := pendingLimit(s.limits.BatchSegmentJobs, n); err != nil {
+			return err
+		}
+		r := &meta.Resource{ARN: arn, Kind: meta.BatchSegmentJob, Name: in.JobName, Group: d.version.Group, Parent: d.version.ARN, Job: meta.Job{Kind: job.Segment}}
+		return s.insert(tx, sc, r, doc, struct{}{}, in.Tags)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return nil, unsupported("batch segment jobs")
+	return &api.CreateBatchSegmentJobResponse{BatchSegmentJobARN: arn}, nil
 }
 
 // checkBatchRequest holds the rules that a request can break by itself.
@@ -169,11 +180,6 @@ func (s *Service) batchTarget(tx *meta.Tx, sc scope, arn string, b batchJob, sel
 	if err := usable(d.version); err != nil {
 		return d, err
 	}
-	if by != nil {
-		if err := checkFilterUse(by, d.version, selects); err != nil {
-			return d, err
-		}
-	}
 	doc, err := meta.Doc[api.SolutionVersion](d.version)
 	if err != nil {
 		return d, err
@@ -181,16 +187,21 @@ func (s *Service) batchTarget(tx *meta.Tx, sc scope, arn string, b batchJob, sel
 	if d.entry, err = lookupRecipe(doc.RecipeARN); err != nil {
 		return d, err
 	}
+	if by != nil {
+		if err := checkFilterUse(by, d, selects); err != nil {
+			return d, err
+		}
+	}
 	d.data, err = dataOf(tx, d.version.Group)
 	return d, err
 }
 
-// checkFilterUse checks that a filter can be applied to what a version recommends.
-func checkFilterUse(r, version *meta.Resource, selects filter.Entity) error {
+// checkFilterUse checks that a filter can be applied to what the job's version recommends.
+func checkFilterUse(r *meta.Resource, d deployment, selects filter.Entity) error {
 	if err := usable(r); err != nil {
 		return err
 	}
-	if r.Group != version.Group {
+	if r.Group != d.version.Group {
 		return api.Errorf(api.InvalidInput, "Filter %s belongs to another dataset group than the solution version.", r.ARN)
 	}
 	doc, err := meta.Doc[api.Filter](r)
@@ -203,6 +214,12 @@ func checkFilterUse(r, version *meta.Resource, selects filter.Entity) error {
 	}
 	if parsed.Entity() != selects {
 		return api.Errorf(api.InvalidInput, "Filter %s does not select what the job recommends.", r.ARN)
+	}
+	if parsed.UsesCurrentItem() && !d.entry.Has(recipe.CurrentItem) {
+		return api.Errorf(api.InvalidInput, "Filter %s refers to CurrentItem, which jobs of the recipe %s do not have.", r.ARN, d.entry.Name)
+	}
+	if parsed.ReadsEvents() && d.entry.SegmentsByAttributes() {
+		return api.Errorf(api.InvalidInput, "Filters on interactions cannot be used with the recipe %s.", d.entry.Name)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ func TestCreateBatchInferenceJobRules(t *testing.T) {
 	s := open(t, quota.AWS())
 	solution := s.solution("s", "aws-user-personalization")
 	version, training := s.trained(solution), s.version(solution)
-	for name, expression := range map[string]string{"items": watchedAlready, "users": `INCLUDE UserID WHERE Interactions.EVENT_TYPE IN ("watch")`, "pending": watchedAlready} {
+	for name, expression := range map[string]string{"items": watchedAlready, "users": `INCLUDE UserID WHERE Interactions.EVENT_TYPE IN ("watch")`, "pending": watchedAlready, "current": `INCLUDE ItemID WHERE Items.GENRES IN CurrentItem.GENRES`} {
 		_, err := s.CreateFilter(s.ctx, filterRequest(name, expression))
 		s.must(err)
 		if name != "pending" {
@@ -56,7 +56,8 @@ func TestCreateBatchInferenceJobRules(t *testing.T) {
 		{"unknown filter", func(in *request) { in.FilterARN = inRegion + "filter/none" }, api.ResourceNotFound, ""},
 		{"filter pending", func(in *request) { in.FilterARN = inRegion + "filter/pending" }, api.ResourceInUse, ""},
 		{"filter of users", func(in *request) { in.FilterARN = inRegion + "filter/users" }, api.InvalidInput, "does not select"},
-		{"filter of items", func(in *request) { in.FilterARN = inRegion + "filter/items" }, api.InvalidInput, "This build of palate"},
+		{"filter of items", func(in *request) { in.FilterARN = inRegion + "filter/items" }, "", ""},
+		{"filter on the current item", func(in *request) { in.FilterARN = inRegion + "filter/current" }, api.InvalidInput, "CurrentItem"},
 		{"exploration", func(in *request) {
 			in.BatchInferenceJobConfig = &api.BatchInferenceJobConfig{ItemExplorationConfig: map[string]string{"explorationWeight": "7"}}
 		}, api.InvalidInput, "explorationWeight"},
@@ -76,6 +77,50 @@ func TestCreateBatchInferenceJobRules(t *testing.T) {
 		JobOutput: &api.BatchSegmentJobOutput{S3DataDestination: base.JobOutput.S3DataDestination},
 	})
 	want(t, "segments of items", err, api.InvalidInput, "Batch segments are not supported by recipe")
+}
+
+func TestCreateBatchSegmentJobRules(t *testing.T) {
+	limits := quota.AWS()
+	limits.BatchSegmentJobs = 1
+	s := open(t, limits)
+	byItem, byAttributes := s.trained(s.solution("i", "aws-item-affinity")), s.trained(s.solution("a", "aws-item-attribute-affinity"))
+	for name, expression := range map[string]string{"items": watchedAlready, "users": `INCLUDE UserID WHERE Interactions.EVENT_TYPE IN ("watch")`} {
+		_, err := s.CreateFilter(s.ctx, filterRequest(name, expression))
+		s.must(err)
+		s.set(inRegion+"filter/"+name, meta.CreateInProgress, meta.Active)
+	}
+	type request = api.CreateBatchSegmentJobRequest
+	for _, c := range []struct {
+		name   string
+		change func(*request)
+		code   api.Code
+		part   string
+	}{
+		{"filter of items", func(in *request) { in.FilterARN = inRegion + "filter/items" }, api.InvalidInput, "does not select"},
+		{"interactions and attributes", func(in *request) {
+			in.FilterARN, in.SolutionVersionARN = inRegion+"filter/users", byAttributes
+		}, api.InvalidInput, "Filters on interactions cannot be used"},
+		{"results", func(in *request) { in.NumResults = new(5_000_001) }, api.InvalidInput, "numResults"},
+		{"good", func(in *request) { in.FilterARN, in.NumResults = inRegion+"filter/users", new(5_000_000) }, "", ""},
+		{"good", func(*request) {}, api.ResourceAlreadyExists, ""},
+		{"one more", func(*request) {}, api.LimitExceeded, "More than 1 resources with PENDING or IN_PROGRESS status."},
+	} {
+		in := request{
+			JobName: strings.ReplaceAll(c.name, " ", "-"), SolutionVersionARN: byItem, RoleARN: someRole,
+			JobInput:  &api.BatchSegmentJobInput{S3DataSource: &api.S3DataConfig{Path: "s3://in-bucket/items.json"}},
+			JobOutput: &api.BatchSegmentJobOutput{S3DataDestination: &api.S3DataConfig{Path: "s3://in-bucket/out"}},
+		}
+		c.change(&in)
+		_, err := s.CreateBatchSegmentJob(s.ctx, &in)
+		want(t, c.name, err, c.code, c.part)
+	}
+	d, err := s.DescribeBatchSegmentJob(s.ctx, &api.DescribeBatchSegmentJobRequest{BatchSegmentJobARN: inRegion + "batch-segment-job/good"})
+	s.must(err)
+	if j := d.BatchSegmentJob; j.Status != meta.CreatePending || j.FilterARN != inRegion+"filter/users" || j.SolutionVersionARN != byItem || *j.NumResults != 5_000_000 {
+		t.Errorf("%+v", j)
+	}
+	_, err = s.DeleteFilter(s.ctx, &api.DeleteFilterRequest{FilterARN: inRegion + "filter/users"})
+	want(t, "the filter of a job", err, api.ResourceInUse, "")
 }
 
 func TestThereAreNoBatchJobs(t *testing.T) {

@@ -11,6 +11,7 @@ const (
 	Recommend = "recommender" // recommender: trains and deploys
 	Deploy    = "deploy"      // campaign
 	Infer     = "infer"       // batch inference job
+	Segment   = "segment"     // batch segment job
 	Update    = "update"      // the update of an ACTIVE resource: latest*Update of a campaign, recommender, solution; UPDATE PENDING of a dataset
 	Refresh   = "refresh"     // solution version or recommender: its model is made anew from new data, while it stays ACTIVE
 	Toggle    = "toggle"      // recommender: STOP PENDING -> INACTIVE, START PENDING -> ACTIVE

@@ -8,6 +8,9 @@ type Limits struct {
 	DatasetGroups          int // active, per region
 	ImportJobs             int // pending or in progress, per region
 	BatchInferenceJobs     int // pending or in progress, per region
+	BatchSegmentJobs       int // pending or in progress, per region
+	SegmentItems           int // lines in an input object of a batch segment job of item-affinity
+	SegmentAttributes      int // ... of item-attribute-affinity
 	SolutionVersions       int // pending or in progress, per region
 	Solutions              int // active, per group
 	Campaigns              int // active, per group
@@ -15,6 +18,7 @@ type Limits struct {
 	Filters                int // per group
 	FilterFields           int // distinct fields in one filter
 	GroupFilterFields      int // distinct fields over all filters of a group
+	FilterInteractions     int // newest interactions of a user, by event type, that filters look at
 	PendingDeletionJobs    int // PENDING, per group
 	DeletionInputBytes     int64
 	ImportBytes            int64 // FULL
@@ -33,15 +37,15 @@ type Limits struct {
 // AWS is the table of the service's published defaults.
 func AWS() Limits {
 	return Limits{
-		Schemas: 500, DatasetGroups: 5, ImportJobs: 5, BatchInferenceJobs: 5, SolutionVersions: 20, Solutions: 10, Campaigns: 5, Recommenders: 5,
-		Filters: 30, FilterFields: 10, GroupFilterFields: 20, PendingDeletionJobs: 5,
+		Schemas: 500, DatasetGroups: 5, ImportJobs: 5, BatchInferenceJobs: 5, BatchSegmentJobs: 5, SegmentItems: 500, SegmentAttributes: 10, SolutionVersions: 20, Solutions: 10, Campaigns: 5, Recommenders: 5,
+		Filters: 30, FilterFields: 10, GroupFilterFields: 20, FilterInteractions: 100, PendingDeletionJobs: 5,
 		DeletionInputBytes: 100 << 20, ImportBytes: 100 << 30, IncrementalImportBytes: 1 << 30,
 		ImportRows: 1000, TrainingInteractions: 1000, TrainingUsers: 25, TrainingUsersPercent: 1, EventTypes: 10, Tags: 50, EventCalls: 1000, RecordCalls: 10,
 	}
 }
 
 // Local keeps only the limits that protect the server or belong to the API's contract whatever the machine: the input size and the
-// five pending jobs of data deletion, and the tags of a resource.
+// five pending jobs of data deletion, the tags of a resource, and what filters look at.
 func Local() Limits {
-	return Limits{PendingDeletionJobs: 5, DeletionInputBytes: 100 << 20, Tags: 50}
+	return Limits{PendingDeletionJobs: 5, DeletionInputBytes: 100 << 20, Tags: 50, FilterInteractions: 100}
 }

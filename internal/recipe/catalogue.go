@@ -92,6 +92,9 @@ func (e *Entry) Follows() schema.Type {
 	return schema.Interactions
 }
 
+// SegmentsByAttributes reports whether the recipe makes segments of users for attributes of items; other recipes of segments make them for items.
+func (e *Entry) SegmentsByAttributes() bool { return e.TrainedAs == attributeAffinity }
+
 // ARN is the recipe's ARN; recipes belong to no region and no account.
 func (e *Entry) ARN() string { return recipeARN + e.Name }
 

@@ -43,7 +43,31 @@ type batchState struct {
 	Bytes   int64 // size of these objects
 }
 
-// batch is one running batch inference job.
+// batchRun is a running batch job: inference or segments.
+type batchRun struct {
+	kind    string // "inference" or "segments", for people
+	version string // ARN
+	entry   *recipe.Entry
+	group   string // ARN of the dataset group
+	input   string // location
+	output  *api.S3DataConfig
+	most    int    // lines in an input object; 0 is no limit
+	wants   string // the members that a line must have
+
+	// open makes what answers the lines: from the model of the version, and from the data that its filter reads.
+	open func(ctx context.Context, m *recipe.Model, group string) (answerer, error)
+}
+
+// An answerer answers the lines of a batch job. It may be asked from several goroutines.
+type answerer interface {
+	// line answers one line, with the end of a line behind the result; ok tells whether it could be answered. A line that could not has an error in its result,
+	// which repeats nothing of it. number is that of the line in its object.
+	line(line []byte, number int) (result []byte, ok bool)
+	// atOnce is how many lines may be answered at once, so that their results find room in memory.
+	atOnce() int
+}
+
+// batch answers the lines of a batch inference job.
 type batch struct {
 	model       *recipe.Model
 	entry       *recipe.Entry
@@ -53,8 +77,11 @@ type batch struct {
 	results     int
 	exploration recipe.ExplorationConfig
 	influence   recipe.Influence
-	seed        string // what is explored depends on it and on the line
+	seed        string       // what is explored depends on it and on the line
+	filter      *batchFilter // nil without one
 }
+
+func (b *batch) atOnce() int { return batchStep }
 
 // infer is a batch inference job: for every input object one of the same name with .out, which has a line for each line of the input.
 func (w *worker) infer(ctx context.Context, t *job.Task) error {
@@ -62,24 +89,51 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 	if err != nil {
 		return err
 	}
+	entry, err := w.recipeOf(ctx, d.SolutionVersionARN)
+	if err != nil {
+		return err
+	}
+	run := batchRun{
+		kind: "inference", version: d.SolutionVersionARN, entry: entry, group: t.Resource().Group, input: d.JobInput.S3DataSource.Path, output: d.JobOutput.S3DataDestination,
+		wants: lineOf(entry),
+	}
+	run.open = func(ctx context.Context, m *recipe.Model, group string) (answerer, error) {
+		b := &batch{model: m, entry: entry, engine: w.Engine, group: group, strict: w.Strict, results: 25, seed: d.BatchInferenceJobARN}
+		if d.NumResults != nil && *d.NumResults > 0 {
+			b.results = *d.NumResults
+		}
+		var explore map[string]string
+		if c := d.BatchInferenceJobConfig; c != nil {
+			explore = c.ItemExplorationConfig
+			b.influence = recipe.InfluenceOf(c.RankingInfluence)
+		}
+		var err error
+		if b.exploration, err = entry.Exploration(explore); err != nil {
+			return nil, fmt.Errorf("read the exploration of %s: %w", d.BatchInferenceJobARN, err)
+		}
+		b.filter, err = w.openFilter(ctx, run.group, group, d.FilterARN)
+		return b, err
+	}
+	return w.runBatch(ctx, t, run)
+}
+
+// runBatch does the work of a batch job. It is resumable: it goes on with the first input object whose result is not written.
+//
+// A data deletion that takes effect while an object is being answered makes its result void, so that no result that appears afterwards was made with the deleted
+// users; and as the model is opened anew when it was rebuilt, the deletion never waits for more than one object.
+func (w *worker) runBatch(ctx context.Context, t *job.Task, run batchRun) error {
 	if err := t.Status(ctx, meta.CreateInProgress); err != nil {
 		return err
 	}
-	b, release, err := w.openBatch(ctx, &d)
-	if err != nil {
-		return err
-	}
-	defer release()
-	inputs, err := w.batchInputs(ctx, d.JobInput.S3DataSource.Path)
+	inputs, err := w.batchInputs(ctx, run.input)
 	if err != nil {
 		return customerFault(err)
 	}
-	destination := d.JobOutput.S3DataDestination
-	store, folder, err := w.output(ctx, destination.Path)
+	store, folder, err := w.output(ctx, run.output.Path)
 	if err != nil {
 		return customerFault(err)
 	}
-	options := blob.PutOptions{KMSKeyARN: destination.KMSKeyARN}
+	options := blob.PutOptions{KMSKeyARN: run.output.KMSKeyARN}
 	if err := store.Create(ctx, folder+"_CHECK", strings.NewReader(""), options); err != nil { // as the service does to see whether it may write
 		return customerFault(err)
 	}
@@ -87,16 +141,27 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 	if err := t.Load(&state); err != nil {
 		return err
 	}
+	var opened openedBatch
+	defer func() { opened.release() }()
 	started, total := time.Now(), totalSize(inputs)
 	for state.Objects < len(inputs) {
+		if err := w.reopenBatch(ctx, run, &opened); err != nil {
+			return err
+		}
 		in, next := inputs[state.Objects], state
 		key := folder + path.Base(in.info.Key) + ".out"
 		if err := abandon(ctx, store, key); err != nil {
 			return customerFault(err)
 		}
-		err := b.object(ctx, store, in, key, options, &next, func() {
-			t.Progress(job.Progress{Phase: "inference", Done: next.Bytes, Total: total, Unit: "bytes", Detail: fmt.Sprintf("%d lines", next.Lines), Started: started})
+		watched, stop := w.untilOvertaken(ctx, run.group, opened.erasures)
+		err := run.object(watched, opened.answerer, store, in, key, options, &next, func() {
+			t.Progress(job.Progress{Phase: run.kind, Done: next.Bytes, Total: total, Unit: "bytes", Detail: fmt.Sprintf("%d lines", next.Lines), Started: started})
 		})
+		stop()
+		if errors.Is(context.Cause(watched), errOvertaken) {
+			w.Log.Info("a data deletion overtook a batch job: answering the object again", "job", t.Resource().ARN)
+			continue
+		}
 		if err != nil {
 			return customerFault(err)
 		}
@@ -108,64 +173,112 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 		}
 	}
 	if state.Good == 0 {
-		return job.Fail("No line of the input could be answered: each line must be a JSON object with %s. The output says what is wrong with each line.", b.wants())
+		return job.Fail("No line of the input could be answered: each line must be a JSON object with %s. The output says what is wrong with each line.", run.wants)
 	}
-	w.Log.Info("batch inference finished", "job", t.Resource().ARN, "lines", state.Lines, "took", time.Since(started).Round(time.Millisecond))
+	w.Log.Info("batch job finished", "job", t.Resource().ARN, "kind", run.kind, "lines", state.Lines, "took", time.Since(started).Round(time.Millisecond))
 	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		r.Status = meta.Active
 		return nil
 	})
 }
 
-// openBatch opens the model of the job's solution version. Until release is called an erasure does not destroy it.
-func (w *worker) openBatch(ctx context.Context, d *api.BatchInferenceJob) (b *batch, release func(), err error) {
-	r, err := w.get(ctx, d.SolutionVersionARN)
-	if err != nil {
-		return nil, nil, err
+// openedBatch is what a batch job holds while it answers an object. The zero value is nothing.
+type openedBatch struct {
+	answerer answerer
+	model    string // directory
+	erasures int64  // deletions of the group that the data knows of
+	close    func()
+}
+
+// release closes the model. Until then an erasure does not destroy it.
+func (o *openedBatch) release() {
+	if o.close != nil {
+		o.close()
 	}
-	version, err := meta.Doc[api.SolutionVersion](r)
+	*o = openedBatch{}
+}
+
+// reopenBatch opens the model of the solution version, unless it is open and no data deletion has taken effect or rebuilt it since.
+func (w *worker) reopenBatch(ctx context.Context, run batchRun, o *openedBatch) error {
+	erasures, err := w.erasures(ctx, run.group)
 	if err != nil {
-		return nil, nil, err
+		return err
+	}
+	for {
+		model, err := w.modelOfVersion(ctx, run.version)
+		if err != nil {
+			return err
+		}
+		if o.close != nil && o.model == model && o.erasures == erasures {
+			return nil
+		}
+		o.release()
+		unlock := w.dirs.read(model) // waits while the model is destroyed
+		if now, err := w.modelOfVersion(ctx, run.version); err != nil || now != model {
+			unlock()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		o.model, o.erasures, o.close = model, erasures, unlock
+		return w.openBatch(ctx, run, o)
+	}
+}
+
+// modelOfVersion returns the name of the directory of a solution version's model.
+func (w *worker) modelOfVersion(ctx context.Context, arn string) (string, error) {
+	r, err := w.get(ctx, arn)
+	if err != nil {
+		return "", err
 	}
 	p, err := meta.Private[meta.ModelPrivate](r)
-	if err != nil {
-		return nil, nil, err
+	if err == nil && p.Model == "" {
+		err = job.Fail("%s has no trained model.", arn)
 	}
-	g, err := w.get(ctx, version.DatasetGroupARN)
+	return p.Model, err
+}
+
+// recipeOf returns the recipe of a solution version.
+func (w *worker) recipeOf(ctx context.Context, arn string) (*recipe.Entry, error) {
+	r, err := w.get(ctx, arn)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
+	}
+	v, err := meta.Doc[api.SolutionVersion](r)
+	if err != nil {
+		return nil, err
+	}
+	entry, ok := recipe.FindARN(v.RecipeARN)
+	if !ok {
+		return nil, job.Fail("%s has an unknown recipe.", arn)
+	}
+	return entry, nil
+}
+
+// openBatch completes what holds the directory of the model.
+func (w *worker) openBatch(ctx context.Context, run batchRun, o *openedBatch) error {
+	g, err := w.get(ctx, run.group)
+	if err != nil {
+		return err
 	}
 	group, err := meta.Private[meta.GroupPrivate](g)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	entry, ok := recipe.FindARN(version.RecipeARN)
-	if !ok || p.Model == "" {
-		return nil, nil, job.Fail("%s has no trained model.", d.SolutionVersionARN)
+	m, err := recipe.Open(w.model(o.model))
+	if err != nil {
+		return fmt.Errorf("open the model of %s: %w", run.version, err)
 	}
-	b = &batch{entry: entry, engine: w.Engine, group: group.ID, strict: w.Strict, results: 25, seed: d.BatchInferenceJobARN}
-	if d.NumResults != nil && *d.NumResults > 0 {
-		b.results = *d.NumResults
-	}
-	var explore map[string]string
-	if c := d.BatchInferenceJobConfig; c != nil {
-		explore = c.ItemExplorationConfig
-		b.influence = recipe.InfluenceOf(c.RankingInfluence)
-	}
-	if b.exploration, err = entry.Exploration(explore); err != nil {
-		return nil, nil, fmt.Errorf("read the exploration of %s: %w", d.BatchInferenceJobARN, err)
-	}
-	unlock := w.dirs.read(p.Model)
-	if b.model, err = recipe.Open(w.model(p.Model)); err != nil {
-		unlock()
-		return nil, nil, fmt.Errorf("open the model of %s: %w", d.SolutionVersionARN, err)
-	}
-	return b, func() {
-		if err := b.model.Close(); err != nil {
-			w.Log.Error("close the model of a batch job", "job", d.BatchInferenceJobARN, "error", err)
+	unlock := o.close
+	o.close = func() {
+		if err := m.Close(); err != nil {
+			w.Log.Error("close the model of a batch job", "version", run.version, "error", err)
 		}
 		unlock()
-	}, nil
+	}
+	o.answerer, err = run.open(ctx, m, group.ID)
+	return err
 }
 
 // batchInputs lists the input objects: the one that the location names, or all below it if it is a folder.
@@ -208,7 +321,7 @@ func (w *worker) batchInputs(ctx context.Context, location string) ([]object, er
 }
 
 // object answers one input object.
-func (b *batch) object(ctx context.Context, store blob.Store, in object, key string, options blob.PutOptions, state *batchState, progress func()) error {
+func (run *batchRun) object(ctx context.Context, by answerer, store blob.Store, in object, key string, options blob.PutOptions, state *batchState, progress func()) error {
 	from, err := in.Open(ctx)
 	if err != nil {
 		return err
@@ -216,7 +329,7 @@ func (b *batch) object(ctx context.Context, store blob.Store, in object, key str
 	defer from.Close()
 	r, out := io.Pipe()
 	var writer sync.WaitGroup
-	writer.Go(func() { out.CloseWithError(b.answer(ctx, from, out, state, progress)) })
+	writer.Go(func() { out.CloseWithError(run.answer(ctx, by, from, out, state, progress)) })
 	err = store.Create(ctx, key, r, options)
 	r.CloseWithError(err) // so that the writer ends whatever happened
 	writer.Wait()         // it reads the model
@@ -224,11 +337,11 @@ func (b *batch) object(ctx context.Context, store blob.Store, in object, key str
 }
 
 // answer reads lines and writes a result for each, in their order.
-func (b *batch) answer(ctx context.Context, from io.Reader, to io.Writer, state *batchState, progress func()) error {
+func (run *batchRun) answer(ctx context.Context, by answerer, from io.Reader, to io.Writer, state *batchState, progress func()) error {
 	in, out := bufio.NewReaderSize(from, 64<<10), bufio.NewWriterSize(to, 64<<10)
 	for number, end := 0, false; !end; {
 		var lines [][]byte
-		for len(lines) < batchStep && !end {
+		for len(lines) < by.atOnce() && !end {
 			line, err := readLine(in)
 			if end = errors.Is(err, io.EOF); err != nil && !end {
 				return err
@@ -238,7 +351,10 @@ func (b *batch) answer(ctx context.Context, from io.Reader, to io.Writer, state 
 				lines = append(lines, line)
 			}
 		}
-		results, good := b.answers(ctx, lines, number)
+		if run.most > 0 && number+len(lines) > run.most {
+			return job.Fail("An input object has more than %d lines.", run.most)
+		}
+		results, good := answers(ctx, by, lines, number)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -272,7 +388,7 @@ func readLine(in *bufio.Reader) (line []byte, err error) {
 }
 
 // answers answers lines on all cores. first is the number of the first of them in its object.
-func (b *batch) answers(ctx context.Context, lines [][]byte, first int) (results [][]byte, good int64) {
+func answers(ctx context.Context, by answerer, lines [][]byte, first int) (results [][]byte, good int64) {
 	results = make([][]byte, len(lines))
 	var next, answered atomic.Int64
 	var work sync.WaitGroup
@@ -286,7 +402,7 @@ func (b *batch) answers(ctx context.Context, lines [][]byte, first int) (results
 					return
 				}
 				var ok bool
-				if results[i], ok = b.line(lines[i], first+i); ok {
+				if results[i], ok = by.line(lines[i], first+i); ok {
 					answered.Add(1)
 				}
 				budget.Step()
@@ -309,7 +425,7 @@ type batchInput struct {
 // batchResult is a line of the output.
 type batchResult struct {
 	Input  json.RawMessage `json:"input"`
-	Output *batchOutput    `json:"output"`
+	Output any             `json:"output"`
 	Error  *string         `json:"error"`
 }
 
@@ -319,10 +435,19 @@ type batchOutput struct {
 	Reasons          [][]string `json:"reasons,omitempty"`
 }
 
-// line answers one line, with the end of a line behind the result; ok tells whether it could be answered. A line that could not has an error in its result, which repeats nothing of it.
 func (b *batch) line(line []byte, number int) (result []byte, ok bool) {
+	return answerLine(line, lineOf(b.entry)+" and nothing else but filterValues and context", func(in *batchInput) (any, string) {
+		q, problem := b.query(in, number)
+		if problem != "" {
+			return nil, problem
+		}
+		return b.recommend(q, in.ItemList), ""
+	})
+}
+
+// answerLine reads a line as an In, has it answered, and writes the result. answer returns the output or says what is wrong.
+func answerLine[In any](line []byte, wants string, answer func(*In) (output any, problem string)) (result []byte, ok bool) {
 	var out batchResult
-	var in batchInput
 	echo := bytes.NewBuffer(nil)
 	if err := json.Compact(echo, line); err != nil {
 		text, _ := json.Marshal(string(line))
@@ -332,12 +457,13 @@ func (b *batch) line(line []byte, number int) (result []byte, ok bool) {
 		out.Input = echo.Bytes()
 		decoder := json.NewDecoder(bytes.NewReader(line))
 		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&in); err != nil {
-			out.fail("The line must be a JSON object with %s and nothing else but filterValues and context.", b.wants())
-		} else if q, problem := b.query(&in, number); problem != "" {
+		in := new(In)
+		if err := decoder.Decode(in); err != nil {
+			out.fail("The line must be a JSON object with %s.", wants)
+		} else if output, problem := answer(in); problem != "" {
 			out.fail("%s", problem)
 		} else {
-			out.Output = b.recommend(q, in.ItemList)
+			out.Output = output
 		}
 	}
 	text := bytes.NewBuffer(nil)
@@ -354,9 +480,9 @@ func (r *batchResult) fail(format string, args ...any) {
 	r.Error = &text
 }
 
-// wants names the members that a line must have.
-func (b *batch) wants() string {
-	switch b.entry.Type {
+// lineOf names the members that a line of a batch inference job must have.
+func lineOf(e *recipe.Entry) string {
+	switch e.Type {
 	case recipe.RelatedItems:
 		return "itemId"
 	case recipe.PersonalizedRanking:
@@ -371,10 +497,10 @@ func (b *batch) query(in *batchInput, number int) (q recipe.Query, problem strin
 	wantsItem, ranks := b.entry.Type == recipe.RelatedItems, b.entry.Type == recipe.PersonalizedRanking
 	switch {
 	case wantsItem && (in.ItemID == nil || *in.ItemID == ""), !wantsItem && (in.UserID == nil || *in.UserID == ""), ranks && len(in.ItemList) == 0:
-		return q, fmt.Sprintf("The line lacks %s.", b.wants())
+		return q, fmt.Sprintf("The line lacks %s.", lineOf(b.entry))
 	case len(in.ItemList) > 500:
 		return q, "itemList can name at most 500 items."
-	case len(in.FilterValues) > 0:
+	case len(in.FilterValues) > 0 && b.filter == nil:
 		return q, "filterValues need a job with a filter."
 	}
 	ids := slices.Clone(in.ItemList)
@@ -389,6 +515,11 @@ func (b *batch) query(in *batchInput, number int) (q recipe.Query, problem strin
 		}
 	}
 	q = recipe.Query{Known: true, N: b.results, Influence: b.influence}
+	if b.filter != nil {
+		if q.Exclude, problem = b.filter.items(in); problem != "" {
+			return q, problem
+		}
+	}
 	if wantsItem {
 		q.Item = *in.ItemID
 		return q, ""

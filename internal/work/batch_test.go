@@ -63,7 +63,7 @@ func TestStrictBatchesPersonalizeNobodyWhileAGroupForgets(t *testing.T) {
 	ask := func(user string) []string {
 		t.Helper()
 		text, ok := b.line(fmt.Appendf(nil, `{"userId":%q}`, user), 1)
-		var result batchResult
+		var result struct{ Output batchOutput }
 		if err := json.Unmarshal(text, &result); err != nil || !ok {
 			t.Fatalf("%s: %v", text, err)
 		}

@@ -102,7 +102,7 @@ func (w *worker) rows(ctx context.Context) (ours, customers []byte, err error) {
 		for _, r := range rows {
 			private := &theirs
 			switch r.Kind {
-			case meta.DatasetGroup, meta.ImportJob, meta.ExportJob, meta.DeletionJob, meta.SolutionVersion, meta.Recommender, meta.BatchInferenceJob:
+			case meta.DatasetGroup, meta.ImportJob, meta.ExportJob, meta.DeletionJob, meta.SolutionVersion, meta.Recommender, meta.BatchInferenceJob, meta.BatchSegmentJob:
 				private = &mine
 			}
 			fmt.Fprintln(private, string(r.Private))

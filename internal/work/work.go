@@ -63,6 +63,7 @@ func Register(q *job.Queue, o Options) {
 	w.handle(q, job.Import, job.Spec{Class: job.Heavy, Run: w.importRows})
 	w.handle(q, job.Export, job.Spec{Class: job.Heavy, Run: w.export})
 	w.handle(q, job.Infer, job.Spec{Class: job.Heavy, Run: w.infer})
+	w.handle(q, job.Segment, job.Spec{Class: job.Heavy, Run: w.segment})
 	w.handle(q, job.Train, job.Spec{Class: job.Heavy, Run: w.train, Failed: trainingFailed, Stopped: trainingStopped})
 	w.handle(q, job.Recommend, job.Spec{Class: job.Heavy, Run: w.recommend})
 	w.handle(q, job.Refresh, job.Spec{Class: job.Heavy, Run: w.refresh, Failed: refreshFailed})

@@ -1,0 +1,196 @@
+package work
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/filter"
+	"github.com/palate-dev/palate/internal/job"
+	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/schema"
+)
+
+// batchFilter is the filter of a batch job, with what it reads of the group's data: all of it as of when the job opened its model, because a job may ask about every
+// item for every line. Whom an erasure has hidden since then is treated as unknown.
+type batchFilter struct {
+	filter  *filter.Filter
+	schemas map[schema.Type]*schema.Schema           // of what records hold: the fields that the filter reads
+	records map[schema.Type]map[string]filter.Record // by id
+	events  *dataset.Events                          // nil if the filter reads none
+	kinds   map[string][]string                      // by user: the types of his events; only of filters on users
+	bound   *filter.Bound                            // of a filter without placeholders
+	recent  int                                      // how many events of a type count; 0 is all
+	hidden  func(user string) bool
+}
+
+// openFilter reads what a filter needs; nil if there is no filter.
+func (w *worker) openFilter(ctx context.Context, groupARN, group, arn string) (*batchFilter, error) {
+	if arn == "" {
+		return nil, nil
+	}
+	r, err := w.get(ctx, arn)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := meta.Doc[api.Filter](r)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := filter.Parse(doc.FilterExpression)
+	if err != nil {
+		return nil, fmt.Errorf("parse the stored expression of %s: %w", arn, err)
+	}
+	tables, err := w.tables(ctx, groupARN)
+	if err != nil {
+		return nil, err
+	}
+	schemas := map[schema.Type]*schema.Schema{}
+	for _, t := range tables {
+		schemas[t.Schema.Type] = t.Schema
+	}
+	b := &batchFilter{
+		filter: parsed, schemas: parsed.Narrow(schemas), records: map[schema.Type]map[string]filter.Record{}, recent: w.Limits.FilterInteractions,
+		hidden: func(user string) bool {
+			_, hidden := w.Engine.Hidden(group, user)
+			return hidden
+		},
+	}
+	for _, t := range tables {
+		if err := b.read(ctx, w.Engine, t); err != nil {
+			return nil, err
+		}
+	}
+	if len(parsed.Placeholders()) == 0 {
+		if b.bound, err = parsed.Bind(b.schemas, nil); err != nil { // fields cannot go, but datasets can
+			return nil, job.Fail("%s", err)
+		}
+	}
+	return b, nil
+}
+
+// read takes what the filter reads of one dataset.
+func (b *batchFilter) read(ctx context.Context, engine *dataset.Engine, t dataset.Table) (err error) {
+	if t.Schema.Type == schema.Interactions && b.filter.ReadsEvents() {
+		if b.events, err = engine.Events(ctx, t); err != nil {
+			return err
+		}
+		if b.filter.Entity() == filter.UserID {
+			b.kinds = kindsByUser(b.events)
+			b.events = nil
+		}
+		return nil
+	}
+	narrow := b.schemas[t.Schema.Type]
+	if narrow == nil {
+		return nil
+	}
+	var columns []int
+	for _, f := range narrow.Fields {
+		columns = append(columns, t.Schema.Index(f.Name))
+	}
+	key, records := t.Schema.KeyField(), map[string]filter.Record{}
+	b.records[t.Schema.Type] = records
+	return engine.Effective(ctx, t, func(r dataset.Row) error {
+		record := make(filter.Record, len(columns))
+		for i, c := range columns {
+			if c < len(r.Values) {
+				record[i] = r.Values[c]
+				record[i].Str = strings.Clone(record[i].Str)
+			}
+		}
+		records[strings.Clone(r.Values[key].Str)] = record
+		return nil
+	})
+}
+
+// kindsByUser collects the types of each user's events. Users with the same types share a list.
+func kindsByUser(ev *dataset.Events) map[string][]string {
+	kinds, lists := make(map[string][]string, len(ev.Users)), map[string][]string{}
+	var codes []uint16
+	for u, id := range ev.Users {
+		codes = codes[:0]
+		for _, code := range ev.Type[ev.Offsets[u]:ev.Offsets[u+1]] {
+			if !slices.Contains(codes, code) {
+				codes = append(codes, code)
+			}
+		}
+		slices.Sort(codes)
+		key := fmt.Sprint(codes)
+		if lists[key] == nil {
+			for _, code := range codes {
+				lists[key] = append(lists[key], ev.Types[code])
+			}
+		}
+		kinds[id] = lists[key]
+	}
+	return kinds
+}
+
+// bind gives the filter a line's values, or says what is wrong with them.
+func (b *batchFilter) bind(values map[string]string) (bound *filter.Bound, problem string) {
+	if b.bound != nil {
+		return b.bound, ""
+	}
+	bound, err := b.filter.Bind(b.schemas, values)
+	if err != nil {
+		return nil, err.Error()
+	}
+	return bound, ""
+}
+
+// items tells, for a line of a batch inference job, which items the filter takes out.
+func (b *batchFilter) items(in *batchInput) (exclude func(item string) bool, problem string) {
+	named := in.UserID != nil && *in.UserID != ""
+	if b.filter.NeedsUser() && !named {
+		return nil, "The filter of the job needs a userId."
+	}
+	bound, problem := b.bind(in.FilterValues)
+	if problem != "" {
+		return nil, problem
+	}
+	subject := filter.Subject{Anonymous: !named}
+	var types map[string][]string
+	if named && !b.hidden(*in.UserID) {
+		subject.User = b.records[schema.Users][*in.UserID]
+		types = b.history(*in.UserID)
+	}
+	if in.ItemID != nil {
+		subject.Item = b.records[schema.Items][*in.ItemID]
+	}
+	selection := bound.For(subject)
+	return func(item string) bool {
+		return !selection.Keeps(filter.Candidate{Record: b.records[schema.Items][item], Types: types[item]})
+	}, ""
+}
+
+// history is what tests on interactions look at for a user.
+func (b *batchFilter) history(user string) map[string][]string {
+	if b.events == nil {
+		return nil
+	}
+	u, ok := slices.BinarySearch(b.events.Users, user)
+	if !ok {
+		return nil
+	}
+	var events []filter.Event
+	for at := b.events.Offsets[u]; at < b.events.Offsets[u+1]; at++ {
+		events = append(events, filter.Event{Of: b.events.Items[b.events.Item[at]], Type: b.events.Types[b.events.Type[at]]})
+	}
+	return filter.Recent(filter.ItemID, events, b.recent)
+}
+
+// users tells, for a line of a batch segment job, which users pass the filter.
+func (b *batchFilter) users(values map[string]string) (keep func(user string) bool, problem string) {
+	bound, problem := b.bind(values)
+	if problem != "" {
+		return nil, problem
+	}
+	selection := bound.For(filter.Subject{Anonymous: true})
+	return func(user string) bool {
+		return selection.Keeps(filter.Candidate{Record: b.records[schema.Users][user], Types: b.kinds[user]})
+	}, ""
+}

@@ -1,0 +1,320 @@
+package behaviour
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/test/shop"
+)
+
+// A segmentLine is one line of the result of a batch segment job.
+type segmentLine struct {
+	Input  any
+	Output *struct{ UsersList []string }
+	Error  *string
+}
+
+// startSegments starts a batch segment job over the input at key.
+func startSegments(h *shop.Shop, version, key string, with M) (arn, folder string) {
+	h.T.Helper()
+	name := h.Name("segments")
+	request := M{"jobName": name, "solutionVersionArn": version, "roleArn": shop.Role, "jobInput": M{"s3DataSource": M{"path": "s3://shop/" + key}},
+		"jobOutput": M{"s3DataDestination": M{"path": "s3://shop/results/" + name}}}
+	for member, value := range with {
+		request[member] = value
+	}
+	return h.Must("CreateBatchSegmentJob", request)["batchSegmentJobArn"].(string), "results/" + name + "/"
+}
+
+// segments runs a job over one object with the given lines and returns the lines of its result.
+func segments(h *shop.Shop, version string, with M, lines ...string) []segmentLine {
+	h.T.Helper()
+	key := "ask/" + h.Name("lines") + ".json"
+	h.Upload(h.Objects, key, strings.Join(lines, "\n"))
+	arn, folder := startSegments(h, version, key, with)
+	if d := h.Wait("batchSegmentJob", arn); d["status"] != "ACTIVE" {
+		h.T.Fatalf("segments: %v", d["failureReason"])
+	}
+	if check := h.Download(h.Objects, folder+"_CHECK"); len(check) != 1 {
+		h.T.Error("there is no object _CHECK")
+	}
+	return segmentsOf(h, folder+strings.TrimPrefix(key, "ask/")+".out")
+}
+
+func segmentsOf(h *shop.Shop, key string) (out []segmentLine) {
+	h.T.Helper()
+	texts := h.Download(h.Objects, key)
+	if len(texts) != 1 {
+		h.T.Fatalf("%d objects are called %s", len(texts), key)
+	}
+	for line := range strings.Lines(texts[0]) {
+		var l segmentLine
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			h.T.Fatalf("a line of %s is not JSON: %v", key, err)
+		}
+		if (l.Output == nil) == (l.Error == nil) || l.Output != nil && l.Output.UsersList == nil {
+			h.T.Fatalf("a line of %s has neither users nor an error, or both", key)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// filterOf creates a filter.
+func filterOf(h *shop.Shop, expression string) string {
+	h.T.Helper()
+	return h.Make("CreateFilter", "filter", M{"name": h.Name("filter"), "datasetGroupArn": h.Group, "filterExpression": expression})
+}
+
+func tier(d shop.Data, user string) string {
+	return d.Profiles[1+slices.Index(d.Users, user)][1]
+}
+
+func TestSegmentsNameUsersForItems(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(80, 50, 1600, 41)
+	h.LoadAll(d)
+	version := h.Version(h.Solution("aws-item-affinity"))
+	metrics := h.Must("GetSolutionMetrics", M{"solutionVersionArn": version})["metrics"].(M)
+	if len(metrics) != 3 || metrics["coverage"] == nil || metrics["hits_at_1_percent"] == nil || metrics["recall_at_1_percent"] == nil {
+		t.Errorf("metrics %v", metrics)
+	}
+	got := segments(h, version, M{"numResults": 5_000_000}, `{ "itemId": "item-0003" }`, `{"itemId":"item-0002"}`, "", `{"itemId":"nothing"}`, `{"itemId":""}`, `{"itemId":`, `[]`,
+		`{"userId":"x"}`, `{"itemAttributes":"ITEMS.GENRES = \"all\""}`, `{"itemId":"item-0003","filterValues":{"A":"\"b\""}}`)
+	if len(got) != 9 {
+		t.Fatalf("%d results for 9 lines", len(got))
+	}
+	for i, l := range got[2:] {
+		if l.Error == nil {
+			t.Errorf("bad line %d has the result %+v", i, l)
+		}
+	}
+	if diff := cmp.Diff(any(M{"itemId": "item-0003"}), got[0].Input); diff != "" {
+		t.Error(diff)
+	}
+	all := got[0].Output.UsersList
+	if sorted := slices.Sorted(slices.Values(all)); !slices.Equal(sorted, slices.Sorted(slices.Values(d.Users))) {
+		t.Errorf("the segment of everybody has %d users", len(all))
+	}
+	if slices.Equal(all, got[1].Output.UsersList) {
+		t.Error("items of two tastes have the same users first")
+	}
+	likes := 0 // items of taste 3 are for every fourth user
+	for _, user := range all[:10] {
+		if slices.Index(d.Users, user)%4 == 3 {
+			likes++
+		}
+	}
+	if likes < 7 {
+		t.Errorf("of the first 10 users for an item %d have its taste", likes)
+	}
+	if got := segments(h, version, nil, `{"itemId":"item-0003"}`); !slices.Equal(got[0].Output.UsersList, all[:25]) {
+		t.Errorf("without numResults: %d users", len(got[0].Output.UsersList))
+	}
+
+	// filters
+	gold := filterOf(h, `INCLUDE UserID WHERE Users.TIER IN ($TIER)`)
+	filtered := segments(h, version, M{"filterArn": gold, "numResults": 7}, `{"itemId":"item-0003","filterValues":{"TIER":"\"gold\""}}`, `{"itemId":"item-0003"}`,
+		`{"itemId":"item-0003","filterValues":{"TIER":"\"iron\""}}`)
+	var want []string
+	for _, user := range all {
+		if tier(d, user) == "gold" && len(want) < 7 {
+			want = append(want, user)
+		}
+	}
+	if diff := cmp.Diff(want, filtered[0].Output.UsersList); diff != "" {
+		t.Error(diff)
+	}
+	if filtered[1].Error == nil || !strings.Contains(*filtered[1].Error, "TIER") || len(filtered[2].Output.UsersList) != 0 {
+		t.Errorf("%+v", filtered[1:])
+	}
+	for expression, n := range map[string]int{`EXCLUDE UserID WHERE Interactions.EVENT_TYPE IN ("VIEW")`: 0, `EXCLUDE UserID WHERE Interactions.EVENT_TYPE IN ("buy")`: 25} {
+		if got := segments(h, version, M{"filterArn": filterOf(h, expression)}, `{"itemId":"item-0003"}`); len(got[0].Output.UsersList) != n {
+			t.Errorf("%s: %d users, want %d", expression, len(got[0].Output.UsersList), n)
+		}
+	}
+
+	// deletion
+	h.Forget(all[0], all[5])
+	after := segments(h, version, M{"numResults": 1000}, `{"itemId":"item-0003"}`)[0].Output.UsersList
+	if len(after) != len(all)-2 || slices.Contains(after, all[0]) || slices.Contains(after, all[5]) {
+		t.Error("deleted users are in a segment")
+	}
+	h.AssertNoBytesOf(all[0], all[5])
+}
+
+func TestSegmentsNameUsersForAttributes(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(80, 50, 1600, 42)
+	h.LoadAll(d)
+	version := h.Version(h.Solution("aws-item-attribute-affinity"))
+	got := segments(h, version, nil, `{"itemAttributes":"ITEMS.GENRES = \"taste-3\""}`, `{"itemAttributes": "items.genres = \"all\" and ITEMS.GENRES=\"taste-1\""}`,
+		`{"itemAttributes":"ITEMS.PRICE = 3.99"}`, `{"itemAttributes":"ITEMS.GENRES = \"taste-3\" AND ITEMS.GENRES = \"taste-1\""}`, `{"itemAttributes":"ITEMS.GENRES = \"Taste-3\""}`,
+		`{"itemAttributes":"ITEMS.NOSUCH = \"a\""}`, `{"itemAttributes":"ITEMS.GENRES IN (\"taste-3\")"}`, `{"itemAttributes":""}`, `{"itemId":"item-0003"}`, `{"itemAttributes":7}`)
+	for i, l := range got {
+		if (l.Output != nil) != (i < 3) {
+			t.Errorf("line %d: %+v", i, l)
+		}
+	}
+	for i, taste := range []int{3, 1, 3} {
+		likes := 0
+		for _, user := range got[i].Output.UsersList[:10] {
+			if slices.Index(d.Users, user)%4 == taste {
+				likes++
+			}
+		}
+		if len(got[i].Output.UsersList) != 25 || likes < 7 {
+			t.Errorf("line %d: of the first 10 users %d have its taste", i, likes)
+		}
+	}
+	silver := filterOf(h, `EXCLUDE UserID WHERE Users.TIER = "gold"`)
+	for _, user := range segments(h, version, M{"filterArn": silver}, `{"itemAttributes":"ITEMS.GENRES = \"all\""}`)[0].Output.UsersList {
+		if tier(d, user) != "silver" {
+			t.Error("the filter lets somebody pass")
+		}
+	}
+	if said := h.Refused("InvalidInputException", "CreateCampaign", M{"name": "c", "solutionVersionArn": version}); said == "" {
+		t.Error("a campaign of segments")
+	}
+}
+
+// A job over a folder has a result for each object, also if the server dies between two of them; what is wrong with the job is said once.
+func TestASegmentJobThatIsKilledGoesOnWithTheNextObject(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(60, 40, 1200, 43)
+	h.Load(h.Interactions, d.Interactions)
+	version := h.Version(h.Solution("aws-item-affinity"))
+	for n := range 3 {
+		h.Upload(h.Objects, fmt.Sprintf("ask/folder/%d.json", n), fmt.Sprintf(`{"itemId":"item-%04d"}`, n))
+	}
+	h.Stop()
+	h.Env = []string{"PALATE_CRASH=batch/object:2"}
+	h.Restart()
+	arn, folder := startSegments(h, version, "ask/folder/", nil)
+	if !h.Died(t.Context()) {
+		t.Fatal("the server did not come by the crash point")
+	}
+	h.Env = nil
+	h.Restart()
+	if job := h.Wait("batchSegmentJob", arn); job["status"] != "ACTIVE" {
+		t.Fatalf("%v", job["failureReason"])
+	}
+	for n := range 3 {
+		got := segmentsOf(h, fmt.Sprintf("%s%d.json.out", folder, n))
+		if diff := cmp.Diff(any(M{"itemId": fmt.Sprintf("item-%04d", n)}), got[0].Input); len(got) != 1 || diff != "" {
+			t.Errorf("object %d: %v %s", n, got, diff)
+		}
+	}
+	h.Upload(h.Objects, "ask/empty.json", "\n\n")
+	h.Upload(h.Objects, "ask/bad.json", "nonsense\n{\"itemId\":\"nothing\"}")
+	for key, reason := range map[string]string{"ask/none/": "does not contain any input", "ask/bad.json": "No line of the input could be answered", "ask/empty.json": "No line of the input could be answered"} {
+		arn, _ := startSegments(h, version, key, nil)
+		if job := h.Wait("batchSegmentJob", arn); job["status"] != "CREATE FAILED" || !strings.Contains(job["failureReason"].(string), reason) {
+			t.Errorf("%s: %v %v", key, job["status"], job["failureReason"])
+		}
+	}
+	if listed := h.Must("ListBatchSegmentJobs", M{"solutionVersionArn": version})["batchSegmentJobs"].([]any); len(listed) != 4 {
+		t.Errorf("%d jobs are listed", len(listed))
+	}
+}
+
+// What a filter takes out of the answers of a batch inference job is what the data says it must.
+func TestBatchesAreFiltered(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(80, 50, 1600, 44)
+	h.LoadAll(d)
+	tracker := h.Tracker()
+	genres, seen := map[string]string{}, map[string]bool{} // seen: user and item
+	for _, item := range d.Items[1:] {
+		genres[item[0]] = item[2]
+	}
+	for _, event := range d.Interactions[1:] {
+		seen[event[0]+" "+event[1]] = true
+	}
+	all := M{"numResults": 500, "batchInferenceJobConfig": M{"itemExplorationConfig": M{"explorationWeight": "0"}}}
+	with := func(expression string) M {
+		m := M{"filterArn": filterOf(h, expression)}
+		for k, v := range all {
+			m[k] = v
+		}
+		return m
+	}
+	version := h.Version(h.Solution("aws-user-personalization"))
+	var lines []string
+	for _, user := range append(slices.Clone(d.Users[:20]), "nobody") {
+		lines = append(lines, fmt.Sprintf(`{"userId":%q,"filterValues":{"G":"\"taste-1\",\"taste-2\"","T":"gold"}}`, user))
+	}
+	plain := make([]string, len(lines))
+	for i, line := range lines {
+		plain[i] = line[:strings.Index(line, `,"filterValues"`)] + "}"
+	}
+	whole := batch(h, version, all, plain...)
+	for expression, keeps := range map[string]func(user, item string) bool{
+		`INCLUDE ItemID WHERE Items.GENRES IN ($G)`: func(_, item string) bool {
+			return strings.HasPrefix(genres[item], "taste-1|") || strings.HasPrefix(genres[item], "taste-2|")
+		},
+		`EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("View")`: func(user, item string) bool { return !seen[user+" "+item] },
+		`EXCLUDE ItemID WHERE Items.GENRES IN ("taste-0") IF CurrentUser.TIER = $T | EXCLUDE ItemID WHERE Items.PRICE < 5`: func(user, item string) bool {
+			gold := user != "nobody" && tier(d, user) == "gold"
+			return !(gold && strings.HasPrefix(genres[item], "taste-0|")) && item >= "item-0005"
+		},
+		`INCLUDE ItemID WHERE Items.GENRES IN ("nothing")`: func(_, _ string) bool { return false },
+	} {
+		got := batch(h, version, with(expression), lines...)
+		for i, l := range got {
+			user := l.Input.(M)["userId"].(string)
+			want := []string{}
+			for _, item := range whole[i].Output.RecommendedItems {
+				if keeps(user, item) {
+					want = append(want, item)
+				}
+			}
+			if l.Error != nil {
+				t.Fatalf("%s: %s", expression, *l.Error)
+			}
+			if diff := cmp.Diff(want, l.Output.RecommendedItems); diff != "" {
+				t.Errorf("%s, line %d: %s", expression, i, diff)
+			}
+		}
+	}
+	if got := batch(h, version, with(`INCLUDE ItemID WHERE Items.PRICE < $P`), plain[0], plain[0][:len(plain[0])-1]+`,"filterValues":{"P":"much"}}`,
+		plain[0][:len(plain[0])-1]+`,"filterValues":{"P":"100"}}`); got[0].Error == nil || got[1].Error == nil || got[2].Error != nil {
+		t.Errorf("%+v", got)
+	}
+
+	// events that came after the training count in filters
+	fresh := whole[0].Output.RecommendedItems[len(whole[0].Output.RecommendedItems)-1]
+	h.Must("PutEvents", M{"trackingId": tracker, "userId": d.Users[0], "sessionId": "canary-session", "eventList": []M{{"eventType": "view", "itemId": fresh, "sentAt": 1_800_000_000}}})
+	if got := batch(h, version, with(`EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN (*)`), plain[0]); slices.Contains(got[0].Output.RecommendedItems, fresh) {
+		t.Error("an event of after the training does not count in a filter")
+	}
+
+	related := h.Version(h.Solution("aws-sims"))
+	same := batch(h, related, M{"filterArn": filterOf(h, `INCLUDE ItemID WHERE Items.GENRES = CurrentItem.GENRES`)}, `{"itemId":"item-0003"}`)
+	if len(same[0].Output.RecommendedItems) == 0 {
+		t.Error("no item is like the item")
+	}
+	for _, item := range same[0].Output.RecommendedItems {
+		if genres[item] != genres["item-0003"] {
+			t.Errorf("%s is not of the item's genres", item)
+		}
+	}
+	needs := batch(h, related, M{"filterArn": filterOf(h, `EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("view")`)}, fmt.Sprintf(`{"itemId":"item-0003","userId":%q}`, d.Users[3]), `{"itemId":"item-0003"}`)
+	if needs[0].Error != nil || needs[1].Error == nil {
+		t.Errorf("%+v", needs)
+	}
+	for _, item := range needs[0].Output.RecommendedItems {
+		if seen[d.Users[3]+" "+item] {
+			t.Error("an item that the user had passes")
+		}
+	}
+}

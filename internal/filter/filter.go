@@ -5,6 +5,9 @@
 // Parse reads an expression and refuses what no dataset group could make valid; Check compares the rest with the schemas of a group. Errors are texts for the
 // API's client and name the character at fault. A Filter is immutable.
 //
+// Bind gives a filter the values that a request has for its placeholders, For leaves what counts for the user and item that the request names, and Keeps asks it
+// about one candidate after the other. Evaluation is the plain reading of the rules, test by test.
+//
 // Keywords, entities, dataset names and field names are matched ignoring case; placeholders and strings are exact. White space is free between tokens. AND
 // binds tighter than OR, and there are no parentheses for grouping, so a condition is always a disjunction of conjunctions.
 //

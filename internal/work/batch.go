@@ -53,6 +53,7 @@ type batchRun struct {
 	output  *api.S3DataConfig
 	most    int    // lines in an input object; 0 is no limit
 	wants   string // the members that a line must have
+	waits   bool   // the answers cannot do without anybody: none is made while a data deletion runs
 
 	// open makes what answers the lines: from the model of the version, and from the data that its filter reads.
 	open func(ctx context.Context, m *recipe.Model, group string) (answerer, error)
@@ -200,6 +201,19 @@ func (o *openedBatch) release() {
 
 // reopenBatch opens the model of the solution version, unless it is open and no data deletion has taken effect or rebuilt it since.
 func (w *worker) reopenBatch(ctx context.Context, run batchRun, o *openedBatch) error {
+	g, err := w.get(ctx, run.group)
+	if err != nil {
+		return err
+	}
+	group, err := meta.Private[meta.GroupPrivate](g)
+	if err != nil {
+		return err
+	}
+	if run.waits {
+		if err := w.forgotten(ctx, group.ID, o); err != nil {
+			return err
+		}
+	}
 	erasures, err := w.erasures(ctx, run.group)
 	if err != nil {
 		return err
@@ -222,7 +236,23 @@ func (w *worker) reopenBatch(ctx context.Context, run batchRun, o *openedBatch) 
 			continue
 		}
 		o.model, o.erasures, o.close = model, erasures, unlock
-		return w.openBatch(ctx, run, o)
+		return w.openBatch(ctx, run, group.ID, o)
+	}
+}
+
+// forgotten waits until no data deletion runs in a group, as the engine names it. One that runs waits in turn for the model, so that is released.
+func (w *worker) forgotten(ctx context.Context, group string, o *openedBatch) error {
+	for {
+		changed := w.Meta.Changed()
+		if _, idle := w.Engine.Since(group, "", 0, true); idle {
+			return nil
+		}
+		o.release()
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-changed:
+		}
 	}
 }
 
@@ -257,15 +287,7 @@ func (w *worker) recipeOf(ctx context.Context, arn string) (*recipe.Entry, error
 }
 
 // openBatch completes what holds the directory of the model.
-func (w *worker) openBatch(ctx context.Context, run batchRun, o *openedBatch) error {
-	g, err := w.get(ctx, run.group)
-	if err != nil {
-		return err
-	}
-	group, err := meta.Private[meta.GroupPrivate](g)
-	if err != nil {
-		return err
-	}
+func (w *worker) openBatch(ctx context.Context, run batchRun, group string, o *openedBatch) error {
 	m, err := recipe.Open(w.model(o.model))
 	if err != nil {
 		return fmt.Errorf("open the model of %s: %w", run.version, err)
@@ -277,7 +299,7 @@ func (w *worker) openBatch(ctx context.Context, run batchRun, o *openedBatch) er
 		}
 		unlock()
 	}
-	o.answerer, err = run.open(ctx, m, group.ID)
+	o.answerer, err = run.open(ctx, m, group)
 	return err
 }
 

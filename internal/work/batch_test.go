@@ -3,10 +3,12 @@ package work
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -35,31 +37,52 @@ func twoTastes() *dataset.Events {
 	return ev
 }
 
-func TestStrictBatchesPersonalizeNobodyWhileAGroupForgets(t *testing.T) {
-	ctx := t.Context()
+// tasteModel trains a recipe on twoTastes, beside an engine without data.
+func tasteModel(t *testing.T, name string) (*dataset.Engine, *recipe.Entry, *recipe.Model) {
+	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "catalog.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
 	engine, err := dataset.Open(t.TempDir(), db, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Close()
-	entry, ok := recipe.FindARN("arn:aws:personalize:::recipe/aws-user-personalization")
+	entry, ok := recipe.Find(name)
 	if !ok {
 		t.Fatal("no such recipe")
 	}
 	dir := filepath.Join(t.TempDir(), "model")
-	if _, err := recipe.Train(ctx, recipe.Data{Events: twoTastes()}, recipe.Config{Recipe: entry.TrainedAs}, quota.Limits{}, dir, nil); err != nil {
+	if _, err := recipe.Train(t.Context(), recipe.Data{Events: twoTastes()}, recipe.Config{Recipe: entry.TrainedAs}, quota.Limits{}, dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	b := &batch{entry: entry, engine: engine, group: "g1", results: 5, seed: "job"}
-	if b.model, err = recipe.Open(dir); err != nil {
+	model, err := recipe.Open(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.model.Close()
+	t.Cleanup(func() {
+		if err := errors.Join(model.Close(), engine.Close(), db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return engine, entry, model
+}
+
+// hide begins to forget a user of group g1.
+func hide(t *testing.T, engine *dataset.Engine, user string) {
+	t.Helper()
+	cut, err := engine.Fence(t.Context(), "g1")
+	if err == nil {
+		err = engine.Hide(t.Context(), "g1", "job1", userset.New([]string{user}), cut)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStrictBatchesPersonalizeNobodyWhileAGroupForgets(t *testing.T) {
+	engine, entry, model := tasteModel(t, "aws-user-personalization")
+	b := &batch{model: model, entry: entry, engine: engine, group: "g1", results: 5, seed: "job"}
 	ask := func(user string) []string {
 		t.Helper()
 		text, ok := b.line(fmt.Appendf(nil, `{"userId":%q}`, user), 1)
@@ -73,13 +96,7 @@ func TestStrictBatchesPersonalizeNobodyWhileAGroupForgets(t *testing.T) {
 	if cmp.Equal(nobody, somebody) {
 		t.Fatal("the fixture personalizes nothing")
 	}
-	cut, err := engine.Fence(ctx, "g1")
-	if err == nil {
-		err = engine.Hide(ctx, "g1", "job1", userset.New([]string{"u01"}), cut)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	hide(t, engine, "u01")
 	if d := cmp.Diff(nobody, ask("u01")) + cmp.Diff(somebody, ask("u02")); d != "" {
 		t.Errorf("without strictness:\n%s", d)
 	}
@@ -87,10 +104,32 @@ func TestStrictBatchesPersonalizeNobodyWhileAGroupForgets(t *testing.T) {
 	if d := cmp.Diff(nobody, ask("u02")); d != "" {
 		t.Errorf("u02 is answered personally:\n%s", d)
 	}
-	if err := engine.Unhide(ctx, "g1", "job1"); err != nil {
+	if err := engine.Unhide(t.Context(), "g1", "job1"); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(somebody, ask("u02")); d != "" {
 		t.Errorf("after the deletion:\n%s", d)
+	}
+}
+
+func TestSegmentsNameNobodyWhoIsBeingForgotten(t *testing.T) {
+	engine, entry, model := tasteModel(t, "aws-item-affinity")
+	s := &segmenter{model: model, entry: entry, engine: engine, group: "g1", results: 1000}
+	ask := func() []string {
+		t.Helper()
+		text, ok := s.line([]byte(`{"itemId":"i03"}`), 0)
+		var result struct{ Output segmentOutput }
+		if err := json.Unmarshal(text, &result); err != nil || !ok {
+			t.Fatalf("%s: %v", text, err)
+		}
+		return result.Output.UsersList
+	}
+	all := ask()
+	if len(all) != 60 {
+		t.Fatalf("%d users", len(all))
+	}
+	hide(t, engine, all[1])
+	if d := cmp.Diff(slices.Delete(slices.Clone(all), 1, 2), ask()); d != "" {
+		t.Error(d)
 	}
 }

@@ -35,7 +35,7 @@ type Options struct {
 	Limits  quota.Limits
 	Log     *slog.Logger
 	Version string // of the program, for receipts
-	Strict  bool   // while a deletion runs in a group, batch jobs answer nobody of it personally
+	Strict  bool   // while a deletion runs in a group, batch inference jobs answer nobody of it personally, and batch segment jobs wait
 
 	// Bucket opens a customer's bucket with the credentials of jobs.
 	Bucket func(ctx context.Context, name string) (blob.Store, error)

@@ -24,7 +24,7 @@ func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersona
 		return nil, api.Errorf(api.InvalidInput, "inputList can name at most %d items.", limit)
 	}
 	t, m, err := s.deployed(ctx, func() (*target, uint64, error) {
-		t, version, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues)
+		t, version, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues, in.UserID)
 		if err == nil && t.recipe.Type != recipe.PersonalizedRanking {
 			err = t.wrongOperation("GetPersonalizedRanking")
 		}
@@ -41,7 +41,15 @@ func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersona
 	}
 	buf := buffers.Get().(*[]recipe.Scored)
 	defer buffers.Put(buf)
-	*buf = m.Rank(s.query(t, m, in.UserID, len(in.InputList)), in.InputList, *buf)
+	q := s.query(t, m, in.UserID, len(in.InputList))
+	sel, err := s.narrow(ctx, t, &q, in.FilterARN, in.FilterValues)
+	if err != nil {
+		return nil, err
+	}
+	*buf = m.Rank(q, in.InputList, *buf)
+	if sel != nil && sel.err != nil {
+		return nil, sel.err
+	}
 
 	list := t.present(*buf)
 	if err := s.addMetadata(ctx, t, columns, list); err != nil {
@@ -61,7 +69,7 @@ func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActio
 	case n != nil && (*n < 0 || *n > maxActions):
 		return nil, outOfRange("numResults", maxActions, false)
 	}
-	t, _, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues)
+	t, _, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues, in.UserID)
 	if err != nil {
 		return nil, err
 	}
@@ -72,12 +80,12 @@ func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActio
 }
 
 // only finds a campaign that serves, for an operation that takes nothing else.
-func (s *Service) only(ctx context.Context, arn, filter string, values map[string]string) (*target, uint64, error) {
+func (s *Service) only(ctx context.Context, arn, filter string, values map[string]string, user string) (*target, uint64, error) {
 	t, version, err := s.campaign(ctx, arn)
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := s.refuseFilters(ctx, filter, values, nil); err != nil {
+	if err := s.refuseFilters(ctx, t, filter, values, user, nil); err != nil {
 		return nil, 0, err
 	}
 	return t, version, t.refusal

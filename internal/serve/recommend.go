@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/palate-dev/palate/internal/api"
-	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
 )
 
@@ -41,7 +40,14 @@ func (s *Service) GetRecommendations(ctx context.Context, in *api.GetRecommendat
 	defer buffers.Put(buf)
 	q := s.query(t, m, in.UserID, n)
 	q.Item = in.ItemID
+	sel, err := s.narrow(ctx, t, &q, in.FilterARN, in.FilterValues)
+	if err != nil {
+		return nil, err
+	}
 	*buf = m.Recommend(q, *buf)
+	if sel != nil && sel.err != nil {
+		return nil, sel.err
+	}
 
 	list := t.present(*buf)
 	if err := s.addMetadata(ctx, t, columns, list); err != nil {
@@ -78,7 +84,7 @@ func (s *Service) asked(ctx context.Context, in *api.GetRecommendationsRequest) 
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := s.refuseFilters(ctx, in.FilterARN, in.FilterValues, in.Promotions); err != nil {
+	if err := s.refuseFilters(ctx, t, in.FilterARN, in.FilterValues, in.UserID, in.Promotions); err != nil {
 		return nil, 0, err
 	}
 	if t.refusal != nil {
@@ -124,46 +130,44 @@ func outOfRange(member string, limit int, metadata bool) error {
 	return api.Errorf(api.InvalidInput, "%s must be between 0 and %d.", member, limit)
 }
 
-// refuseFilters refuses what needs filters. A filter that does not exist is reported first, as it would be if filters were evaluated.
-func (s *Service) refuseFilters(ctx context.Context, arn string, values map[string]string, promotions []api.Promotion) error {
-	named := []string{arn}
-	for _, p := range promotions {
-		named = append(named, p.FilterARN)
+// refuseFilters refuses what a request cannot have. A filter that does not exist is reported first.
+func (s *Service) refuseFilters(ctx context.Context, t *target, arn string, values map[string]string, user string, promotions []api.Promotion) error {
+	f, err := s.filter(ctx, arn)
+	if err != nil {
+		return err
 	}
-	for _, arn := range named {
-		if arn == "" {
-			continue
-		}
-		if err := s.filterExists(ctx, arn); err != nil {
+	for _, p := range promotions {
+		if _, err := s.filter(ctx, p.FilterARN); err != nil {
 			return err
 		}
 	}
 	switch {
-	case arn != "":
-		return api.Errorf(api.InvalidInput, "This build does not support filters in requests.")
-	case len(values) > 0:
-		return api.Errorf(api.InvalidInput, "filterValues need a filterArn; this build does not support filters in requests.")
+	case f == nil && len(values) > 0:
+		return api.Errorf(api.InvalidInput, "filterValues need a filterArn.")
 	case len(promotions) > 0:
 		return api.Errorf(api.InvalidInput, "This build does not support promotions.")
+	case f != nil && t.refusal == nil:
+		return f.check(t, user)
 	}
 	return nil
 }
 
-func (s *Service) filterExists(ctx context.Context, arn string) error {
-	owner, _, err := lookup(ctx, s.catalog, meta.Filter+" "+arn, func(tx *meta.Tx) (string, error) {
-		r, err := find(tx, arn, meta.Filter)
-		if err != nil {
-			return "", err
-		}
-		return r.Scope, nil
-	})
+// narrow adds the filter of a request to a query; nil without one. Whoever asks the query must look at the selection's err afterwards.
+func (s *Service) narrow(ctx context.Context, t *target, q *recipe.Query, arn string, values map[string]string) (*selection, error) {
+	f, err := s.filter(ctx, arn)
+	if f == nil || err != nil {
+		return nil, err
+	}
+	if err := f.check(t, q.User); err != nil { // again: it may have changed since
+		return nil, err
+	}
+	sel, err := s.selects(ctx, t, f, values, q.User, q.Item)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if owner != scope(ctx) {
-		return notFound(arn)
-	}
-	return nil
+	also := q.Exclude
+	q.Exclude = func(item string) bool { return also != nil && also(item) || sel.excludes(ctx, item) }
+	return sel, nil
 }
 
 // query is the question to the model: who asks, and what he did since it was trained.

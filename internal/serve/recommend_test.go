@@ -234,7 +234,11 @@ func TestBadRequestsAreRefused(t *testing.T) {
 	rich := w.campaign(version, &api.CampaignConfig{EnableMetadataWithRecommendations: new(true)})
 	picks := w.recommender(films, "aws-vod-top-picks", nil)
 	filter := arnOf(meta.Filter, "f")
-	w.insert(meta.Filter, filter, w.group, api.Filter{FilterARN: filter}, nil)
+	w.insert(meta.Filter, filter, w.group, api.Filter{FilterARN: filter, FilterExpression: `INCLUDE UserID WHERE Users.AGE > 1`}, nil)
+	valued, current, foreign := arnOf(meta.Filter, "v"), arnOf(meta.Filter, "c"), arnOf(meta.Filter, "o")
+	w.insert(meta.Filter, valued, w.group, api.Filter{FilterARN: valued, FilterExpression: `INCLUDE ItemID WHERE Items.ITEM_ID IN ($I)`}, nil)
+	w.insert(meta.Filter, current, w.group, api.Filter{FilterARN: current, FilterExpression: `INCLUDE ItemID WHERE Items.ITEM_ID = CurrentItem.ITEM_ID`}, nil)
+	w.insert(meta.Filter, foreign, w.group+"x", api.Filter{FilterARN: foreign, FilterExpression: `INCLUDE ItemID WHERE Items.ITEM_ID IN ("f01")`}, nil)
 	columns := func(names ...string) map[string][]string { return map[string][]string{"ITEMS": names} }
 
 	for name, row := range map[string]struct {
@@ -255,7 +259,11 @@ func TestBadRequestsAreRefused(t *testing.T) {
 		"columns of another type":     {api.GetRecommendationsRequest{CampaignARN: rich, UserID: "u01", MetadataColumns: map[string][]string{"USERS": {"AGE"}}}, api.InvalidInput},
 		"eleven columns":              {api.GetRecommendationsRequest{CampaignARN: rich, UserID: "u01", MetadataColumns: columns(slices.Repeat([]string{"TITLE"}, 11)...)}, api.InvalidInput},
 		"unknown filter":              {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", FilterARN: filter + "x"}, api.ResourceNotFound},
-		"filter":                      {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", FilterARN: filter}, api.InvalidInput},
+		"filter without its value":    {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", FilterARN: valued}, api.InvalidInput},
+		"filter with a bad value":     {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", FilterARN: valued, FilterValues: map[string]string{"I": `"f01`}}, api.InvalidInput},
+		"filter on the current item":  {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", FilterARN: current}, api.InvalidInput},
+		"filter of another group":     {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", FilterARN: foreign}, api.InvalidInput},
+		"filter of users":             {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", FilterARN: filter}, api.InvalidInput},
 		"filter values alone":         {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", FilterValues: map[string]string{"A": "1"}}, api.InvalidInput},
 		"promotion":                   {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", Promotions: []api.Promotion{{FilterARN: filter}}}, api.InvalidInput},
 		"promotion of unknown filter": {api.GetRecommendationsRequest{CampaignARN: plain, UserID: "u01", Promotions: []api.Promotion{{FilterARN: filter + "x"}}}, api.ResourceNotFound},

@@ -226,8 +226,8 @@ func TestASegmentJobThatIsKilledGoesOnWithTheNextObject(t *testing.T) {
 	}
 }
 
-// What a filter takes out of the answers of a batch inference job is what the data says it must.
-func TestBatchesAreFiltered(t *testing.T) {
+// What a filter takes out of the answers of batch inference jobs and of requests is what the data says it must.
+func TestAnswersAreFiltered(t *testing.T) {
 	t.Parallel()
 	h := shop.Open(t, start(t))
 	d := shop.Generate(80, 50, 1600, 44)
@@ -249,6 +249,16 @@ func TestBatchesAreFiltered(t *testing.T) {
 		return m
 	}
 	version := h.Version(h.Solution("aws-user-personalization"))
+	campaign := h.Make("CreateCampaign", "campaign", M{"name": "filtered", "solutionVersionArn": version, "campaignConfig": M{"itemExplorationConfig": M{"explorationWeight": "0"}}})
+	ranking := h.Make("CreateCampaign", "campaign", M{"name": "ranked", "solutionVersionArn": h.Version(h.Solution("aws-personalized-ranking"))})
+	values := M{"G": `"taste-1","taste-2"`, "T": "gold"}
+	ids := func(list any) []string {
+		out := []string{}
+		for _, item := range list.([]any) {
+			out = append(out, item.(M)["itemId"].(string))
+		}
+		return out
+	}
 	var lines []string
 	for _, user := range append(slices.Clone(d.Users[:20]), "nobody") {
 		lines = append(lines, fmt.Sprintf(`{"userId":%q,"filterValues":{"G":"\"taste-1\",\"taste-2\"","T":"gold"}}`, user))
@@ -269,7 +279,8 @@ func TestBatchesAreFiltered(t *testing.T) {
 		},
 		`INCLUDE ItemID WHERE Items.GENRES IN ("nothing")`: func(_, _ string) bool { return false },
 	} {
-		got := batch(h, version, with(expression), lines...)
+		request := with(expression)
+		got := batch(h, version, request, lines...)
 		for i, l := range got {
 			user := l.Input.(M)["userId"].(string)
 			want := []string{}
@@ -284,6 +295,21 @@ func TestBatchesAreFiltered(t *testing.T) {
 			if diff := cmp.Diff(want, l.Output.RecommendedItems); diff != "" {
 				t.Errorf("%s, line %d: %s", expression, i, diff)
 			}
+			if i%5 > 0 {
+				continue
+			}
+			asked := M{"campaignArn": campaign, "userId": user, "numResults": 500, "filterArn": request["filterArn"], "filterValues": values}
+			if diff := cmp.Diff(want, ids(h.Must("GetRecommendations", asked)["itemList"])); diff != "" {
+				t.Errorf("%s, request %d: %s", expression, i, diff)
+			}
+			list := []string{"item-0001", "item-0002", "item-0003", "item-0004", "item-0030", "item-0031", "unknown"}
+			asked = M{"campaignArn": ranking, "userId": user, "inputList": list, "filterArn": request["filterArn"], "filterValues": values}
+			ranked := ids(h.Must("GetPersonalizedRanking", asked)["personalizedRanking"])
+			for _, item := range list[:6] {
+				if slices.Contains(ranked, item) != keeps(user, item) {
+					t.Errorf("%s, ranking %d: %s", expression, i, item)
+				}
+			}
 		}
 	}
 	if got := batch(h, version, with(`INCLUDE ItemID WHERE Items.PRICE < $P`), plain[0], plain[0][:len(plain[0])-1]+`,"filterValues":{"P":"much"}}`,
@@ -292,10 +318,19 @@ func TestBatchesAreFiltered(t *testing.T) {
 	}
 
 	// events that came after the training count in filters
+	unseen := filterOf(h, `EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN (*)`)
 	fresh := whole[0].Output.RecommendedItems[len(whole[0].Output.RecommendedItems)-1]
 	h.Must("PutEvents", M{"trackingId": tracker, "userId": d.Users[0], "sessionId": "canary-session", "eventList": []M{{"eventType": "view", "itemId": fresh, "sentAt": 1_800_000_000}}})
 	if got := batch(h, version, with(`EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN (*)`), plain[0]); slices.Contains(got[0].Output.RecommendedItems, fresh) {
 		t.Error("an event of after the training does not count in a filter")
+	}
+	asked := M{"campaignArn": campaign, "userId": d.Users[0], "numResults": 500, "filterArn": unseen}
+	if got := ids(h.Must("GetRecommendations", asked)["itemList"]); slices.Contains(got, fresh) || len(got) == 0 {
+		t.Error("an event of after the training does not count in the filter of a request")
+	}
+	h.Forget(d.Users[0])
+	if got, whole := ids(h.Must("GetRecommendations", asked)["itemList"]), h.Recommend(campaign, d.Users[0], 500); !slices.Equal(got, whole) {
+		t.Error("a filter knows what a deleted user did")
 	}
 
 	related := h.Version(h.Solution("aws-sims"))

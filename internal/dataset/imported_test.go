@@ -1,0 +1,86 @@
+package dataset
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/palate-dev/palate/internal/userset"
+)
+
+// What Imported finds of a user is what a read of the whole table finds.
+func TestImportedEventsAreThoseOfTheTable(t *testing.T) {
+	s := newStore(t)
+	tab := s.create("t1", interactionsSchema())
+	var a, b strings.Builder
+	a.WriteString(interactionsHeader)
+	b.WriteString(interactionsHeader)
+	for i := range 6000 {
+		fmt.Fprintf(&a, "user-%d,item-%d,%d,view,%d\n", i*7919%503, i%71, i/3, i%5)
+		fmt.Fprintf(&b, "user-%d,item-%d,%d,,\n", i*7907%503, i%73, i)
+	}
+	fmt.Fprintf(&a, "user-7,twice,5,view,1\n")
+	fmt.Fprintf(&b, "user-7,twice,5,view,1\n")
+	for i := range 2000 {
+		fmt.Fprintf(&a, "loud,item-%d,%d,buy,1\n", i, i)
+	}
+	s.imp(tab, false, a.String())
+	s.imp(tab, true, b.String())
+	s.put(tab, event("user-7", "streamed", 3, "view"))
+	s.foldNow("g1")
+	check := func(users ...string) {
+		t.Helper()
+		for _, user := range users {
+			var want []LiveEvent
+			if err := s.Effective(t.Context(), tab, func(r Row) error {
+				if r.Source == Bulk && r.Values[0].Str == user {
+					ev := LiveEvent{Time: r.Values[2].Int, Item: strings.Clone(r.Values[1].Str), Type: strings.Clone(r.Values[3].Str), Value: math.NaN()}
+					if r.Values[4].Valid {
+						ev.Value = r.Values[4].Float
+					}
+					want = append(want, ev)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			got, err := s.Imported(t.Context(), tab, user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.IsSortedFunc(got, func(a, b LiveEvent) int { return int(a.Time - b.Time) }) {
+				t.Errorf("%s: not in order of time", user)
+			}
+			for i := range got {
+				got[i].Seq = 0
+			}
+			sorted := cmpopts.SortSlices(func(a, b LiveEvent) bool { return fmt.Sprint(a) < fmt.Sprint(b) })
+			if diff := cmp.Diff(want, got, sorted, cmpopts.EquateNaNs()); diff != "" {
+				t.Errorf("%s: %s", user, diff)
+			}
+		}
+	}
+	check("user-0", "user-7", "user-77", "user-502", "loud", "nobody", "", "zzz")
+	s.compactNow("g1")
+	check("user-7", "loud")
+
+	cut, err := s.Fence(t.Context(), "g1")
+	if err == nil {
+		err = s.Hide(t.Context(), "g1", "e1", userset.New([]string{"user-7"}), cut)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Imported(t.Context(), tab, "user-7"); err != nil || len(got) != 0 {
+		t.Errorf("of a hidden user: %v, %v", got, err)
+	}
+	check("user-77")
+	if _, err := s.Imported(t.Context(), s.create("t2", itemsSchema()), "user-7"); err == nil {
+		t.Error("items have no events")
+	}
+}

@@ -226,6 +226,44 @@ func TestASegmentJobThatIsKilledGoesOnWithTheNextObject(t *testing.T) {
 	}
 }
 
+// A data deletion does not wait until a segment job is done, and from some object on nobody finds the deleted user in its results.
+func TestADeletionOvertakesASegmentJob(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(60, 40, 1200, 45)
+	h.Load(h.Interactions, d.Interactions)
+	version := h.Version(h.Solution("aws-item-affinity"))
+	const objects = 40
+	line := strings.Repeat(`{"itemId":"item-0001"}`+"\n", 40)
+	for n := range objects {
+		h.Upload(h.Objects, fmt.Sprintf("ask/many/%03d.json", n), line)
+	}
+	arn, folder := startSegments(h, version, "ask/many/", M{"numResults": 100})
+	deletion := h.StartDeletion(d.Users[3])
+	if job := h.Wait("dataDeletionJob", deletion); job["status"] != "COMPLETED" {
+		t.Fatalf("deletion: %v", job["failureReason"])
+	}
+	overtook := h.Must("DescribeBatchSegmentJob", M{"batchSegmentJobArn": arn})["batchSegmentJob"].(M)["status"] != "ACTIVE"
+	if job := h.Wait("batchSegmentJob", arn); job["status"] != "ACTIVE" {
+		t.Fatalf("segments: %v", job["failureReason"])
+	}
+	gone := false
+	for n := range objects {
+		for _, l := range segmentsOf(h, fmt.Sprintf("%s%03d.json.out", folder, n)) {
+			has := slices.Contains(l.Output.UsersList, d.Users[3])
+			if has && gone || !has && len(l.Output.UsersList) != 59 || has && len(l.Output.UsersList) != 60 {
+				t.Fatalf("object %d: %d users, with the deleted one: %v", n, len(l.Output.UsersList), has)
+			}
+			gone = gone || !has
+		}
+	}
+	if overtook && !gone {
+		t.Error("the deletion overtook the job, whose last result holds the user")
+	}
+	t.Logf("the deletion overtook the job: %v", overtook)
+	h.AssertNoBytesOf(d.Users[3])
+}
+
 // What a filter takes out of the answers of batch inference jobs and of requests is what the data says it must.
 func TestAnswersAreFiltered(t *testing.T) {
 	t.Parallel()

@@ -99,7 +99,7 @@ type limits struct {
 
 func defaultLimits() limits {
 	return limits{
-		foldBytes: 16 << 20, foldAge: 10 * time.Minute, logBytes: 256 << 20, spillBytes: 64 << 20, codesBytes: 64 << 20, spanBytes: 16 << 20, runBytes: 64 << 20, mergeFiles: 8,
+		foldBytes: 16 << 20, foldAge: 10 * time.Minute, logBytes: 256 << 20, spillBytes: 64 << 20, codesBytes: 40 << 20, spanBytes: 16 << 20, runBytes: 64 << 20, mergeFiles: 8,
 		restAge: 5 * time.Second, sweepWait: 15 * time.Minute, buckets: math.MaxInt, now: time.Now, elapsed: sinceBegan,
 	}
 }

@@ -192,7 +192,18 @@ func (s *Service) hasNewData(ctx context.Context, solution *meta.Resource) (bool
 	if err != nil {
 		return false, err
 	}
-	return s.hasNewerData(ctx, solution.Group, schema.Interactions, known)
+	fresh, err := s.hasNewerData(ctx, solution.Group, schema.Interactions, known)
+	if err != nil || fresh {
+		return fresh, err
+	}
+	doc, err := meta.Doc[api.Solution](solution)
+	if err != nil {
+		return false, err
+	}
+	if entry, ok := recipe.FindARN(doc.RecipeARN); !ok || entry.Type != recipe.PersonalizedActions {
+		return false, nil
+	}
+	return s.hasNewerData(ctx, solution.Group, schema.ActionInteractions, known)
 }
 
 // hasNewerData reports whether the group's dataset of that type has rows after the given sequence number.

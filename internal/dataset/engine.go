@@ -306,6 +306,7 @@ func (e *Engine) DropTable(ctx context.Context, t Table) error {
 	g.mu.Lock()
 	delete(g.tables, t.ID)
 	g.live.drop(t.ID)
+	g.acted.drop(t.ID)
 	g.mu.Unlock()
 	if err := g.fold(ctx); err != nil { // the other tables' rows leave the log, then the log goes
 		return fmt.Errorf("drop table: %w", err)
@@ -427,7 +428,8 @@ type group struct {
 	imports map[*importRun]bool
 	staged  map[string]bool // staging directories in use
 	late    []*lateFilter   // replaced, never changed
-	live    *liveIndex
+	live    *liveIndex      // of Interactions
+	acted   *liveIndex      // of Action_Interactions
 
 	seqMu     sync.Mutex
 	next      int64 // the next sequence number
@@ -440,7 +442,7 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 	g := &group{
 		e: e, id: id, dir: filepath.Join(e.dir, "groups", id), next: 1,
 		tables: make(map[string]*tableState), masks: make(map[string]*mask), imports: make(map[*importRun]bool), staged: make(map[string]bool),
-		live: newLiveIndex(),
+		live: newLiveIndex(), acted: newLiveIndex(),
 	}
 	for _, sub := range []string{"log", "tables", "staging", "erasing", "late"} {
 		if err := blob.MkdirAll(filepath.Join(g.dir, sub)); err != nil {

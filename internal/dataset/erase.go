@@ -56,7 +56,9 @@ func (e *Engine) Erase(ctx context.Context, tables []Table, job string, progress
 			return nil, fmt.Errorf("erase: table %s: %w", t.id, err)
 		}
 	}
-	g.live.erase(func(user string) bool { return m.users.Has(user) || m.sessions.Has(user) }, m.cut)
+	for _, x := range []*liveIndex{g.live, g.acted} {
+		x.erase(func(user string) bool { return m.users.Has(user) || m.sessions.Has(user) }, m.cut)
+	}
 	return removed, nil
 }
 

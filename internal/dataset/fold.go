@@ -67,16 +67,16 @@ func (t *tableState) receive(p memPut) {
 	t.mem.add(p)
 	l, records := t.layout, t.index
 	t.mu.Unlock()
-	if t.kind != Interactions && records == nil {
+	if !t.kind.IsLog() && records == nil {
 		return
 	}
-	at, d, live := liveColumnsOf(l), memReader{layout: l}, t.g.live.inserter(t.id)
+	at, d, live := liveColumnsOf(l), memReader{layout: l}, t.g.liveOf(t.kind).inserter(t.id)
 	defer live.close()
 	err := d.put(&p, func(r *memRow) error {
 		if records != nil {
 			records.add(r.key(l), r.vals, r.seq, Put)
 		}
-		if t.kind == Interactions {
+		if t.kind.IsLog() {
 			live.insert(r.key(l), at.of(r))
 		}
 		return nil

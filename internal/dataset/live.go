@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // liveKept is how many events of a user serving looks at.
@@ -27,6 +29,23 @@ type LiveEvent struct {
 // training that began just before the mask may hold the erased rows until the erasure has rebuilt the model. Of the events those after the erasure's cut are
 // left. With strict nobody is known, and nobody has events, while any erasure runs in the group.
 func (e *Engine) Since(group, user string, seq int64, strict bool) (events []LiveEvent, known bool) {
+	return e.since(Interactions, group, user, seq, strict)
+}
+
+// ActionsSince is Since for what the user did with actions, which are the Items of the events.
+func (e *Engine) ActionsSince(group, user string, seq int64, strict bool) (events []LiveEvent, known bool) {
+	return e.since(ActionInteractions, group, user, seq, strict)
+}
+
+// liveOf is the index of the event logs of a kind; tables that are not logs have nothing to put into one.
+func (g *group) liveOf(kind schema.Type) *liveIndex {
+	if kind == ActionInteractions {
+		return g.acted
+	}
+	return g.live
+}
+
+func (e *Engine) since(kind schema.Type, group, user string, seq int64, strict bool) (events []LiveEvent, known bool) {
 	g, ok := e.group(group)
 	if !ok {
 		return nil, true
@@ -41,7 +60,7 @@ func (e *Engine) Since(group, user string, seq int64, strict bool) (events []Liv
 			cut, known = max(cut, m.cut), false
 		}
 	}
-	events = g.live.of(user, cut)
+	events = g.liveOf(kind).of(user, cut)
 	slices.SortFunc(events, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })
 	events = events[max(0, len(events)-liveKept):]
 	events = slices.DeleteFunc(events, func(ev LiveEvent) bool { return ev.Seq <= seq })
@@ -155,16 +174,16 @@ func (x *liveIndex) name(code uint32) string {
 	return n.names[code/liveShards].text
 }
 
-// fillLive reads the streamed rows of the data files of all interactions tables, but for those that are hidden. What is in the log is there already.
+// fillLive reads the streamed rows of the data files of all event logs, but for those that are hidden. What is in the log is there already.
 func (g *group) fillLive() error {
 	for _, t := range g.allTables() {
-		if t.kind != Interactions {
+		if !t.kind.IsLog() {
 			continue
 		}
 		s := t.snapshot()
 		at := liveColumnsOf(s.layout)
 		err := s.eachPutBlock(context.Background(), nil, func(b *block) error {
-			hidden, live := s.hider(), g.live.inserter(t.id)
+			hidden, live := s.hider(), g.liveOf(t.kind).inserter(t.id)
 			defer live.close()
 			for i := range b.n {
 				if !hidden.hides(b, i) {
@@ -185,7 +204,11 @@ func (g *group) fillLive() error {
 type liveColumns struct{ time, item, kind, value int }
 
 func liveColumnsOf(l *layout) liveColumns {
-	return liveColumns{time: l.time, item: l.column("ITEM_ID"), kind: l.column("EVENT_TYPE"), value: l.column("EVENT_VALUE")}
+	item := l.column("ITEM_ID")
+	if item < 0 {
+		item = l.column("ACTION_ID")
+	}
+	return liveColumns{time: l.time, item: item, kind: l.column("EVENT_TYPE"), value: l.column("EVENT_VALUE")}
 }
 
 // event reads a row, whose memory it may share.

@@ -290,10 +290,10 @@ func (l *eventLog) checkRows(ctx context.Context) error {
 		pages, masks := t.mem.pages, l.g.activeMasks()
 		if err := inParallel(ctx, len(pages), func(i int) error {
 			hidden := &hider{masks: masks, none: len(masks) == 0}
-			at, d, live := liveColumnsOf(t.layout), memReader{layout: t.layout}, l.g.live.inserter(t.id)
+			at, d, live := liveColumnsOf(t.layout), memReader{layout: t.layout}, l.g.liveOf(t.kind).inserter(t.id)
 			defer live.close()
 			return d.page(pages[i], func(r *memRow) error {
-				if t.kind == Interactions && !hidden.hidesRow(r.key(t.layout), r.seq, r.session) {
+				if t.kind.IsLog() && !hidden.hidesRow(r.key(t.layout), r.seq, r.session) {
 					live.insert(r.key(t.layout), at.of(r))
 				}
 				return nil

@@ -84,7 +84,9 @@ func (e *Engine) Remembered(group string, yield func(place, key, session string,
 		}
 		records.each(func(key string, seq int64) { yield("records in memory", key, "", seq) })
 	}
-	g.live.each(func(user string, seq int64) { yield("live events in memory", user, user, seq) })
+	for _, x := range []*liveIndex{g.live, g.acted} {
+		x.each(func(user string, seq int64) { yield("live events in memory", user, user, seq) })
+	}
 	return nil
 }
 

@@ -16,13 +16,20 @@ type Data struct {
 	Events *dataset.Events
 	Items  *Attributes // of the Items dataset; nil without one
 	Users  *Attributes // of the Users dataset; nil without one, or if the recipe does not read it
+
+	Actions []string        // ids of the Actions dataset, in any order, if the recipe reads it
+	Acted   *dataset.Events // of the Action_Interactions dataset, whose items are actions; nil without one, or if the recipe does not read it
 }
 
 // Without is the data that would be there if the users had never been. touched tells whether any of them had been in it.
 func (d Data) Without(users *userset.Set) (out Data, touched bool) {
 	events, inEvents := d.Events.Without(users)
 	attributes, inUsers := d.Users.without(users)
-	return Data{events, d.Items, attributes}, inEvents || inUsers
+	acted, inActed := d.Acted, false
+	if acted != nil {
+		acted, inActed = acted.Without(users)
+	}
+	return Data{Events: events, Items: d.Items, Users: attributes, Actions: d.Actions, Acted: acted}, inEvents || inUsers || inActed
 }
 
 // Attributes are the rows of an Items or Users dataset as columns. Rows are sorted by id and columns by name, and every coding is by rank, so that data

@@ -63,8 +63,8 @@ func TestAttributesOfTheErasedAreForgotten(t *testing.T) {
 	for _, id := range append([]string{"unseen"}, ev.Items...) {
 		items.Add([]schema.Value{str(id), str("name of " + id), str("<b>" + id), none()})
 	}
-	all := Data{ev, items.Attributes(), profiles(t, append(rows, [2]string{gone[0], "at"}, [2]string{gone[1], "ch"})...)}
-	rest, touched := Data{ev, all.Items, profiles(t, rows...)}.Without(userset.New(gone))
+	all := Data{Events: ev, Items: items.Attributes(), Users: profiles(t, append(rows, [2]string{gone[0], "at"}, [2]string{gone[1], "ch"})...)}
+	rest, touched := Data{Events: ev, Items: all.Items, Users: profiles(t, rows...)}.Without(userset.New(gone))
 	if !touched {
 		t.Fatal("a user with events leaves the data untouched")
 	}

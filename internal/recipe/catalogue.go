@@ -71,7 +71,7 @@ type Entry struct {
 
 	Can       Capability
 	Requires  []schema.Type // datasets that must exist in the group
-	Reads     []schema.Type // of Items and Users: those whose columns the trainer uses
+	Reads     []schema.Type // of Items and Users: those whose columns the trainer uses; of Actions and Action_Interactions: those that it reads at all
 	EventType string        // the only event type that counts as training data, "" = all
 
 	NeedsUser bool   // a request must name a user

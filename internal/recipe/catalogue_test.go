@@ -67,6 +67,7 @@ func TestTrainableEntriesAreThoseOfThisBuild(t *testing.T) {
 		"ecomm-popular-items-by-purchases=popularity-count", "ecomm-popular-items-by-views=popularity-count",
 		"ecomm-recommended-for-you=user-personalization",
 		"item-affinity=item-affinity", "item-attribute-affinity=item-attribute-affinity",
+		"next-best-action=next-best-action",
 		"personalized-ranking=user-personalization", "personalized-ranking-v2=user-personalization-v2", "popularity-count=popularity-count",
 		"semantic-similarity=semantic-similarity", "similar-items=similar-items", "sims=sims", "trending-now=trending-now",
 		"user-personalization=user-personalization", "user-personalization-v2=user-personalization-v2",

@@ -70,9 +70,10 @@ var Catalogue = []Entry{
 		Name: "aws-next-best-action", Type: PersonalizedActions,
 		Algorithm: "aws-next-best-action", FeatureTransformation: "aws-next-best-action",
 		Description: "Actions in order of the probability that a user takes them.",
-		Created:     day(2023, time.August, 11), Updated: updated,
+		Created:     day(2023, time.August, 11), Updated: updated, Trainable: true, TrainedAs: "aws-next-best-action",
 		Can:      RealTime | LiveEvents | AutomaticUpdates | Exploration | Scores,
 		Requires: []schema.Type{schema.Actions, schema.Interactions}, NeedsUser: true,
+		Reads: []schema.Type{schema.Items, schema.Users, schema.Actions, schema.ActionInteractions},
 		Params: append(exploration(), Param{
 			Name: "action_optimization_period", Kind: FeatureParam, Type: Integer, Default: "14", Min: 7, Max: 28,
 		}),

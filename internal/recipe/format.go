@@ -176,6 +176,16 @@ func (w *modelWriter) input(in *input) {
 	put(w, "event.type", in.kept.Type)
 	put(w, "event.time", in.kept.Time)
 	put(w, "event.value", in.kept.Value)
+	if in.acted != nil {
+		putStrings(w, "actor", in.acted.Users)
+		putStrings(w, "action", in.actions)
+		put(w, "action.listed", in.listedActions)
+		putStrings(w, "reaction", in.acted.Types)
+		put(w, "acted.offsets", in.acted.Offsets)
+		put(w, "acted.action", in.acted.Item)
+		put(w, "acted.type", in.acted.Type)
+		put(w, "acted.time", in.acted.Time)
+	}
 	w.attributes("items", in.itemRows)
 	w.attributes("users", in.userRows)
 	if in.userRows != nil { // those of items are the listed ones

@@ -137,6 +137,10 @@ type input struct {
 	listed   []uint8         // 1 for the items of the Items dataset
 	eligible []bool          // users within the percentile limits
 
+	actions       []string        // next-best-action: every action of the events with actions and of the Actions dataset, sorted
+	listedActions []uint8         // 1 for the actions of the Actions dataset
+	acted         *dataset.Events // and these events; Item is an index into actions
+
 	itemRows, userRows *Attributes // nil if there are none or the recipe does not read them
 
 	choice *choice // personalization: what the data decided, nil until they are asked
@@ -154,27 +158,47 @@ func newInput(cfg *Config, entry *Entry, admit admission, d Data) *input {
 		at, _ := slices.BinarySearch(in.items, id)
 		in.listed[at] = 1
 	}
-	in.kept = in.recode(kept)
+	in.kept = recode(kept, in.items)
 	in.ev = in.kept
 	if admit.excludes != "" {
-		in.ev = in.recode(admit.filter(kept))
+		in.ev = recode(admit.filter(kept), in.items)
 	}
 	in.eligible = in.withinPercentiles()
+	if in.trainer == nextBestAction {
+		in.readActions(d)
+	}
 	return in
 }
 
-// recode returns the events with indices into the items of the model.
-func (in *input) recode(ev *dataset.Events) *dataset.Events {
+// readActions fills actions and acted.
+func (in *input) readActions(d Data) {
+	acted := d.Acted
+	if acted == nil {
+		acted = &dataset.Events{Offsets: []int64{0}}
+	}
+	in.actions = slices.Concat(acted.Items, d.Actions)
+	slices.Sort(in.actions)
+	in.actions = slices.Compact(in.actions)
+	in.listedActions = make([]uint8, len(in.actions))
+	for _, id := range d.Actions {
+		at, _ := slices.BinarySearch(in.actions, id)
+		in.listedActions[at] = 1
+	}
+	in.acted = recode(acted, in.actions)
+}
+
+// recode returns the events with indices into items, which are sorted and have all of theirs.
+func recode(ev *dataset.Events, items []string) *dataset.Events {
 	code := make([]int32, len(ev.Items))
 	at := 0
 	for i, id := range ev.Items {
-		for in.items[at] != id {
+		for items[at] != id {
 			at++
 		}
 		code[i] = int32(at)
 	}
 	recoded := *ev
-	recoded.Items = in.items
+	recoded.Items = items
 	recoded.Item = make([]int32, len(ev.Item))
 	for i, item := range ev.Item {
 		recoded.Item[i] = code[item]

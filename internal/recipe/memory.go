@@ -28,6 +28,9 @@ func (d Data) Size() Size {
 		}
 	}
 	s.Given = d.Items.bytes() + d.Users.bytes()
+	if d.Acted != nil { // an example of each event with an action, and what was known of its user
+		s.Given += int64(d.Acted.Len()) * actedEvent
+	}
 	return s
 }
 
@@ -64,12 +67,13 @@ func (m *Manifest) Size() Size {
 
 // Bytes of a training; see the fields of the types that are named.
 const (
-	base         = 64 << 20 // of what does not grow
-	inputEvent   = 18 + 4   // dataset.Events, and the items' codes once more
-	inputUser    = 64       // an id with its header, its offset, and what is known of the user
-	inputItem    = 128      // an id with its header, counts, shares and ranks
-	historyEvent = 24 + 8   // corpus and postings
-	basketEvent  = 16 + 8   // baskets
+	base         = 64 << 20              // of what does not grow
+	actedEvent   = 18 + 80 + 4*64 + 2*48 // the event, its example, tokens, cells of counts
+	inputEvent   = 18 + 4                // dataset.Events, and the items' codes once more
+	inputUser    = 64                    // an id with its header, its offset, and what is known of the user
+	inputItem    = 128                   // an id with its header, counts, shares and ranks
+	historyEvent = 24 + 8                // corpus and postings
+	basketEvent  = 16 + 8                // baskets
 	entryBytes   = 8
 	partsFlat    = 4 // times rowBytes: the parts of a blend beside the one that is selected
 )

@@ -24,12 +24,13 @@ type Model struct {
 	profiles           stringTable // ids of the Users dataset, if the recipe reads it; they point into the mapping
 	itemRows, userRows *Attributes // without ids; strings point into the mapping
 
-	popular   []int32      // popularity, trending: items in order
-	related   *relatedRows // related items
-	affinity  *affinity    // user segments
-	ranker    *ranker      // personalization
-	novel     *novelty     // personalization: what can be explored
-	semantics *semantics   // semantic similarity
+	popular   []int32        // popularity, trending: items in order
+	related   *relatedRows   // related items
+	affinity  *affinity      // user segments
+	acts      *servedActions // actions
+	ranker    *ranker        // personalization
+	novel     *novelty       // personalization: what can be explored
+	semantics *semantics     // semantic similarity
 }
 
 // Open maps the model in dir and checks every hash. A torn or altered directory is refused with ErrCorrupt.
@@ -59,6 +60,8 @@ func (m *Model) load() error {
 		return m.loadPopularity()
 	case sims, similarItems:
 		return m.loadRelated()
+	case nextBestAction:
+		return m.loadActions()
 	case itemAffinity, attributeAffinity:
 		return m.loadAffinity()
 	case semanticSimilarity:
@@ -152,11 +155,15 @@ func (m *Model) Warm(item string) bool {
 	return ok && m.count[i] > 0
 }
 
-// HoldsUser reports whether the model was trained on events or attributes of the user.
+// HoldsUser reports whether the model was trained on events, with items or actions, or attributes of the user.
 func (m *Model) HoldsUser(id string) bool {
 	_, events := m.users.find(id)
 	_, profile := m.profiles.find(id)
-	return events || profile
+	acted := false
+	if m.acts != nil {
+		_, acted = m.acts.actors.find(id)
+	}
+	return events || profile || acted
 }
 
 // Users yields the ids of all users with events in the training data, sorted.
@@ -196,6 +203,16 @@ func (m *Model) trainedOn() Data {
 	}
 	if m.userRows != nil {
 		d.Users = &Attributes{IDs: m.profiles.strings(), Columns: m.userRows.Columns}
+	}
+	if s := m.acts; s != nil {
+		acted := s.acted
+		acted.Users, acted.Items, acted.Value = s.actors.strings(), s.ids, make([]float32, len(acted.Item))
+		d.Acted = acted.Filter(func(int) bool { return true })
+		for i, id := range s.ids {
+			if s.listed[i] == 1 {
+				d.Actions = append(d.Actions, id)
+			}
+		}
 	}
 	return d
 }

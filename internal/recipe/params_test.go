@@ -132,6 +132,7 @@ func TestNoHyperparameterIsWithoutEffect(t *testing.T) {
 		kinds.Add([]schema.Value{str(id), str(fmt.Sprint(n % 2))})
 	}
 	items := kinds.Attributes()
+	acted := makeEvents([]testEvent{{"user", "action", "Viewed", 0, 0}, {"user", "action", "Taken", 20 * daySeconds, 0}})
 	for i := range Catalogue {
 		e := &Catalogue[i]
 		if !e.Trainable || e.Name != e.TrainedAs { // others share a trainer
@@ -152,7 +153,7 @@ func TestNoHyperparameterIsWithoutEffect(t *testing.T) {
 			models := map[string][]Array{}
 			for _, value := range []string{low, high} {
 				base[p.Name] = value
-				_, m := trainOn(t, Data{Events: ev, Items: items}, Config{Recipe: e.Name, Params: base})
+				_, m := trainOn(t, Data{Events: ev, Items: items, Acted: acted}, Config{Recipe: e.Name, Params: base})
 				models[value] = m.Arrays
 			}
 			if gocmp.Equal(models[low], models[high]) {

@@ -16,6 +16,7 @@
 //   - personalization: ridge regression of the next item on a decayed history, in closed form, beside the regression without order, a graph filter
 //     and popularity (ridge.go, counts.go, spectral.go, prior.go), each with the weight that predicts the hidden ends of histories best (choose.go,
 //     blend.go)
+//   - next best action: shrunk shares of taken actions, weighed by ridge regression and calibrated (actions.go)
 //   - hyperparameter search: a fixed low-discrepancy sequence of candidates on the evaluation split (search.go)
 //
 // # Same bytes everywhere
@@ -41,6 +42,7 @@ const (
 	similarItems       = "aws-similar-items"
 	itemAffinity       = "aws-item-affinity"
 	attributeAffinity  = "aws-item-attribute-affinity"
+	nextBestAction     = "aws-next-best-action"
 	trendingNow        = "aws-trending-now"
 	semanticSimilarity = "aws-semantic-similarity"
 )

@@ -131,6 +131,8 @@ func build(ctx context.Context, in *input, seq int64, dir string, reserve int64,
 	switch in.trainer {
 	case popularityCount:
 		err = in.trainPopularity(ctx, m, w, progress)
+	case nextBestAction:
+		err = in.trainActions(ctx, m, w, progress)
 	case trendingNow:
 		err = in.trainTrending(ctx, m, w, progress)
 	case sims, similarItems:

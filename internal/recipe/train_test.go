@@ -198,7 +198,7 @@ func TestCancelledTrainingLeavesNoModel(t *testing.T) {
 }
 
 func TestUntrainableRecipesAreRefused(t *testing.T) {
-	for _, name := range []string{"aws-next-best-action", "no-such-recipe"} {
+	for _, name := range []string{"aws-hrnn", "no-such-recipe"} {
 		_, err := Train(context.Background(), Data{Events: makeEvents(walks(5, 50, 20, 8))}, Config{Recipe: name}, quota.Limits{}, t.TempDir(), nil)
 		if !errors.Is(err, ErrNotTrainable) {
 			t.Errorf("%s: %v", name, err)

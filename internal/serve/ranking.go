@@ -7,8 +7,6 @@ import (
 	"github.com/palate-dev/palate/internal/recipe"
 )
 
-const maxActions = 100
-
 // GetPersonalizedRanking orders a given list of items for a user.
 func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersonalizedRankingRequest) (*api.GetPersonalizedRankingResponse, error) {
 	limit := maxResults
@@ -56,27 +54,6 @@ func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersona
 		return nil, err
 	}
 	return &api.GetPersonalizedRankingResponse{PersonalizedRanking: list, RecommendationID: recommendationID()}, nil
-}
-
-// GetActionRecommendations would answer with the best actions for a user. No recipe that answers it can be trained yet, so every request that has nothing else
-// wrong with it is refused for its campaign's recipe.
-func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActionRecommendationsRequest) (*api.GetActionRecommendationsResponse, error) {
-	switch n := in.NumResults; {
-	case in.CampaignARN == "":
-		return nil, api.Errorf(api.InvalidInput, "campaignArn is required.")
-	case in.UserID == "":
-		return nil, api.Errorf(api.InvalidInput, "userId is required.")
-	case n != nil && (*n < 0 || *n > maxActions):
-		return nil, outOfRange("numResults", maxActions, false)
-	}
-	t, _, err := s.only(ctx, in.CampaignARN, in.FilterARN, in.FilterValues, in.UserID)
-	if err != nil {
-		return nil, err
-	}
-	if t.recipe.Type != recipe.PersonalizedActions {
-		return nil, t.wrongOperation("GetActionRecommendations")
-	}
-	return nil, t.unsupported()
 }
 
 // only finds a campaign that serves, for an operation that takes nothing else.

@@ -16,7 +16,7 @@
 // An event that a client sends again under the same eventId is stored again, as the export shows; training counts it once (dataset.Engine.Events).
 // Until the next training both copies stand in the user's recent history, where the second changes little: the model reads a history, not a count.
 //
-// Filters, promotions, rankings and actions are not built yet: their requests are checked in full and then refused with InvalidInputException.
+// Filters and promotions are not built yet: their requests are checked in full and then refused with InvalidInputException.
 package serve
 
 import (
@@ -54,6 +54,8 @@ type Service struct {
 	rates   rates
 	catalog *catalog
 	models  *models
+	actions actionTables
+	clock   func() time.Time
 }
 
 // New returns a Service. Models are opened when the first request needs them.
@@ -68,6 +70,7 @@ func New(o Options) *Service {
 		rates:   rates{clock: o.Clock},
 		catalog: &catalog{db: o.Meta},
 		models:  newModels(o.ModelDir, o.Log, o.Clock),
+		clock:   o.Clock,
 	}
 }
 

@@ -26,6 +26,7 @@ type target struct {
 	influence   recipe.Influence
 	metadata    bool           // responses may carry item metadata
 	items       *dataset.Table // nil if the group has no Items dataset
+	actions     *dataset.Table // of a recipe of actions; nil if the group has no Actions dataset any more
 	refusal     error          // why it serves nothing now; nil if it does
 }
 
@@ -169,17 +170,20 @@ func (t *target) fill(tx *meta.Tx, recipeARN, model string, explore map[string]s
 		return err
 	}
 	t.events = p.ID
-	return t.findItems(tx)
+	if t.items, err = t.table(tx, schema.Items); err == nil && entry.Type == recipe.PersonalizedActions {
+		t.actions, err = t.table(tx, schema.Actions)
+	}
+	return err
 }
 
-func (t *target) findItems(tx *meta.Tx) error {
-	r, err := datasetOf(tx, t.group, schema.Items)
+// table finds the table of a dataset of the group, nil if there is none to read.
+func (t *target) table(tx *meta.Tx, kind schema.Type) (*dataset.Table, error) {
+	r, err := datasetOf(tx, t.group, kind)
 	if err != nil || r == nil || r.Status == meta.CreateFailed || deleting(r.Status) {
-		return err
+		return nil, err
 	}
-	items, err := table(r)
-	t.items = &items
-	return err
+	found, err := table(r)
+	return &found, err
 }
 
 // fold drops underscores and case, as names of fields are compared.

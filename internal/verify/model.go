@@ -83,7 +83,7 @@ func (s *search) served(dir string) error {
 			s.raw = append(s.raw, region{"model", filepath.Join(dir, d.Name()), 0})
 		}
 	}
-	for _, table := range []string{"user", "users.id"} { // who has events, and whose attributes are known: older models and most recipes have none
+	for _, table := range []string{"user", "users.id", "actor"} { // who has events, attributes, events with actions: most models have the first alone
 		if table == "user" || slices.Contains(known, table+".text") {
 			if err := s.modelUsers(dir, table, manifest.Seq > s.Cut); err != nil {
 				return err
@@ -94,7 +94,7 @@ func (s *search) served(dir string) error {
 }
 
 // modelNames are the arrays of a model that are decoded, or that hold the customer's own names and values: an item may be called like a user.
-var modelNames = regexp.MustCompile(`^(user|users\.id)\.(text|offsets)$|^(item|type|items\..*|users\.([0-9]+.*|column))\.text$`)
+var modelNames = regexp.MustCompile(`^(user|users\.id|actor)\.(text|offsets)$|^(item|type|action|reaction|items\..*|users\.([0-9]+.*|column))\.text$`)
 
 var errModelUsers = errors.New("has a damaged list of users")
 

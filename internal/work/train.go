@@ -304,9 +304,38 @@ func (w *worker) trainingData(ctx context.Context, t *job.Task, group string, in
 		return d, err
 	}
 	if slices.Contains(plan.entry.Reads, schema.Users) {
-		d.Users, err = w.attributes(ctx, group, schema.Users, plan)
+		if d.Users, err = w.attributes(ctx, group, schema.Users, plan); err != nil {
+			return d, err
+		}
+	}
+	if slices.Contains(plan.entry.Reads, schema.ActionInteractions) {
+		err = w.actionData(ctx, group, &d)
 	}
 	return d, err
+}
+
+// actionData reads the group's actions and, if there are any, the events with them.
+func (w *worker) actionData(ctx context.Context, group string, d *recipe.Data) error {
+	actions, ok, err := w.tableOfType(ctx, group, schema.Actions)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return job.Fail("Dataset group does not have a dataset of type %s.", schema.Actions)
+	}
+	key := actions.Schema.KeyField()
+	if err := w.Engine.Effective(ctx, actions, func(r dataset.Row) error {
+		d.Actions = append(d.Actions, strings.Clone(r.Values[key].Str))
+		return nil
+	}); err != nil {
+		return err
+	}
+	acted, ok, err := w.tableOfType(ctx, group, schema.ActionInteractions)
+	if err != nil || !ok {
+		return err
+	}
+	d.Acted, err = w.Engine.Events(ctx, acted)
+	return err
 }
 
 // phases passes a trainer's progress on; each phase has its own clock.

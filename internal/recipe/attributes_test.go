@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/schema/schematest"
@@ -54,9 +55,20 @@ func profiles(t *testing.T, rows ...[2]string) *Attributes {
 	return b.Attributes()
 }
 
-func TestAttributesOfTheErasedAreForgotten(t *testing.T) {
+func TestAttributesAndContextOfTheErasedAreForgotten(t *testing.T) {
 	events := walks(5, 50, 20, 8)
 	ev := makeEvents(slices.Clone(events))
+	ev.Context = []dataset.EventColumn{{Name: "DEVICE", Levels: []string{"fridge", "phone", "tv"}}}
+	for at := range ev.Item {
+		code := int32(at%3) + 1
+		if code == 3 {
+			code = -1
+		}
+		if ev.Offsets[3] <= int64(at) && int64(at) < ev.Offsets[4] { // nobody else has such a fridge
+			code = 0
+		}
+		ev.Context[0].Code = append(ev.Context[0].Code, code)
+	}
 	gone := []string{ev.Users[3], "watcher"} // one with events, one with attributes only, alone in their countries
 	rows := [][2]string{{ev.Users[0], "fr|de"}, {ev.Users[1], "de"}, {"lurker", "be"}}
 	items := NewAttributesBuilder(parse(t, "Items", "ITEM_ID:string", "NAME:string?/itemName", "PLOT:string?/textual", "PRICE:float?"), every)

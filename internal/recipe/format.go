@@ -186,6 +186,15 @@ func (w *modelWriter) input(in *input) {
 		put(w, "acted.type", in.acted.Type)
 		put(w, "acted.time", in.acted.Time)
 	}
+	if len(in.kept.Context) > 0 {
+		var names []string
+		for k, c := range in.kept.Context {
+			names = append(names, c.Name)
+			putStrings(w, fmt.Sprintf("event.context.%d.level", k), c.Levels)
+			put(w, fmt.Sprintf("event.context.%d.code", k), c.Code)
+		}
+		putStrings(w, "event.context.column", names)
+	}
 	w.attributes("items", in.itemRows)
 	w.attributes("users", in.userRows)
 	if in.userRows != nil { // those of items are the listed ones

@@ -31,6 +31,8 @@ type Model struct {
 	ranker    *ranker        // personalization
 	novel     *novelty       // personalization: what can be explored
 	semantics *semantics     // semantic similarity
+
+	contexts []situations // personalization: what is likely where
 }
 
 // Open maps the model in dir and checks every hash. A torn or altered directory is refused with ErrCorrupt.
@@ -104,6 +106,9 @@ func (m *Model) loadInput() error {
 		m.ev.Types = append(m.ev.Types, strings.Clone(types.at(i)))
 	}
 	m.ev.Seq = m.manifest.Seq
+	if err := m.loadContext(); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -140,6 +145,34 @@ func (m *Model) loadPersonalization() error {
 	m.ranker = newRanker(r, prior, byPrior(prior, m.count), decay, m.manifest.Settings["repeats"] == 0, scored)
 	_, newest := bounds(m.ev.Time)
 	m.novel = newNovelty(m.count, first, newest)
+	return m.loadSituations()
+}
+
+// loadContext opens the context columns of the events.
+func (m *Model) loadContext() error {
+	if _, ok := m.mapping.data["event.context.column.text"]; !ok {
+		return nil
+	}
+	names, err := table(m.mapping, "event.context.column")
+	if err != nil {
+		return err
+	}
+	for k := range names.len() {
+		of := fmt.Sprintf("event.context.%d", k)
+		levels, err := table(m.mapping, of+".level")
+		if err != nil {
+			return err
+		}
+		c := dataset.EventColumn{Name: strings.Clone(names.at(k)), Levels: levels.strings()}
+		if c.Code, err = array[int32](m.mapping, of+".code"); err != nil {
+			return err
+		}
+		if len(c.Code) != m.ev.Len() || !slices.IsSorted(c.Levels) ||
+			slices.ContainsFunc(c.Code, func(l int32) bool { return l < -1 || int(l) >= len(c.Levels) }) {
+			return fmt.Errorf("open model: %w: context column %d", ErrCorrupt, k)
+		}
+		m.ev.Context = append(m.ev.Context, c)
+	}
 	return nil
 }
 

@@ -49,6 +49,7 @@ func (in *input) trainPersonalization(ctx context.Context, m *Manifest, w *model
 	put(w, "row.value", f.rows.value)
 	put(w, "prior", f.prior)
 	put(w, "decay", f.decay)
+	w.situations(in, func(u int) bool { return in.eligible[u] })
 	count, first := in.appearances()
 	put(w, "item.count", count)
 	put(w, "item.first", first)

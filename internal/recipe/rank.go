@@ -85,8 +85,8 @@ func (k *ranker) release(s *scratch) {
 	k.scratch.Put(s)
 }
 
-// relevance fills s with the touched items of a history, oldest first.
-func (k *ranker) relevance(s *scratch, history []step) {
+// relevance fills s with the touched items of a history, oldest first, in the given situations.
+func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 	for n, age := len(history), 0; age < min(n, len(k.decay)); age++ {
 		h := history[n-1-age]
 		w := k.decay[age] * float32(float64(h.weight)/one)
@@ -102,8 +102,20 @@ func (k *ranker) relevance(s *scratch, history []step) {
 			s.state[h.item] |= stateSeen
 		}
 	}
+	for i := range in { // what is often there, and what only is elsewhere
+		for _, list := range [][]int32{in[i].head, k.order[:min(rowEntries, len(k.order))]} {
+			for _, item := range list {
+				s.touch(item)
+			}
+		}
+	}
 	for _, i := range s.touched {
 		s.sum[i] += k.prior[i]
+		for at := range in {
+			if s.sum[i] > 0 {
+				s.sum[i] = float32(s.sum[i] * in[at].factor(i))
+			}
+		}
 		if s.state[i]&stateSeen != 0 {
 			s.sum[i] -= demotion
 		}

@@ -87,7 +87,8 @@ type Query struct {
 	Live  []dataset.LiveEvent // what the user did since the training, oldest first
 	N     int                 // number of results
 
-	Influence Influence // aws-semantic-similarity only: what counts beside similarity
+	Influence Influence         // aws-semantic-similarity only: what counts beside similarity
+	Context   map[string]string // the situation: values of context columns, which are columns of the interactions; personalization only
 
 	Exclude func(item string) bool // items that must not appear; nil excludes nothing
 

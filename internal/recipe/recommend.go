@@ -29,7 +29,7 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 	s := m.ranker.acquire()
 	defer m.ranker.release(s)
 	s.steps = m.steps(s.steps[:0], &q)
-	m.ranker.relevance(s, s.steps)
+	m.ranker.relevance(s, s.steps, m.situations(q.Context)...)
 	list := m.ranker.top(s, q.N, exclude)
 	buf = m.score(s, list, buf)
 	if m.manifest.Recipe == personalizationV2 {
@@ -45,7 +45,7 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 	s := m.ranker.acquire()
 	defer m.ranker.release(s)
 	s.steps = m.steps(s.steps[:0], &q)
-	m.ranker.relevance(s, s.steps)
+	m.ranker.relevance(s, s.steps, m.situations(q.Context)...)
 	given := make(map[string]bool, len(list))
 	var cold []string
 	sum := 0.0

@@ -40,6 +40,7 @@ func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersona
 	buf := buffers.Get().(*[]recipe.Scored)
 	defer buffers.Put(buf)
 	q := s.query(t, m, in.UserID, len(in.InputList))
+	q.Context = in.Context
 	sel, err := s.narrow(ctx, t, &q, in.FilterARN, in.FilterValues)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func (s *Service) GetRecommendations(ctx context.Context, in *api.GetRecommendat
 	buf := buffers.Get().(*[]recipe.Scored)
 	defer buffers.Put(buf)
 	q := s.query(t, m, in.UserID, n)
-	q.Item = in.ItemID
+	q.Item, q.Context = in.ItemID, in.Context
 	sel, err := s.narrow(ctx, t, &q, in.FilterARN, in.FilterValues)
 	if err != nil {
 		return nil, err

@@ -94,7 +94,7 @@ func (s *search) served(dir string) error {
 }
 
 // modelNames are the arrays of a model that are decoded, or that hold the customer's own names and values: an item may be called like a user.
-var modelNames = regexp.MustCompile(`^(user|users\.id|actor)\.(text|offsets)$|^(item|type|action|reaction|items\..*|users\.([0-9]+.*|column))\.text$`)
+var modelNames = regexp.MustCompile(`^(user|users\.id|actor)\.(text|offsets)$|^(item|type|action|reaction|items\..*|users\.([0-9]+.*|column)|event\.context\..*)\.text$`)
 
 var errModelUsers = errors.New("has a damaged list of users")
 

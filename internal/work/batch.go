@@ -536,7 +536,7 @@ func (b *batch) query(in *batchInput, number int) (q recipe.Query, problem strin
 			return q, fmt.Sprintf("An id is longer than %d characters.", longestID)
 		}
 	}
-	q = recipe.Query{Known: true, N: b.results, Influence: b.influence}
+	q = recipe.Query{Known: true, N: b.results, Influence: b.influence, Context: in.Context}
 	if b.filter != nil {
 		if q.Exclude, problem = b.filter.items(in); problem != "" {
 			return q, problem

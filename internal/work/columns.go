@@ -33,6 +33,16 @@ func (w *worker) attributes(ctx context.Context, group string, kind schema.Type,
 	return b.Attributes(), err
 }
 
+// contextColumns names the columns of the interactions that a recipe which takes context trains on: the categorical ones that the plan leaves in.
+func (p *trainingPlan) contextColumns(s *schema.Schema) (names []string) {
+	for _, f := range s.Fields { // none came later: interactions keep their schema
+		if p.entry.Has(recipe.Context) && f.Kind == schema.String && f.Categorical && p.trainsOn(s.Type, f.Name, time.Time{}) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
 // addedColumns tells when the columns came that a dataset had not from the beginning.
 func (w *worker) addedColumns(ctx context.Context, group string, kind schema.Type) (map[string]time.Time, error) {
 	rows, err := w.find(ctx, meta.Query{Kind: meta.Dataset, Group: group})

@@ -296,7 +296,7 @@ func (w *worker) trainingData(ctx context.Context, t *job.Task, group string, in
 	t.Progress(job.Progress{Phase: "read", Started: time.Now()})
 	d.Events = &dataset.Events{Offsets: []int64{0}}
 	if interactions.Schema != nil {
-		if d.Events, err = w.Engine.Events(ctx, interactions); err != nil {
+		if d.Events, err = w.Engine.Events(ctx, interactions, plan.contextColumns(interactions.Schema)...); err != nil {
 			return d, err
 		}
 	}

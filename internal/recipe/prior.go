@@ -1,6 +1,9 @@
 package recipe
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // The prior is what is said about an item before anything is known about a user: its share of all events, of the first events of all users, and of
 // recent events. Shares are counted in integers.
@@ -23,7 +26,7 @@ func (c *corpus) shares() shares {
 			if at < c.offsets[u]+early {
 				first[i] += w
 			}
-			late[i] += w >> ((newest - c.time[at]) * halfLives / max(1, newest-oldest))
+			late[i] += w >> lives(c.time[at], oldest, newest)
 		}
 	}
 	return shares{normalized(all), normalized(first), normalized(late)}
@@ -50,6 +53,13 @@ func (s *shares) mix(chosen choice) []float32 {
 		p[i] = float32(chosen.prior * (float64(chosen.recency*s.late[i]) + float64((1-chosen.recency)*lasting)))
 	}
 	return p
+}
+
+// lives is how many half-lives before the newest time t is, in whole ones. Differences of any two times fit into 64 bits without a sign, and twelve of them into 128.
+func lives(t, oldest, newest int64) uint64 {
+	high, low := bits.Mul64(uint64(newest)-uint64(t), halfLives)
+	whole, _ := bits.Div64(high, low, max(1, uint64(newest)-uint64(oldest)))
+	return whole
 }
 
 func bounds(times []int64) (oldest, newest int64) {

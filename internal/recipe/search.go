@@ -104,7 +104,7 @@ func (in *input) with(params map[string]string) *input {
 // measure trains without the test users and returns the metrics on them.
 func (in *input) measure(ctx context.Context, progress Progress) (map[string]float64, error) {
 	switch in.trainer {
-	case sims:
+	case sims, similarItems:
 		return in.measureRelated(ctx, progress)
 	case personalizationV1, personalizationV2:
 		return in.measurePersonalization(ctx, progress)

@@ -29,6 +29,7 @@ var serviceWords = regexp.MustCompile(`^(` + strings.Join([]string{
 	`Interactions dataset has more than 10 unique event types\.`,
 	`All values in the event_type column are either reserved keywords or null`,
 	`Dataset group does not have a dataset of type [A-Z_]+\.`,
+	`All interactions have the same timestamp\.`, // of user segments, which are measured on what comes later; the service has no known text for it
 }, "|") + `)$`)
 
 // strangeEvents are the data sets, by what is strange about them.

@@ -152,6 +152,9 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		s.group.Go(func() error { return schedule(running, ctl, c) })
 	}
 	s.group.Go(func() error { return refresh(running, ctl, c) })
+	if c.UpdatePeriod > 0 {
+		s.group.Go(func() error { return updateModels(running, srv, c) })
+	}
 	s.group.Go(func() error {
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -274,6 +277,22 @@ func refresh(ctx context.Context, ctl *control.Service, c config) error {
 		case now := <-tick.C:
 			if _, err := ctl.RefreshDue(ctx, now, c.TrendRefresh); err != nil && ctx.Err() == nil {
 				c.Log.Error("evaluate trends again", "error", err)
+			}
+		}
+	}
+}
+
+// updateModels brings the new items of datasets to the models that admit them without training.
+func updateModels(ctx context.Context, srv *serve.Service, c config) error {
+	tick := time.NewTicker(min(5*time.Second, c.UpdatePeriod))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if _, err := srv.UpdateModels(ctx, now, c.UpdatePeriod); err != nil && ctx.Err() == nil {
+				c.Log.Error("update models", "error", err)
 			}
 		}
 	}

@@ -41,13 +41,17 @@ func (s *Service) CreateSolutionVersion(ctx context.Context, in *api.CreateSolut
 		if err := usable(solution); err != nil {
 			return err
 		}
+		mode := fullTraining
 		if in.TrainingMode == updateTraining {
-			return refuseUpdateTraining(tx, solution)
+			mode = updateTraining
+			if err := checkUpdateTraining(tx, solution); err != nil {
+				return err
+			}
 		}
 		if err := s.trainingLimit(tx, sc.id()); err != nil {
 			return err
 		}
-		v, err := s.insertVersion(tx, sc, solution, in.Name, fullTraining, manual, "", in.Tags)
+		v, err := s.insertVersion(tx, sc, solution, in.Name, mode, manual, "", in.Tags)
 		arn = v
 		return err
 	})
@@ -69,8 +73,8 @@ func vacantVersionName(tx *meta.Tx, solution, name string) error {
 	return api.Errorf(api.ResourceAlreadyExists, "Another solution version named %s already exists in %s.", name, solution)
 }
 
-// refuseUpdateTraining answers trainingMode UPDATE: with the service's errors where it would have one.
-func refuseUpdateTraining(tx *meta.Tx, solution *meta.Resource) error {
+// checkUpdateTraining checks that there is a trained model for trainingMode UPDATE to take over.
+func checkUpdateTraining(tx *meta.Tx, solution *meta.Resource) error {
 	doc, err := meta.Doc[api.Solution](solution)
 	if err != nil {
 		return err
@@ -82,14 +86,20 @@ func refuseUpdateTraining(tx *meta.Tx, solution *meta.Resource) error {
 	if !entry.Has(recipe.UpdateTraining) {
 		return api.Errorf(api.InvalidInput, "trainingMode UPDATE is not supported by recipe %s.", entry.Name)
 	}
-	n, err := tx.Count(meta.Query{Kind: meta.SolutionVersion, Parent: solution.ARN, Statuses: []string{meta.Active}})
+	versions, err := tx.Find(meta.Query{Kind: meta.SolutionVersion, Parent: solution.ARN, Statuses: []string{meta.Active}})
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return api.Errorf(api.InvalidInput, "trainingMode UPDATE requires an ACTIVE solution version that was trained in mode FULL.")
+	for _, r := range versions {
+		v, err := meta.Doc[api.SolutionVersion](r)
+		if err != nil {
+			return err
+		}
+		if v.TrainingMode != updateTraining {
+			return nil
+		}
 	}
-	return unsupported("trainingMode UPDATE")
+	return api.Errorf(api.InvalidInput, "trainingMode UPDATE requires an ACTIVE solution version that was trained in mode FULL.")
 }
 
 // trainingLimit checks the quota of versions that wait for training or are in training.

@@ -54,6 +54,8 @@ type ModelPrivate struct {
 	Hash    string             `json:"hash,omitempty"`    // of the model's manifest
 	Metrics map[string]float64 `json:"metrics,omitempty"` // answer of GetSolutionMetrics, modelMetrics of a recommender
 	Seq     int64              `json:"seq,omitempty"`     // the training knew the group's events up to here
+	Read    time.Time          `json:"read,omitzero"`     // when the training read its data
+	Updated bool               `json:"updated,omitempty"` // the model has fresh items of its own, see recipe.Update
 	Search  string             `json:"search,omitempty"`  // of a scheduled training to come: SearchAnew, SearchReused or ""
 
 	// Of the last training or refresh, which may come long after the training (job.Refresh).

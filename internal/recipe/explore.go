@@ -17,49 +17,44 @@ const (
 	daySeconds   = 24 * 60 * 60
 )
 
-// novelty lists the items by age, the newest first. Items without events are newest.
+// novelty lists the items by age, the newest first.
 type novelty struct {
-	item    []int32
-	first   []int64 // time of the first event, or of the newest event of all
-	tickets []int64 // sum over the items up to and including this one
-	newest  int64
+	ids            []string
+	seen, appeared []int64 // by item: how often it was seen, and the time since when it is there
+	newest         int64   // time of the newest event of all
+
+	order   []int32
+	tickets []int64 // sum over order up to and including this one
 }
 
-func newNovelty(count, first []int64, newest int64) *novelty {
-	n := &novelty{newest: newest}
-	appeared := func(i int32) int64 {
-		if count[i] == 0 {
-			return newest
-		}
-		return first[i]
+func newNovelty(ids []string, seen, appeared []int64, newest int64) *novelty {
+	n := &novelty{ids: ids, seen: seen, appeared: appeared, newest: newest}
+	for i := range ids {
+		n.order = append(n.order, int32(i))
 	}
-	for i := range count {
-		n.item = append(n.item, int32(i))
-	}
-	slices.SortStableFunc(n.item, func(a, b int32) int { return cmp.Compare(appeared(b), appeared(a)) })
+	slices.SortStableFunc(n.order, func(a, b int32) int { return cmp.Compare(appeared[b], appeared[a]) })
 	sum := int64(0)
-	for _, i := range n.item {
-		sum += max(1, tickets/(1+count[i]))
-		n.first = append(n.first, appeared(i))
+	for _, i := range n.order {
+		sum += max(1, tickets/(1+seen[i]))
 		n.tickets = append(n.tickets, sum)
 	}
 	return n
 }
 
 // drawItem draws one item not older than the cut-off in days; ok is false if there is none.
-func (n *novelty) drawItem(cutOff float64, bits uint64) (item int32, ok bool) {
+func (n *novelty) drawItem(cutOff float64, bits uint64) (id string, ok bool) {
 	oldest := float64(n.newest) - float64(cutOff*daySeconds)
-	end := sort.Search(len(n.first), func(i int) bool { return float64(n.first[i]) < oldest })
+	end := sort.Search(len(n.order), func(k int) bool { return float64(n.appeared[n.order[k]]) < oldest })
 	if end == 0 {
-		return 0, false
+		return "", false
 	}
 	ticket := int64(bits % uint64(n.tickets[end-1]))
-	at := sort.Search(end, func(i int) bool { return n.tickets[i] > ticket })
-	return n.item[at], true
+	at := sort.Search(end, func(k int) bool { return n.tickets[k] > ticket })
+	return n.ids[n.order[at]], true
 }
 
 // explore puts new items in some places of the list.
-func (m *Model) explore(q *Query, exclude func(int32) bool, list []Scored) []Scored {
+func (m *Model) explore(q *Query, list []Scored) []Scored {
 	share, cutOff := exploreShare*q.ExplorationWeight, q.CutOff
 	if m.manifest.Recipe == personalizationV2 {
 		share, cutOff = exploreV2, cutOffV2
@@ -67,16 +62,20 @@ func (m *Model) explore(q *Query, exclude func(int32) bool, list []Scored) []Sco
 	if q.RequestSeed == 0 || share <= 0 {
 		return list
 	}
+	novel := m.novel
+	if q.Fresh != nil {
+		novel = q.Fresh.novelty
+	}
 	for place := 1; place < len(list); place++ {
 		bits := mix(q.RequestSeed + uint64(place))
 		if uniform(bits) >= share {
 			continue
 		}
-		i, ok := m.novel.drawItem(cutOff, mix(bits))
-		if !ok || exclude != nil && exclude(i) || slices.ContainsFunc(list, func(s Scored) bool { return s.Item == m.items[i] }) {
+		id, ok := novel.drawItem(cutOff, mix(bits))
+		if !ok || q.Exclude != nil && q.Exclude(id) || slices.ContainsFunc(list, func(s Scored) bool { return s.Item == id }) {
 			continue
 		}
-		explored := Scored{Item: m.items[i], Score: list[place].Score, HasScore: list[place].HasScore, Reason: "Exploration"}
+		explored := Scored{Item: id, Score: list[place].Score, HasScore: list[place].HasScore, Reason: "Exploration"}
 		list = slices.Insert(list, place, explored)
 		if len(list) > q.N {
 			list = list[:q.N]

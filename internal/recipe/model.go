@@ -144,7 +144,21 @@ func (m *Model) loadPersonalization() error {
 	}
 	m.ranker = newRanker(r, prior, byPrior(prior, m.count), decay, m.manifest.Settings["repeats"] == 0, scored)
 	_, newest := bounds(m.ev.Time)
-	m.novel = newNovelty(m.count, first, newest)
+	if m.manifest.Config.Updated {
+		fresh, err := loadFresh(m.mapping)
+		if err != nil {
+			return err
+		}
+		m.novel = fresh.novelty
+		return m.loadSituations()
+	}
+	appeared := slices.Clone(first)
+	for i, n := range m.count {
+		if n == 0 {
+			appeared[i] = newest
+		}
+	}
+	m.novel = newNovelty(m.items, m.count, appeared, newest)
 	return m.loadSituations()
 }
 

@@ -58,6 +58,7 @@ type Config struct {
 	CountEvents         bool              `json:"countEvents,omitempty"` // popularity counts events, not distinct users
 	Search              *Search           `json:"search,omitempty"`      // hyperparameters that the training chooses itself
 	Excludes            string            `json:"excludes,omitempty"`    // events of this type are kept though they may not be trained on: serving leaves their items out
+	Updated             bool              `json:"updated,omitempty"`     // not of a training: the model knows fresh items beside what it was trained on
 }
 
 // EventWeight is one row of a solution's eventsConfig. Only the ratios of the weights matter.
@@ -95,6 +96,7 @@ type Query struct {
 	ExplorationWeight float64 // 0..1; aws-user-personalization only
 	CutOff            float64 // age in days up to which an item is explored
 	RequestSeed       uint64  // decides what is explored; 0 turns exploration off
+	Fresh             *Fresh  // what can be explored, nil for what there was at the training
 }
 
 // Scored is one recommended item. Items of recipes without scores, and placeholders, have none.

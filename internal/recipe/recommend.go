@@ -35,7 +35,7 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 	if m.manifest.Recipe == personalizationV2 {
 		buf = m.pad(s, q.N, exclude, buf)
 	}
-	return m.explore(&q, exclude, buf)
+	return m.explore(&q, buf)
 }
 
 // Rank orders the items of a list for the user of q, each once: those with events by relevance, with scores that sum to 1, then the others as they stand, without.

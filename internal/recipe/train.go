@@ -46,7 +46,7 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 }
 
 // Retrain writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
-// had been in it, or may have had a part in hyperparameters that it took over; if not, nothing is written and m is the manifest of from. The limits of data do not apply: an erasure may leave less than
+// had been in it, or may have had a part in hyperparameters or in counts of fresh items that it took over, which it is without afterwards; if not, nothing is written and m is the manifest of from. The limits of data do not apply: an erasure may leave less than
 // a training may start from, even nothing.
 func Retrain(ctx context.Context, from string, without *userset.Set, to string, progress Progress) (m *Manifest, touched bool, err error) {
 	old, err := Open(from)
@@ -61,6 +61,9 @@ func Retrain(ctx context.Context, from string, without *userset.Set, to string, 
 		again.Chosen = nil
 		cfg.Search, touched = &again, true
 	}
+	if cfg.Updated { // the counts of fresh items tell nothing of whom they come from
+		cfg.Updated, touched = false, true
+	}
 	if !touched {
 		return old.Manifest(), false, nil
 	}
@@ -73,7 +76,8 @@ func Retrain(ctx context.Context, from string, without *userset.Set, to string, 
 	return m, true, err
 }
 
-// Replay trains the model in from once more, from the input that it stores, into to: the manifest must have the same hash.
+// Replay trains the model in from once more, from the input that it stores, into to: the manifest must have the same hash, but for one with fresh items, which
+// is repeated without them.
 func Replay(ctx context.Context, from, to string, progress Progress) (*Manifest, error) {
 	old, err := Open(from)
 	if err != nil {
@@ -81,6 +85,7 @@ func Replay(ctx context.Context, from, to string, progress Progress) (*Manifest,
 	}
 	defer old.Close()
 	cfg := old.manifest.Config
+	cfg.Updated = false
 	entry, err := trainable(cfg.Recipe)
 	if err != nil {
 		return nil, err

@@ -181,7 +181,7 @@ func (s *Service) query(t *target, m *model, user string, n int) recipe.Query {
 	}
 	if t.exploration.Weight > 0 || t.reasoned() {
 		q.ExplorationWeight, q.CutOff = t.exploration.Weight, t.exploration.CutOff
-		q.RequestSeed = rand.Uint64() | 1
+		q.RequestSeed, q.Fresh = rand.Uint64()|1, s.fresh.of(t)
 	}
 	return q
 }

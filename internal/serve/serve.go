@@ -56,6 +56,7 @@ type Service struct {
 	models  *models
 	actions actionTables
 	clock   func() time.Time
+	fresh   fresh
 }
 
 // New returns a Service. Models are opened when the first request needs them.
@@ -71,6 +72,7 @@ func New(o Options) *Service {
 		catalog: &catalog{db: o.Meta},
 		models:  newModels(o.ModelDir, o.Log, o.Clock),
 		clock:   o.Clock,
+		fresh:   fresh{lists: map[string]*freshList{}},
 	}
 }
 

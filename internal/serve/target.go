@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
@@ -28,6 +29,10 @@ type target struct {
 	items       *dataset.Table // nil if the group has no Items dataset
 	actions     *dataset.Table // of a recipe of actions; nil if the group has no Actions dataset any more
 	refusal     error          // why it serves nothing now; nil if it does
+
+	updates  bool      // automatic updates are for its model
+	erasures int64     // of the group, so far
+	trained  time.Time // of when the model's data are
 }
 
 // scored reports whether answers carry scores.
@@ -122,7 +127,10 @@ func loadCampaign(tx *meta.Tx, r *meta.Resource) (*target, error) {
 		config = *c.CampaignConfig
 	}
 	t.influence = recipe.InfluenceOf(config.RankingInfluence)
-	return t, t.fill(tx, version.RecipeARN, p.Model, config.ItemExplorationConfig, config.EnableMetadataWithRecommendations)
+	if err := t.fill(tx, version.RecipeARN, p.Model, config.ItemExplorationConfig, config.EnableMetadataWithRecommendations); err != nil {
+		return nil, err
+	}
+	return t, t.admitFresh(tx, v)
 }
 
 func loadRecommender(tx *meta.Tx, r *meta.Resource) (*target, error) {
@@ -142,7 +150,10 @@ func loadRecommender(tx *meta.Tx, r *meta.Resource) (*target, error) {
 	if d.RecommenderConfig != nil {
 		config = *d.RecommenderConfig
 	}
-	return t, t.fill(tx, d.RecipeARN, p.Model, config.ItemExplorationConfig, config.EnableMetadataWithRecommendations)
+	if err := t.fill(tx, d.RecipeARN, p.Model, config.ItemExplorationConfig, config.EnableMetadataWithRecommendations); err != nil {
+		return nil, err
+	}
+	return t, t.admitFresh(tx, r)
 }
 
 // fill completes a target that serves.
@@ -169,7 +180,7 @@ func (t *target) fill(tx *meta.Tx, recipeARN, model string, explore map[string]s
 	if err != nil {
 		return err
 	}
-	t.events = p.ID
+	t.events, t.erasures = p.ID, p.Erasures
 	if t.items, err = t.table(tx, schema.Items); err == nil && entry.Type == recipe.PersonalizedActions {
 		t.actions, err = t.table(tx, schema.Actions)
 	}

@@ -78,8 +78,9 @@ type batch struct {
 	results     int
 	exploration recipe.ExplorationConfig
 	influence   recipe.Influence
-	seed        string       // what is explored depends on it and on the line
-	filter      *batchFilter // nil without one
+	seed        string        // what is explored depends on it and on the line
+	filter      *batchFilter  // nil without one
+	fresh       *recipe.Fresh // the items of now, nil for those of the training
 }
 
 func (b *batch) atOnce() int { return batchStep }
@@ -111,6 +112,9 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 		var err error
 		if b.exploration, err = entry.Exploration(explore); err != nil {
 			return nil, fmt.Errorf("read the exploration of %s: %w", d.BatchInferenceJobARN, err)
+		}
+		if b.fresh, err = w.latestFresh(ctx, entry, d.SolutionVersionARN); err != nil {
+			return nil, fmt.Errorf("read the items of %s: %w", d.BatchInferenceJobARN, err)
 		}
 		b.filter, err = w.openFilter(ctx, run.group, group, d.FilterARN)
 		return b, err
@@ -536,7 +540,7 @@ func (b *batch) query(in *batchInput, number int) (q recipe.Query, problem strin
 			return q, fmt.Sprintf("An id is longer than %d characters.", longestID)
 		}
 	}
-	q = recipe.Query{Known: true, N: b.results, Influence: b.influence, Context: in.Context}
+	q = recipe.Query{Known: true, N: b.results, Influence: b.influence, Context: in.Context, Fresh: b.fresh}
 	if b.filter != nil {
 		if q.Exclude, problem = b.filter.items(in); problem != "" {
 			return q, problem

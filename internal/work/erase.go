@@ -427,7 +427,7 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
 			m.Leaves = gone
 			return err
 		}
-		p.Model, p.Hash, p.Metrics = m.New, made.Hash, made.Metrics
+		p.Model, p.Hash, p.Metrics, p.Updated = m.New, made.Hash, made.Metrics, made.Config.Updated
 		if err := errors.Join(r.SetPrivate(p), showOutcome(r, made)); err != nil {
 			return err
 		}

@@ -38,6 +38,9 @@ func (w *worker) train(ctx context.Context, t *job.Task) error {
 	plan.search = func(ctx context.Context) (*recipe.Search, error) {
 		return w.searchFor(ctx, t, plan.entry, &v, plan.config.Params)
 	}
+	if v.TrainingMode == updateMode {
+		plan.updates = v.SolutionARN
+	}
 	err = w.trainModel(ctx, t, v.DatasetGroupARN, plan, t.Done, func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest, p meta.ModelPrivate) error {
 		hours := math.Max(0.001, math.Round(time.Since(started).Hours()*1000)/1000)
 		v.TrainingHours = &hours
@@ -86,6 +89,7 @@ type trainingPlan struct {
 	columns *api.TrainingDataConfig
 	since   time.Time                                         // creation of the solution or recommender: columns that came later are left out
 	search  func(ctx context.Context) (*recipe.Search, error) // the configuration's Search, decided anew by each attempt; nil: none
+	updates string                                            // trainingMode UPDATE: the solution whose newest trained model is taken over; "": a training
 }
 
 // A finishing writes the outcome of a training, the model and what is kept about it, into the row.
@@ -154,6 +158,7 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 	if err != nil {
 		return err
 	}
+	read := time.Now().UTC()
 	watched, stop := w.untilOvertaken(ctx, group, a.Erasures)
 	made, err := w.trainOnce(watched, t, group, plan, a.Model)
 	stop()
@@ -169,7 +174,10 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 		} else if now != a.Erasures {
 			return errOvertaken
 		}
-		p := meta.ModelPrivate{Model: a.Model, Hash: made.Hash, Seq: made.Seq, Metrics: made.Metrics, Evaluated: time.Now().UTC(), Seen: made.Seq}
+		p := meta.ModelPrivate{
+			Model: a.Model, Hash: made.Hash, Seq: made.Seq, Metrics: made.Metrics, Read: read, Updated: made.Config.Updated,
+			Evaluated: time.Now().UTC(), Seen: made.Seq,
+		}
 		if plan.entry.Follows() == schema.Items {
 			p.Seen = items
 		}
@@ -266,6 +274,9 @@ func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan 
 	interactions, ok, err := w.tableOfType(ctx, group, schema.Interactions)
 	if err != nil {
 		return nil, err
+	}
+	if ok && plan.updates != "" {
+		return w.updateModel(ctx, group, interactions, plan.updates, name)
 	}
 	var rows int64
 	if ok {

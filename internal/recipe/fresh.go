@@ -1,0 +1,171 @@
+package recipe
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/dataset"
+)
+
+// Fresh is what an automatic update knows beyond the training: every item that there is by now, how often it was seen, and since when it is there. It is what
+// exploration draws from in place of the model's own list; nothing else of an answer depends on it. It holds no user, but counts that users had a part in.
+type Fresh struct {
+	*novelty
+}
+
+// AdmitsItems reports whether automatic updates bring new items to the models of the entry.
+func (e *Entry) AdmitsItems() bool {
+	return e.Has(AutomaticUpdates) && (e.TrainedAs == personalizationV1 || e.TrainedAs == personalizationV2)
+}
+
+// ReadFresh counts over the effective rows of a group's Interactions and, if there is one, Items dataset. An event counts once for its item and once for each
+// item of its impression.
+func ReadFresh(ctx context.Context, effective func(context.Context, dataset.Table, func(dataset.Row) error) error, interactions dataset.Table, items *dataset.Table) (*Fresh, error) {
+	found := map[string]*freshItem{}
+	item := func(id string) *freshItem {
+		f, ok := found[id]
+		if !ok {
+			f = &freshItem{}
+			found[strings.Clone(id)] = f
+		}
+		return f
+	}
+	var newest int64
+	key, at, shown := interactions.Schema.Match("ITEM_ID"), interactions.Schema.Match("TIMESTAMP"), interactions.Schema.Match("IMPRESSION")
+	dated := false
+	err := effective(ctx, interactions, func(r dataset.Row) error {
+		f, t := item(r.Values[key].Str), r.Values[at].Int
+		if f.seen == 0 || t < f.appeared {
+			f.appeared = t
+		}
+		f.seen++
+		if !dated || t > newest {
+			dated, newest = true, t
+		}
+		if shown >= 0 && shown < len(r.Values) && r.Values[shown].Valid {
+			for id := range strings.SplitSeq(r.Values[shown].Str, "|") {
+				item(id).impressions++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if items != nil {
+		id, created := items.Schema.KeyField(), items.Schema.Match("CREATION_TIMESTAMP")
+		err := effective(ctx, *items, func(r dataset.Row) error {
+			f := item(r.Values[id].Str)
+			f.listed = true
+			if created >= 0 && created < len(r.Values) && r.Values[created].Valid {
+				f.created, f.dated = r.Values[created].Int, true
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	// What was only shown is no item: an impression may name anything.
+	maps.DeleteFunc(found, func(_ string, f *freshItem) bool { return f.seen == 0 && !f.listed })
+	ids := slices.Sorted(maps.Keys(found))
+	seen, appeared := make([]int64, len(ids)), make([]int64, len(ids))
+	for i, id := range ids {
+		f := found[id]
+		seen[i] = f.seen + f.impressions
+		switch {
+		case f.dated:
+			appeared[i] = f.created
+		case f.seen > 0:
+			appeared[i] = f.appeared
+		default:
+			appeared[i] = newest
+		}
+	}
+	return &Fresh{newNovelty(ids, seen, appeared, newest)}, nil
+}
+
+// freshItem is what the rows say about an item.
+type freshItem struct {
+	seen, impressions int64
+	appeared          int64 // time of the first event
+	created           int64 // CREATION_TIMESTAMP, if dated
+	dated, listed     bool
+}
+
+// Update writes into to the model in from as it is, with fresh beside it: training mode UPDATE. seq says what fresh knows. What an interrupted attempt left in to
+// is destroyed first.
+func Update(ctx context.Context, from string, fresh *Fresh, seq int64, to string) (*Manifest, error) {
+	old, err := openMapping(from)
+	if err != nil {
+		return nil, err
+	}
+	defer old.close()
+	m := old.manifest
+	m.Config.Updated, m.Seq, m.Build = true, seq, buildID()
+	w, err := createModel(to, blob.Reserve)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range m.Arrays {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if !strings.HasPrefix(a.Name, "fresh.") {
+			w.copy(a, old.data[a.Name])
+		}
+	}
+	putStrings(w, "fresh.item", fresh.ids)
+	put(w, "fresh.seen", fresh.seen)
+	put(w, "fresh.appeared", fresh.appeared)
+	put(w, "fresh.newest", []int64{fresh.newest})
+	if err := w.commit(&m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// copy takes over an array of another model.
+func (w *modelWriter) copy(a Array, data []byte) {
+	if w.err != nil {
+		return
+	}
+	if w.err = blob.CheckRoom(w.dir, int64(len(data))+w.reserve); w.err != nil {
+		return
+	}
+	if w.err = createFile(filepath.Join(w.dir, a.Name), func(f io.Writer) error {
+		_, err := f.Write(data)
+		return err
+	}); w.err == nil {
+		w.arrays = append(w.arrays, a)
+	}
+}
+
+// loadFresh reads what Update wrote.
+func loadFresh(m *mapping) (*Fresh, error) {
+	ids, err := table(m, "fresh.item")
+	if err != nil {
+		return nil, err
+	}
+	seen, err1 := array[int64](m, "fresh.seen")
+	appeared, err2 := array[int64](m, "fresh.appeared")
+	newest, err3 := array[int64](m, "fresh.newest")
+	if err := cmp.Or(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	if len(seen) != ids.len() || len(appeared) != ids.len() || len(newest) != 1 {
+		return nil, fmt.Errorf("open model: %w: lists of fresh items of different lengths", ErrCorrupt)
+	}
+	var list []string
+	for i := range ids.len() {
+		list = append(list, strings.Clone(ids.at(i)))
+	}
+	return &Fresh{newNovelty(list, seen, appeared, newest[0])}, nil
+}

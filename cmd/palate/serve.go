@@ -32,6 +32,7 @@ type config struct {
 	Memory        byteSize          // what all trainings together may take; 0 is no limit
 	AutoTraining  bool              // whether solutions train on their schedule
 	TrendRefresh  time.Duration     // how often trends are evaluated again; 0 = as often as their recipes say
+	FirstTraining time.Duration     // from a solution's creation to its first training by schedule; 0: an hour
 	UpdatePeriod  time.Duration     // between automatic updates of models; 0: none
 	MetricsListen string            // HOST:PORT of /metrics, for itself; "" = on Listen, unless credentials are configured
 	DrainDelay    time.Duration     // how long everything is served at shutdown while /readyz says no
@@ -51,6 +52,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.Hold, "hold", 0, "hold every transitional status for at least this `DURATION`, so that clients can watch each")
 	c.Memory = defaultTrainingMemory()
 	fs.Var(&c.Memory, "training-memory", "`SIZE` such as 4GiB or 500MiB that all trainings together may take; one that needs more fails at once, 0 is no limit; unless given, half of the machine's or container's")
+	fs.DurationVar(&c.FirstTraining, "first-training", time.Hour, "from the creation of a solution to its first training by its schedule")
 	fs.DurationVar(&c.UpdatePeriod, "update-period", 2*time.Hour, "how often deployed models admit new items to their exploration, without training; 0: never")
 	fs.BoolVar(&c.AutoTraining, "auto-training", true, "create solution versions on the schedule of each solution")
 	fs.DurationVar(&c.TrendRefresh, "trend-refresh", 0, "evaluate trends again, and make incremental updates, each `DURATION` in which data came (default: trend_discovery_frequency of each solution, 2h of vod-trending-now, 20m of incremental updates)")

@@ -93,7 +93,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 
 	models := filepath.Join(c.Data, "store", "models")
 	queue := job.New(db, c.Log, job.Options{Hold: c.Hold})
-	ctl := control.New(control.Options{Meta: db, Engine: engine, Wake: queue.Wake, Limits: limits})
+	ctl := control.New(control.Options{Meta: db, Engine: engine, Wake: queue.Wake, Limits: limits, FirstTraining: c.FirstTraining})
 	srv := serve.New(serve.Options{Meta: db, Engine: engine, ModelDir: models, Limits: limits, Log: c.Log, Strict: c.Strict})
 	s.closers = append(s.closers, srv.Close)
 	if err := work.SweepModels(ctx, db, models); err != nil {

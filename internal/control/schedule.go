@@ -17,7 +17,7 @@ import (
 // What the service does by itself: it trains solutions on a schedule and moves campaigns to new versions. Both are decided here, from the
 // records alone, whenever somebody calls; no state is kept between calls, so a restart or a missed call loses nothing.
 
-// firstTraining is how long after a solution's creation, or after its schedule was reset, automatic training first runs. A manual version
+// firstTraining is how long after a solution's creation, or after its schedule was reset, automatic training first runs, unless Options say otherwise. A manual version
 // made in that time takes the place of the first run.
 const firstTraining = time.Hour
 
@@ -31,7 +31,7 @@ func (s *Service) TrainDue(ctx context.Context, now time.Time) (started int, err
 			return err
 		}
 		for _, r := range slices.Backward(solutions) { // oldest first
-			is, err := trainingDue(tx, r, now)
+			is, err := s.trainingDue(tx, r, now)
 			if err != nil {
 				return err
 			}
@@ -53,7 +53,7 @@ func (s *Service) TrainDue(ctx context.Context, now time.Time) (started int, err
 }
 
 // trainingDue reports whether a run of the solution's automatic training has come due and can start.
-func trainingDue(tx *meta.Tx, r *meta.Resource, now time.Time) (bool, error) {
+func (s *Service) trainingDue(tx *meta.Tx, r *meta.Resource, now time.Time) (bool, error) {
 	doc, err := meta.Doc[api.Solution](r)
 	if err != nil {
 		return false, err
@@ -65,7 +65,7 @@ func trainingDue(tx *meta.Tx, r *meta.Resource, now time.Time) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	newest, err := tx.Find(meta.Query{Kind: meta.SolutionVersion, Parent: r.ARN, Limit: 1})
+	trained, err := lastTraining(tx, r)
 	if err != nil {
 		return false, err
 	}
@@ -74,18 +74,36 @@ func trainingDue(tx *meta.Tx, r *meta.Resource, now time.Time) (bool, error) {
 		return false, err
 	}
 	last := private.Skipped
-	if len(newest) > 0 && newest[0].Created.After(last) {
-		last = newest[0].Created
+	if trained.After(last) {
+		last = trained
 	}
 	begin := r.Created
 	if private.Reset.After(begin) {
 		begin = private.Reset
 	}
 	if last.Before(begin) {
-		return !now.Before(begin.Add(firstTraining)), nil
+		return !now.Before(begin.Add(s.first)), nil
 	}
 	period, err := solutionPeriod(doc)
 	return !now.Before(last.Add(period)), err
+}
+
+// lastTraining is when the solution's newest version began that was trained, well or not, and did not only take over a model; zero if there is none.
+func lastTraining(tx *meta.Tx, solution *meta.Resource) (time.Time, error) {
+	versions, err := tx.Find(meta.Query{Kind: meta.SolutionVersion, Parent: solution.ARN})
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, r := range versions { // newest first
+		v, err := meta.Doc[api.SolutionVersion](r)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if v.TrainingMode != updateTraining {
+			return r.Created, nil
+		}
+	}
+	return time.Time{}, nil
 }
 
 func solutionPeriod(doc api.Solution) (time.Duration, error) {
@@ -109,7 +127,7 @@ func (s *Service) trainScheduled(ctx context.Context, solution *meta.Resource, n
 		if err != nil {
 			return err
 		}
-		due, err := trainingDue(tx, r, now)
+		due, err := s.trainingDue(tx, r, now)
 		if err != nil || !due {
 			return err
 		}

@@ -77,6 +77,32 @@ func TestAutomaticTrainingWithoutNewDataIsSkippedForAPeriod(t *testing.T) {
 	}
 }
 
+func TestATakenOverModelIsNoTrainingToTheSchedule(t *testing.T) {
+	s := open(t, quota.AWS())
+	solution := s.solution("s", "aws-user-personalization")
+	s.trained(solution)
+	out, err := s.CreateSolutionVersion(s.ctx, &api.CreateSolutionVersionRequest{SolutionARN: solution, TrainingMode: "UPDATE"})
+	s.must(err)
+	s.must(s.db.Update(s.ctx, func(tx *meta.Tx) error { // as package work ends it: the model knows no more events than the one before
+		r, err := tx.Get(out.SolutionVersionARN)
+		if err != nil {
+			return err
+		}
+		if err := r.SetPrivate(meta.ModelPrivate{Model: "copy", Seq: s.news.seq, Updated: true}); err != nil {
+			return err
+		}
+		r.Job = meta.Job{}
+		return walk(tx, r, meta.CreateInProgress, meta.Active)
+	}))
+	s.news.arrive()
+	if n := s.due(inAWeek); n != 1 {
+		t.Errorf("%d trainings a week after the last one", n)
+	}
+	if v := s.newest(solution); v.TrainingMode != "AUTOTRAIN" {
+		t.Errorf("version %+v", v)
+	}
+}
+
 func TestAutomaticTrainingContinuesAfterFailures(t *testing.T) {
 	s := open(t, quota.AWS())
 	solution := s.solution("s", "aws-user-personalization")

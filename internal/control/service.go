@@ -10,6 +10,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -31,6 +32,9 @@ type Options struct {
 	Wake   func()           // called after work was enqueued; nil: nobody waits for it
 	Limits quota.Limits     //
 	Clock  func() time.Time // nil: time.Now
+
+	// FirstTraining is how long after a solution's creation, or after its schedule was reset, automatic training first runs; 0: an hour.
+	FirstTraining time.Duration
 }
 
 // Service implements api.Personalize.
@@ -40,11 +44,12 @@ type Service struct {
 	wake   func()
 	limits quota.Limits
 	now    func() time.Time
+	first  time.Duration // Options.FirstTraining
 }
 
 // New returns the control plane over o.Meta.
 func New(o Options) *Service {
-	s := &Service{meta: o.Meta, engine: o.Engine, wake: o.Wake, limits: o.Limits, now: o.Clock}
+	s := &Service{meta: o.Meta, engine: o.Engine, wake: o.Wake, limits: o.Limits, now: o.Clock, first: cmp.Or(o.FirstTraining, firstTraining)}
 	if s.wake == nil {
 		s.wake = func() {}
 	}

@@ -100,16 +100,16 @@ type freshItem struct {
 	dated, listed     bool
 }
 
-// Update writes into to the model in from as it is, with fresh beside it: training mode UPDATE. seq says what fresh knows. What an interrupted attempt left in to
-// is destroyed first.
-func Update(ctx context.Context, from string, fresh *Fresh, seq int64, to string) (*Manifest, error) {
+// Update writes into to the model in from as it is, with fresh beside it: training mode UPDATE. Its Seq stays, for it has learnt from no more events. What an
+// interrupted attempt left in to is destroyed first.
+func Update(ctx context.Context, from string, fresh *Fresh, to string) (*Manifest, error) {
 	old, err := openMapping(from)
 	if err != nil {
 		return nil, err
 	}
 	defer old.close()
 	m := old.manifest
-	m.Config.Updated, m.Seq, m.Build = true, seq, buildID()
+	m.Config.Updated, m.Build = true, buildID()
 	w, err := createModel(to, blob.Reserve)
 	if err != nil {
 		return nil, err

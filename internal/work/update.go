@@ -35,15 +35,11 @@ func (w *worker) updateModel(ctx context.Context, group string, interactions dat
 			return nil, err
 		}
 		defer release()
-		seq, err := w.Engine.Latest(ctx, interactions)
-		if err != nil {
-			return nil, err
-		}
 		fresh, err := w.freshItems(ctx, group, interactions)
 		if err != nil {
 			return nil, err
 		}
-		return recipe.Update(ctx, w.model(base), fresh, seq, w.model(name))
+		return recipe.Update(ctx, w.model(base), fresh, w.model(name))
 	}
 }
 

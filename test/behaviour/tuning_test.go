@@ -120,6 +120,38 @@ func TestASearchSurvivesAKillAndForgetsWhoIsDeleted(t *testing.T) {
 	}
 }
 
+func TestASolutionTrainsByItselfAndItsCampaignFollows(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t, "--first-training", "2s"))
+	d := shop.Generate(80, 40, 1500, 55)
+	h.Load(h.Interactions, d.Interactions)
+	solution := h.Make("CreateSolution", "solution", M{"name": "by-itself", "datasetGroupArn": h.Group, "recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization-v2"})
+	var versions []any
+	eventually(t, "a version is trained without anybody asking", func() bool {
+		versions = h.Must("ListSolutionVersions", M{"solutionArn": solution})["solutionVersions"].([]any)
+		return len(versions) > 0 && versions[0].(M)["status"] == "ACTIVE"
+	})
+	first := versions[0].(M)
+	if first["trainingType"] != "AUTOMATIC" || first["trainingMode"] != "AUTOTRAIN" || len(versions) != 1 {
+		t.Errorf("versions %v", versions)
+	}
+	v, err := h.Describe("solutionVersion", first["solutionVersionArn"].(string))
+	if params, _ := v["tunedHPOParams"].(M); err != nil || params["algorithmHyperParameters"].(M)["apply_recency_bias"] == nil || v["performHPO"] != false {
+		t.Errorf("the first automatic training of the second generation searches: %v, %v", v, err)
+	}
+	follows := h.Make("CreateCampaign", "campaign", M{"name": "follows", "solutionVersionArn": solution + "/$LATEST", "campaignConfig": M{"syncWithLatestSolutionVersion": true}})
+	h.Load(h.Interactions, d.Interactions[:1200])
+	h.Must("UpdateSolution", M{"solutionArn": solution, "solutionUpdateConfig": M{"autoTrainingConfig": M{"schedulingExpression": "rate(1 day)"}}})
+	eventually(t, "another rate brings another training, and the campaign follows", func() bool {
+		versions = h.Must("ListSolutionVersions", M{"solutionArn": solution})["solutionVersions"].([]any)
+		c, err := h.Describe("campaign", follows)
+		return err == nil && len(versions) == 2 && c["solutionVersionArn"] == versions[0].(M)["solutionVersionArn"]
+	})
+	if v, err := h.Describe("solutionVersion", versions[0].(M)["solutionVersionArn"].(string)); err != nil || v["tunedHPOParams"] != nil {
+		t.Errorf("within 90 days the choice is kept: %v, %v", v, err)
+	}
+}
+
 func TestASearchCanBeStopped(t *testing.T) {
 	t.Parallel()
 	h := shop.Open(t, start(t))

@@ -43,7 +43,7 @@ func TestPersonalizationIsAsGoodAsItWas(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%s: %+v, popularity %+v", p.name, ours, popular)
-		floor := map[string]float64{"leave one out": 0.085, "by time": 0.05, "random split": 0.095}[p.name]
+		floor := map[string]float64{"leave one out": 0.112, "by time": 0.069, "random split": 0.118}[p.name]
 		if ours.ndcg10 < floor || ours.ndcg10 < popular.ndcg10 {
 			t.Errorf("%s: NDCG@10 is %.4f, below %.4f or the %.4f of popularity", p.name, ours.ndcg10, floor, popular.ndcg10)
 		}

@@ -39,13 +39,13 @@ func (c choice) record(settings map[string]float64) {
 }
 
 const (
-	choiceEvents    = 2_000_000 // about as many events at most, those of users drawn by lot
-	choiceQuestions = 4096      // about as many hidden items, or with no order sets of them, are ranked at most
-	choiceFewest    = 50        // questions below which the defaults stand
-	choiceCore      = 2048      // items in the dense inverse while choosing
-	choiceGain      = 1.002     // what a candidate must be better by
-	choiceLength    = 20        // length of the lists that are compared
-	associationCore = 4096      // items in the dense inverse of the association that goes beside transitions
+	choiceEvents    = 400_000 // about as many events at most, those of users drawn by lot
+	choiceQuestions = 3072    // about as many hidden items, or with no order sets of them, are ranked at most
+	choiceFewest    = 50      // questions below which the defaults stand
+	choiceCore      = 1536    // items in the dense inverse while choosing
+	choiceGain      = 1.002   // what a candidate must be better by
+	choiceLength    = 20      // length of the lists that are compared
+	associationCore = 4096    // items in the dense inverse of the association that goes beside transitions
 )
 
 // start is the choice before the data have been asked.

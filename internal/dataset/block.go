@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"strings"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // nullCode is the code of a null string.
@@ -11,7 +13,7 @@ const nullCode = math.MaxUint32
 
 // vector is one column of a block. Strings are codes into a dictionary of distinct strings; numbers stand as they are, with null[i] where there are any nulls.
 type vector struct {
-	kind   Kind
+	kind   schema.Kind
 	dict   []string
 	code   []uint32
 	ints   []int64 // Int, Long, Boolean
@@ -28,7 +30,7 @@ type vector struct {
 }
 
 // begin empties a vector that was read from a file and keeps its memory.
-func (v *vector) begin(kind Kind) {
+func (v *vector) begin(kind schema.Kind) {
 	nulls := v.nulls
 	if v.null != nil {
 		nulls = v.null[:0]
@@ -48,7 +50,7 @@ func (v *vector) isNull(i int) bool {
 	switch {
 	case v.absent:
 		return true
-	case v.kind == String:
+	case v.kind == schema.String:
 		return v.code[i] == nullCode
 	}
 	return v.null != nil && v.null[i]
@@ -62,17 +64,17 @@ func (v *vector) str(i int) string {
 	return v.dict[v.code[i]]
 }
 
-func (v *vector) value(i int) Value {
+func (v *vector) value(i int) schema.Value {
 	if v.isNull(i) {
-		return Value{}
+		return schema.Value{}
 	}
 	switch v.kind {
-	case String:
-		return Value{Valid: true, Str: v.dict[v.code[i]]}
-	case Float, Double:
-		return Value{Valid: true, Float: v.floats[i]}
+	case schema.String:
+		return schema.Value{Valid: true, Str: v.dict[v.code[i]]}
+	case schema.Float, schema.Double:
+		return schema.Value{Valid: true, Float: v.floats[i]}
 	}
-	return Value{Valid: true, Int: v.ints[i]}
+	return schema.Value{Valid: true, Int: v.ints[i]}
 }
 
 // compareAt compares element i of v with element j of w: nulls first.
@@ -81,12 +83,12 @@ func (v *vector) compareAt(i int, w *vector, j int) int {
 	switch {
 	case vn || wn:
 		return boolInt(wn) - boolInt(vn)
-	case v.kind == String:
+	case v.kind == schema.String:
 		if v == w && (v.ranked || v.code[i] == v.code[j]) {
 			return cmp.Compare(v.code[i], v.code[j])
 		}
 		return strings.Compare(v.dict[v.code[i]], w.dict[w.code[j]])
-	case v.kind == Float || v.kind == Double:
+	case v.kind == schema.Float || v.kind == schema.Double:
 		return cmp.Compare(v.floats[i], w.floats[j])
 	}
 	return cmp.Compare(v.ints[i], w.ints[j])
@@ -204,9 +206,9 @@ func sameRow(a *block, i int, b *block, j int) bool {
 }
 
 // row copies row i into values (by field of a schema) and returns it as a Row. Strings are shared with the block.
-func (b *block) row(i int, fields []int, values []Value) Row {
+func (b *block) row(i int, fields []int, values []schema.Value) Row {
 	for f, c := range fields {
-		values[f] = Value{}
+		values[f] = schema.Value{}
 		if c >= 0 {
 			values[f] = b.col(c).value(i)
 		}
@@ -224,7 +226,7 @@ type builder struct {
 }
 
 func newBuilder(l *layout, source Source) *builder {
-	b := &block{source: source, layout: l, sess: &vector{kind: String}, event: &vector{kind: String}, seqs: []int64{}}
+	b := &block{source: source, layout: l, sess: &vector{kind: schema.String}, event: &vector{kind: schema.String}, seqs: []int64{}}
 	for _, c := range l.cols {
 		b.cols = append(b.cols, &vector{kind: c.kind})
 	}
@@ -238,34 +240,34 @@ func newBuilder(l *layout, source Source) *builder {
 const freshBytes = 32
 
 // add appends a row. vals is by column of the layout and may be shorter.
-func (w *builder) add(vals []Value, seq int64, session, eventID string) {
+func (w *builder) add(vals []schema.Value, seq int64, session, eventID string) {
 	b := w.b
 	for c, v := range b.cols {
 		if c < len(vals) {
 			w.append(v, c, vals[c])
 		} else {
-			w.append(v, c, Value{})
+			w.append(v, c, schema.Value{})
 		}
 	}
 	if n := len(b.cols); b.source == Put {
-		w.append(b.sess, n, Value{Valid: session != "", Str: session})
-		w.append(b.event, n+1, Value{Valid: eventID != "", Str: eventID})
+		w.append(b.sess, n, schema.Value{Valid: session != "", Str: session})
+		w.append(b.event, n+1, schema.Value{Valid: eventID != "", Str: eventID})
 	}
 	b.seqs = append(b.seqs, seq)
 	b.n++
 	w.bytes += 8 * (len(b.cols) + 3)
 }
 
-func (w *builder) append(v *vector, c int, x Value) {
+func (w *builder) append(v *vector, c int, x schema.Value) {
 	switch v.kind {
-	case String:
+	case schema.String:
 		code := uint32(nullCode)
 		if x.Valid {
 			code = w.intern(v, c, x.Str)
 		}
 		v.code = append(v.code, code)
 		return
-	case Float, Double:
+	case schema.Float, schema.Double:
 		v.floats = append(v.floats, x.Float)
 	default:
 		v.ints = append(v.ints, x.Int)
@@ -314,19 +316,19 @@ func (w *builder) addRows(from *block, i, to, size int) (end int) {
 func (w *builder) appendFrom(v *vector, c int, from *vector, i, to int) {
 	n := to - i
 	switch {
-	case v.kind == String && from.absent:
+	case v.kind == schema.String && from.absent:
 		for range n {
 			v.code = append(v.code, nullCode)
 		}
 		return
-	case v.kind == String:
+	case v.kind == schema.String:
 		w.appendCodes(v, c, from, i, to)
 		return
-	case from.absent && (v.kind == Float || v.kind == Double):
+	case from.absent && (v.kind == schema.Float || v.kind == schema.Double):
 		v.floats = append(v.floats, make([]float64, n)...)
 	case from.absent:
 		v.ints = append(v.ints, make([]int64, n)...)
-	case v.kind == Float || v.kind == Double:
+	case v.kind == schema.Float || v.kind == schema.Double:
 		v.floats = append(v.floats, from.floats[i:to]...)
 	default:
 		v.ints = append(v.ints, from.ints[i:to]...)

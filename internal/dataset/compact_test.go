@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // fragment gives a table bulk and streamed rows in many small files, and returns the lines of all rows.
@@ -161,8 +162,8 @@ func TestCompactionMergesFilesWithAndWithoutANewColumn(t *testing.T) {
 	fragment(s, tab, 2)
 	wider := tab
 	wider.Schema = interactionsSchema()
-	wider.Schema.Fields = append(wider.Schema.Fields, Field{Name: "DEVICE", Nullable: true}, Field{Name: "COUNT", Kind: Int, Nullable: true},
-		Field{Name: "SCORE", Kind: Double, Nullable: true}, Field{Name: "NEW", Kind: Boolean, Nullable: true})
+	wider.Schema.Fields = append(wider.Schema.Fields, schema.Field{Name: "DEVICE", Nullable: true}, schema.Field{Name: "COUNT", Kind: schema.Int, Nullable: true},
+		schema.Field{Name: "SCORE", Kind: schema.Double, Nullable: true}, schema.Field{Name: "NEW", Kind: schema.Boolean, Nullable: true})
 	if err := s.AlterTable(t.Context(), wider); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/test/seeds"
 )
@@ -369,7 +370,7 @@ func TestKilledErasureRemovesTheSameRowsInTheEnd(t *testing.T) {
 		users := s.create("t2", usersSchema())
 		s.imp(tab, false, crashCSV(100, 20_000))
 		for i := range 100 {
-			s.put(users, Row{Values: []Value{str(fmt.Sprint("canary-user-", i)), num(int64(i)), {}}})
+			s.put(users, Row{Values: []schema.Value{str(fmt.Sprint("canary-user-", i)), num(int64(i)), {}}})
 		}
 		session := event("canary-session", "i", 1, "view")
 		session.Session = "canary-session"

@@ -46,7 +46,7 @@ var (
 type Table struct {
 	Group  string
 	ID     string
-	Schema *Schema
+	Schema *schema.Schema
 }
 
 // Engine stores the tables of all dataset groups below one directory. It is safe for concurrent use.

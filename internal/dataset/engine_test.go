@@ -16,6 +16,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/internal/verify"
 )
@@ -113,21 +114,21 @@ func (o text) Open(context.Context) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(o.body)), nil
 }
 
-func interactionsSchema() *Schema {
-	return &Schema{Type: Interactions, Fields: []Field{
-		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: Long}, {Name: "EVENT_TYPE", Nullable: true}, {Name: "EVENT_VALUE", Kind: Float, Nullable: true},
+func interactionsSchema() *schema.Schema {
+	return &schema.Schema{Type: schema.Interactions, Fields: []schema.Field{
+		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: schema.Long}, {Name: "EVENT_TYPE", Nullable: true}, {Name: "EVENT_VALUE", Kind: schema.Float, Nullable: true},
 	}}
 }
 
-func usersSchema() *Schema {
-	return &Schema{Type: Users, Fields: []Field{{Name: "USER_ID"}, {Name: "AGE", Kind: Int, Nullable: true}, {Name: "CITY", Nullable: true, Categorical: true}}}
+func usersSchema() *schema.Schema {
+	return &schema.Schema{Type: schema.Users, Fields: []schema.Field{{Name: "USER_ID"}, {Name: "AGE", Kind: schema.Int, Nullable: true}, {Name: "CITY", Nullable: true, Categorical: true}}}
 }
 
-func itemsSchema() *Schema {
-	return &Schema{Type: Items, Fields: []Field{{Name: "ITEM_ID"}, {Name: "GENRE", Nullable: true, Categorical: true}, {Name: "PRICE", Kind: Float, Nullable: true}}}
+func itemsSchema() *schema.Schema {
+	return &schema.Schema{Type: schema.Items, Fields: []schema.Field{{Name: "ITEM_ID"}, {Name: "GENRE", Nullable: true, Categorical: true}, {Name: "PRICE", Kind: schema.Float, Nullable: true}}}
 }
 
-func (s *testStore) create(id string, schema *Schema) Table {
+func (s *testStore) create(id string, schema *schema.Schema) Table {
 	s.t.Helper()
 	t := Table{Group: "g1", ID: id, Schema: schema}
 	if err := s.CreateTable(s.t.Context(), t); err != nil {
@@ -136,18 +137,18 @@ func (s *testStore) create(id string, schema *Schema) Table {
 	return t
 }
 
-func str(s string) Value {
+func str(s string) schema.Value {
 	if s == "" {
-		return Value{}
+		return schema.Value{}
 	}
-	return Value{Valid: true, Str: s}
+	return schema.Value{Valid: true, Str: s}
 }
-func num(n int64) Value   { return Value{Valid: true, Int: n} }
-func dec(f float64) Value { return Value{Valid: true, Float: f} }
+func num(n int64) schema.Value   { return schema.Value{Valid: true, Int: n} }
+func dec(f float64) schema.Value { return schema.Value{Valid: true, Float: f} }
 
 // event is a row of interactionsSchema.
 func event(user, item string, at int64, kind string) Row {
-	return Row{Values: []Value{str(user), str(item), num(at), str(kind), {}}}
+	return Row{Values: []schema.Value{str(user), str(item), num(at), str(kind), {}}}
 }
 
 func (s *testStore) put(t Table, rows ...Row) {

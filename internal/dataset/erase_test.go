@@ -17,6 +17,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/userset"
 )
 
@@ -365,7 +366,7 @@ func TestVerifyCatchesALeakInEveryKindOfPlace(t *testing.T) {
 	if err := verify(); err != nil {
 		t.Fatal(err)
 	}
-	body, err := encodePut("t1", state.layout, []int{0, 1, 2}, []Row{{Values: []Value{str("canary-user-3"), str("i"), num(1)}}})
+	body, err := encodePut("t1", state.layout, []int{0, 1, 2}, []Row{{Values: []schema.Value{str("canary-user-3"), str("i"), num(1)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +423,7 @@ func TestDroppedTableLeavesNothing(t *testing.T) {
 	tab, other := s.create("t1", interactionsSchema()), s.create("t2", usersSchema())
 	s.imp(tab, false, crashCSV(20, 500))
 	s.put(tab, event("canary-user-99", "i", 1, ""))
-	s.put(other, Row{Values: []Value{str("u"), num(1), {}}})
+	s.put(other, Row{Values: []schema.Value{str("u"), num(1), {}}})
 	for range 2 {
 		if err := s.DropTable(t.Context(), tab); err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/pace"
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Ingestion selects rows for an export by where they came from.
@@ -74,7 +75,7 @@ func (e *Engine) Export(ctx context.Context, t Table, mode Ingestion, progress f
 // export encodes the buckets of a snapshot on all cores; the chunks of a bucket come out of its own channel, so that they can be written in order.
 type export struct {
 	s       *snapshot
-	schema  *Schema
+	schema  *schema.Schema
 	sel     selection
 	mem     map[int]*block
 	buckets []int

@@ -4,17 +4,18 @@ import (
 	"strconv"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // csvVector is a column of a block on its way to CSV.
 type csvVector struct {
-	*vector        // nil: the table has no such column yet
-	kind    Kind   // of the field
-	quoted  []bool // which strings of the dictionary must be
+	*vector             // nil: the table has no such column yet
+	kind    schema.Kind // of the field
+	quoted  []bool      // which strings of the dictionary must be
 }
 
 // csvColumns are the columns of a block by field of a schema; it is worked out once a block.
-func (b *block) csvColumns(fields []int, s *Schema) []csvVector {
+func (b *block) csvColumns(fields []int, s *schema.Schema) []csvVector {
 	if b.csv != nil {
 		return b.csv
 	}
@@ -44,7 +45,7 @@ func appendCSVRecord(dst []byte, columns []csvVector, i int) []byte {
 		if x.vector == nil {
 			continue
 		}
-		if x.vector.kind == String {
+		if x.vector.kind == schema.String {
 			switch code := x.code[i]; {
 			case code == nullCode:
 			case x.quoted[code]:
@@ -58,11 +59,11 @@ func appendCSVRecord(dst []byte, columns []csvVector, i int) []byte {
 			continue
 		}
 		switch x.kind {
-		case Int, Long:
+		case schema.Int, schema.Long:
 			dst = strconv.AppendInt(dst, x.ints[i], 10)
-		case Float, Double:
+		case schema.Float, schema.Double:
 			dst = rowtext.AppendDecimal(dst, x.floats[i])
-		case Boolean:
+		case schema.Boolean:
 			dst = strconv.AppendBool(dst, x.ints[i] != 0)
 		}
 	}

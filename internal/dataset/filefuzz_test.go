@@ -17,6 +17,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/palate-dev/palate/internal/hostile"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // dataFileBytes is a small data file as the engine writes it.
@@ -28,13 +29,13 @@ func dataFileBytes(t testing.TB, l *layout) []byte {
 		fields[c] = c
 	}
 	for i := range 20 {
-		v := make([]Value, len(l.cols))
+		v := make([]schema.Value, len(l.cols))
 		for c, col := range l.cols {
 			switch {
-			case col.kind == String:
+			case col.kind == schema.String:
 				v[c] = str(string(rune('a' + i)))
 			case i%3 > 0 || c < 3:
-				v[c] = Value{Valid: true, Int: int64(i % 2), Float: float64(i)}
+				v[c] = schema.Value{Valid: true, Int: int64(i % 2), Float: float64(i)}
 			}
 		}
 		rows = append(rows, Row{Values: v})
@@ -63,8 +64,8 @@ func (inMemory) Close() error { return nil }
 
 // FuzzDataFile holds that whatever stands in a data file, its reader ends with an error, or with the values that parquet-go finds in it.
 func FuzzDataFile(f *testing.F) {
-	l := testLayout(f, &Schema{Type: Interactions, Fields: []Field{ // small files are quick, and a column of each form will do
-		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: Long}, {Name: "SCORE", Kind: Double, Nullable: true}, {Name: "OK", Kind: Boolean, Nullable: true},
+	l := testLayout(f, &schema.Schema{Type: schema.Interactions, Fields: []schema.Field{ // small files are quick, and a column of each form will do
+		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: schema.Long}, {Name: "SCORE", Kind: schema.Double, Nullable: true}, {Name: "OK", Kind: schema.Boolean, Nullable: true},
 	}})
 	whole := dataFileBytes(f, l)
 	f.Add(whole)
@@ -73,7 +74,7 @@ func FuzzDataFile(f *testing.F) {
 	f.Add(whole[len(whole)/2:])
 	f.Add([]byte("PAR1\x00\x00\x00\x00PAR1"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var columns [][]Value
+		var columns [][]schema.Value
 		var err error
 		hostile.Bound(t, len(data), func() { columns, err = columnsOf(inMemory{bytes.NewReader(data)}, "f.parquet", int64(len(data)), l) })
 		if err != nil {
@@ -88,13 +89,13 @@ func FuzzDataFile(f *testing.F) {
 }
 
 // columnsOf decodes all columns of a file.
-func columnsOf(f dataBytes, name string, size int64, l *layout) (columns [][]Value, err error) {
+func columnsOf(f dataBytes, name string, size int64, l *layout) (columns [][]schema.Value, err error) {
 	r, err := newFileReader(f, name, size, l, Put)
 	if err != nil {
 		return nil, err
 	}
 	defer r.close()
-	columns = make([][]Value, len(l.cols))
+	columns = make([][]schema.Value, len(l.cols))
 	for g := range r.groups() {
 		for c := range l.cols {
 			v, err := r.read(g, c)
@@ -110,7 +111,7 @@ func columnsOf(f dataBytes, name string, size int64, l *layout) (columns [][]Val
 }
 
 // plainColumns are the columns of a file as parquet-go reads them. It is not ok if parquet-go cannot, or the file has other columns than the layout.
-func plainColumns(data []byte, l *layout) (columns [][]Value, ok bool) {
+func plainColumns(data []byte, l *layout) (columns [][]schema.Value, ok bool) {
 	defer func() {
 		if recover() != nil {
 			ok = false
@@ -120,11 +121,11 @@ func plainColumns(data []byte, l *layout) (columns [][]Value, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	columns = make([][]Value, len(l.cols))
+	columns = make([][]schema.Value, len(l.cols))
 	at := make(map[int]int)
 	for i, c := range f.Root().Columns() {
 		for j := range l.cols {
-			if c.Leaf() && l.cols[j].id == c.ID() && c.Type().Kind() == map[Kind]parquet.Kind{String: parquet.ByteArray, Int: parquet.Int32, Long: parquet.Int64, Float: parquet.Double, Double: parquet.Double, Boolean: parquet.Boolean}[l.cols[j].kind] {
+			if c.Leaf() && l.cols[j].id == c.ID() && c.Type().Kind() == map[schema.Kind]parquet.Kind{schema.String: parquet.ByteArray, schema.Int: parquet.Int32, schema.Long: parquet.Int64, schema.Float: parquet.Double, schema.Double: parquet.Double, schema.Boolean: parquet.Boolean}[l.cols[j].kind] {
 				at[i] = j
 			}
 		}
@@ -156,20 +157,20 @@ func plainColumns(data []byte, l *layout) (columns [][]Value, ok bool) {
 	return columns, true
 }
 
-func plainValue(v parquet.Value) Value {
+func plainValue(v parquet.Value) schema.Value {
 	switch {
 	case v.IsNull():
-		return Value{}
+		return schema.Value{}
 	case v.Kind() == parquet.ByteArray:
-		return Value{Valid: true, Str: string(v.ByteArray())}
+		return schema.Value{Valid: true, Str: string(v.ByteArray())}
 	case v.Kind() == parquet.Double:
-		return Value{Valid: true, Float: v.Double()}
+		return schema.Value{Valid: true, Float: v.Double()}
 	case v.Kind() == parquet.Int32:
-		return Value{Valid: true, Int: int64(v.Int32())}
+		return schema.Value{Valid: true, Int: int64(v.Int32())}
 	case v.Kind() == parquet.Boolean:
-		return Value{Valid: true, Int: int64(boolInt(v.Boolean()))}
+		return schema.Value{Valid: true, Int: int64(boolInt(v.Boolean()))}
 	}
-	return Value{Valid: true, Int: v.Int64()}
+	return schema.Value{Valid: true, Int: v.Int64()}
 }
 
 // withoutChecksums is a data file with pages of zstd's raw blocks and without any checksum: what is changed in it is read.
@@ -227,10 +228,10 @@ func rawFrame(data []byte) []byte {
 
 // FuzzPage holds that whatever stands in a page, its decoder ends with an error, or with the values that plain decoders of the encodings read.
 func FuzzPage(f *testing.F) {
-	f.Add(uint8(String), true, uint16(5), []byte{2, 10, 1})                         // one run of code 1
-	f.Add(uint8(String), false, uint16(8), []byte{2, 0, 0, 0, 3, 0x55, 2, 3, 0xe4}) // levels and codes, bit-packed
-	f.Add(uint8(Double), false, uint16(2), append([]byte{2, 0, 0, 0, 4, 1}, make([]byte, 16)...))
-	f.Add(uint8(Boolean), true, uint16(9), []byte{0xaa, 1})
+	f.Add(uint8(schema.String), true, uint16(5), []byte{2, 10, 1})                         // one run of code 1
+	f.Add(uint8(schema.String), false, uint16(8), []byte{2, 0, 0, 0, 3, 0x55, 2, 3, 0xe4}) // levels and codes, bit-packed
+	f.Add(uint8(schema.Double), false, uint16(2), append([]byte{2, 0, 0, 0, 4, 1}, make([]byte, 16)...))
+	f.Add(uint8(schema.Boolean), true, uint16(9), []byte{0xaa, 1})
 	for _, n := range []int{1, 3, 200} {
 		values := make([]int64, n)
 		narrow := make([]int32, n)
@@ -240,13 +241,13 @@ func FuzzPage(f *testing.F) {
 		}
 		var enc delta.BinaryPackedEncoding
 		long, _ := enc.EncodeInt64(nil, values)
-		f.Add(uint8(Long), true, uint16(n), long)
+		f.Add(uint8(schema.Long), true, uint16(n), long)
 		short, _ := enc.EncodeInt32(nil, narrow)
-		f.Add(uint8(Int), true, uint16(n), short)
+		f.Add(uint8(schema.Int), true, uint16(n), short)
 	}
 	dict := []string{"a", "b", "c", "d"}
 	f.Fuzz(func(t *testing.T, kind uint8, required bool, n uint16, data []byte) {
-		k := Kind(kind % uint8(Boolean+1))
+		k := schema.Kind(kind % uint8(schema.Boolean+1))
 		v := &vector{kind: k, dict: dict}
 		h := format.DataPageHeader{NumValues: int32(n), Encoding: encodingOf(k)}
 		var err error
@@ -267,8 +268,8 @@ func FuzzPage(f *testing.F) {
 }
 
 // plainPage decodes a page value by value.
-func plainPage(k Kind, required bool, n int, data []byte, dict []string) (values []Value, ok bool) {
-	values = make([]Value, n)
+func plainPage(k schema.Kind, required bool, n int, data []byte, dict []string) (values []schema.Value, ok bool) {
+	values = make([]schema.Value, n)
 	present := n
 	for i := range values {
 		values[i].Valid = true
@@ -289,7 +290,7 @@ func plainPage(k Kind, required bool, n int, data []byte, dict []string) (values
 	var ints []int64
 	switch {
 	case present == 0:
-	case k == String:
+	case k == schema.String:
 		codes, ok := plainRuns(data[1:], int(data[0]), present)
 		if !ok {
 			return nil, false
@@ -297,11 +298,11 @@ func plainPage(k Kind, required bool, n int, data []byte, dict []string) (values
 		for _, c := range codes {
 			ints = append(ints, int64(c))
 		}
-	case k == Double || k == Float:
+	case k == schema.Double || k == schema.Float:
 		for i := range present {
 			ints = append(ints, int64(binary.LittleEndian.Uint64(data[8*i:])))
 		}
-	case k == Boolean:
+	case k == schema.Boolean:
 		for i := range present {
 			ints = append(ints, int64(data[i/8]>>(i%8)&1))
 		}
@@ -317,14 +318,14 @@ func plainPage(k Kind, required bool, n int, data []byte, dict []string) (values
 		x := ints[0]
 		ints = ints[1:]
 		switch k {
-		case String:
+		case schema.String:
 			if x >= int64(len(dict)) {
 				return nil, false
 			}
 			values[i].Str = dict[x]
-		case Double, Float:
+		case schema.Double, schema.Float:
 			values[i].Float = math.Float64frombits(uint64(x))
-		case Int:
+		case schema.Int:
 			values[i].Int = int64(int32(x))
 		default:
 			values[i].Int = x
@@ -420,12 +421,12 @@ func plainDeltas(data []byte, n int) (values []int64, ok bool) {
 
 // Every page has its CRC, and the footer's stands in the name.
 func TestABitFlipInADataFileIsNoticed(t *testing.T) {
-	l := testLayout(t, everyKind(Interactions))
+	l := testLayout(t, everyKind(schema.Interactions))
 	whole := dataFileBytes(t, l)
 	end := len(whole) - 8
 	footer := whole[end-int(binary.LittleEndian.Uint32(whole[end:])) : end]
 	name := dataFileName(&dataFile{footer: castagnoli(footer)})
-	read := func(data []byte) ([][]Value, error) {
+	read := func(data []byte) ([][]schema.Value, error) {
 		return columnsOf(inMemory{bytes.NewReader(data)}, name, int64(len(data)), l)
 	}
 	want, err := read(whole)

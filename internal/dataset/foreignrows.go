@@ -19,7 +19,7 @@ import (
 
 // foreignRow is a row that another engine has written. Its strings are valid until the next row.
 type foreignRow struct {
-	vals    []Value // by column of the layout
+	vals    []schema.Value // by column of the layout
 	source  Source
 	seq     int64 // 0: it has none yet
 	session string
@@ -33,7 +33,7 @@ type foreignRules struct {
 }
 
 // schemaText is a schema as a table's property.
-func schemaText(s *Schema) string {
+func schemaText(s *schema.Schema) string {
 	text, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // strings, numbers and booleans only
@@ -43,9 +43,9 @@ func schemaText(s *Schema) string {
 
 // newForeignRules reads the rules off the schema in force. Columns that it does not have any more, and tables that remember no schema, go by their types.
 func newForeignRules(l *layout, text string) *foreignRules {
-	var s Schema
+	var s schema.Schema
 	if json.Unmarshal([]byte(text), &s) != nil {
-		s = Schema{Type: l.kind}
+		s = schema.Schema{Type: l.kind}
 	}
 	r := &foreignRules{layout: l}
 	for _, col := range l.cols {
@@ -126,7 +126,7 @@ func readForeign(ctx context.Context, path string, rules *foreignRules, yield fu
 			err = refuse("it is damaged")
 		}
 	}()
-	row := &foreignRow{vals: make([]Value, len(rules.layout.cols))}
+	row := &foreignRow{vals: make([]schema.Value, len(rules.layout.cols))}
 	for _, group := range pf.RowGroups() {
 		err := eachForeign(ctx, group, func(values parquet.Row) error {
 			n++
@@ -190,7 +190,7 @@ func (r *foreignRules) fields(meta *format.FileMetaData) (ids []int, err error) 
 	return ids, nil
 }
 
-func (r *foreignRules) kindOf(id int) (kind Kind, name string, ok bool) {
+func (r *foreignRules) kindOf(id int) (kind schema.Kind, name string, ok bool) {
 	for _, c := range r.layout.cols {
 		if c.id == id {
 			return c.kind, c.name, true
@@ -199,9 +199,9 @@ func (r *foreignRules) kindOf(id int) (kind Kind, name string, ok bool) {
 	for _, name := range schema.SystemColumns() {
 		if r.layout.system[name] == id {
 			if name == seqColumn {
-				return Long, name, true
+				return schema.Long, name, true
 			}
-			return String, name, true
+			return schema.String, name, true
 		}
 	}
 	return 0, "", false
@@ -265,21 +265,21 @@ func foreignText(v parquet.Value) string {
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
 
-func foreignValue(k Kind, v parquet.Value) Value {
+func foreignValue(k schema.Kind, v parquet.Value) schema.Value {
 	switch k {
-	case String:
+	case schema.String:
 		text := foreignText(v)
-		return Value{Valid: text != "", Str: text} // an import cannot tell an empty text from null either
-	case Int:
-		return Value{Valid: true, Int: int64(v.Int32())}
-	case Long:
-		return Value{Valid: true, Int: v.Int64()}
-	case Boolean:
+		return schema.Value{Valid: text != "", Str: text} // an import cannot tell an empty text from null either
+	case schema.Int:
+		return schema.Value{Valid: true, Int: int64(v.Int32())}
+	case schema.Long:
+		return schema.Value{Valid: true, Int: v.Int64()}
+	case schema.Boolean:
 		n := int64(0)
 		if v.Boolean() {
 			n = 1
 		}
-		return Value{Valid: true, Int: n}
+		return schema.Value{Valid: true, Int: n}
 	}
-	return Value{Valid: true, Float: v.Double()}
+	return schema.Value{Valid: true, Float: v.Double()}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/spill"
 )
 
@@ -116,7 +117,7 @@ type importer struct {
 	t      *tableState
 	run    *importRun
 	imp    Import
-	schema *Schema
+	schema *schema.Schema
 	layout *layout
 	dir    string
 	key    int // the field of the schema that is the key

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 const interactionsHeader = "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\n"
@@ -54,7 +55,7 @@ func TestIncrementalImportAppendsAndNewestRecordWins(t *testing.T) {
 	if err != nil || !ok || row.Values[1].Str != "y" {
 		t.Fatalf("lookup: %v %v %v", row, ok, err)
 	}
-	s.put(tab, Row{Values: []Value{str("b"), str("streamed"), {}}})
+	s.put(tab, Row{Values: []schema.Value{str("b"), str("streamed"), {}}})
 	if row, _, _ := s.Lookup(t.Context(), tab, "b"); row.Values[1].Str != "streamed" || row.Source != Put {
 		t.Fatalf("lookup after put: %v", row)
 	}
@@ -153,16 +154,16 @@ func TestAlteredTableReadsOldRowsWithNulls(t *testing.T) {
 	s := newStore(t)
 	tab := s.create("t1", usersSchema())
 	s.imp(tab, false, "USER_ID,AGE,CITY\nu1,30,Bonn\n")
-	s.put(tab, Row{Values: []Value{str("u2"), num(40), str("Rome")}})
+	s.put(tab, Row{Values: []schema.Value{str("u2"), num(40), str("Rome")}})
 	next := *tab.Schema
-	next.Fields = []Field{next.Fields[0], {Name: "PLAN", Nullable: true, Categorical: true}, next.Fields[1], next.Fields[2]}
+	next.Fields = []schema.Field{next.Fields[0], {Name: "PLAN", Nullable: true, Categorical: true}, next.Fields[1], next.Fields[2]}
 	tab.Schema = &next
 	for range 2 {
 		if err := s.AlterTable(t.Context(), tab); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.put(tab, Row{Values: []Value{str("u3"), str("gold"), {}, {}}})
+	s.put(tab, Row{Values: []schema.Value{str("u3"), str("gold"), {}, {}}})
 	want := []string{"u1,,30,Bonn", "u2,,40,Rome", "u3,gold,,"}
 	check := func(when string) {
 		t.Helper()
@@ -187,7 +188,7 @@ func TestAlteredTableReadsOldRowsWithNulls(t *testing.T) {
 
 // The same input gives the same files, however many cores have read it and in whatever order they took its blocks.
 func TestImportWritesTheSameFilesOnAnyNumberOfCores(t *testing.T) {
-	schema := everyKind(Interactions)
+	schema := everyKind(schema.Interactions)
 	var objects []rowtext.Object
 	for o := range 2 {
 		var b strings.Builder
@@ -240,7 +241,7 @@ func TestImportKeepsStringsThatItsDictionariesHaveNoRoomFor(t *testing.T) {
 			lim := testLimits()
 			lim.codesBytes, lim.spillBytes = codes, spilled
 			s := openStore(t, t.TempDir(), lim)
-			tab := s.create("t1", everyKind(Items))
+			tab := s.create("t1", everyKind(schema.Items))
 			random := rand.New(rand.NewPCG(uint64(codes), uint64(spilled)))
 			body := strings.Builder{}
 			body.WriteString("ITEM_ID,TEXT,AGE,BORN,EVENT_VALUE,SCORE,OK\n")

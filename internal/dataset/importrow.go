@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/spill"
 )
 
@@ -23,12 +24,12 @@ import (
 type importColumn struct {
 	col   int // of the layout
 	field int // of the schema
-	kind  Kind
+	kind  schema.Kind
 	codes int // which dictionary; -1: not a string
 }
 
 // importColumns lists what a row of the spill holds after its key, and counts the dictionaries. It fails if the table lacks a column of the schema.
-func importColumns(l *layout, s *Schema) (key int, cols []importColumn, dicts int, err error) {
+func importColumns(l *layout, s *schema.Schema) (key int, cols []importColumn, dicts int, err error) {
 	for field, col := range l.fields(s) {
 		switch {
 		case col < 0:
@@ -38,7 +39,7 @@ func importColumns(l *layout, s *Schema) (key int, cols []importColumn, dicts in
 			continue
 		}
 		c := importColumn{col: col, field: field, kind: l.cols[col].kind, codes: -1}
-		if c.kind == String {
+		if c.kind == schema.String {
 			c.codes = dicts
 			dicts++
 		}
@@ -96,7 +97,7 @@ func (w *importWorker) Block(offset int64) error {
 	return err
 }
 
-func (w *importWorker) Rows(lines []int64, values []Value) (n int, err error) {
+func (w *importWorker) Rows(lines []int64, values []schema.Value) (n int, err error) {
 	fields := len(w.in.schema.Fields)
 	for i := range w.cols {
 		if c := &w.cols[i]; c.codes >= 0 {
@@ -115,7 +116,7 @@ func (w *importWorker) Rows(lines []int64, values []Value) (n int, err error) {
 }
 
 // row encodes row i of a batch.
-func (w *importWorker) row(i int, line int64, v []Value) error {
+func (w *importWorker) row(i int, line int64, v []schema.Value) error {
 	key := v[w.key].Str
 	bucket := w.in.layout.bucketOf(key)
 	c := &w.chunks[bucket]
@@ -138,16 +139,16 @@ func (w *importWorker) row(i int, line int64, v []Value) error {
 		}
 		b[at+bit>>3] |= 1 << (bit & 7)
 		switch col.kind {
-		case String:
+		case schema.String:
 			weight += len(x.Str)
 			code := w.coded[col.codes][i&(rowtext.BatchRows-1)]
 			b = binary.LittleEndian.AppendUint32(b, code)
 			if code == 0 {
 				b = appendString(b, x.Str)
 			}
-		case Float, Double:
+		case schema.Float, schema.Double:
 			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x.Float))
-		case Boolean:
+		case schema.Boolean:
 			b = append(b, byte(x.Int))
 		default:
 			b = binary.LittleEndian.AppendUint64(b, uint64(x.Int))
@@ -252,10 +253,10 @@ func (d *runDecoder) begin(n int) {
 		v := d.b.cols[c.col]
 		v.absent = false
 		switch c.kind {
-		case String:
+		case schema.String:
 			v.code = resized(v.code, n)
 			v.dict, v.ranked, v.longest = d.in.dictionary[c.codes], true, d.in.longest[c.codes]
-		case Float, Double:
+		case schema.Float, schema.Double:
 			v.floats, v.null = resized(v.floats, n), nil
 		default:
 			v.ints, v.null = resized(v.ints, n), nil
@@ -291,7 +292,7 @@ func (d *runDecoder) chunk(data []byte, c *spill.Chunk, at int) error {
 				continue
 			}
 			switch col.kind {
-			case String:
+			case schema.String:
 				if len(data) < 4 {
 					return errSpill
 				}
@@ -311,13 +312,13 @@ func (d *runDecoder) chunk(data []byte, c *spill.Chunk, at int) error {
 				}
 				data = rest
 				v.code[at] = d.inline(v, col.codes, s, at)
-			case Float, Double:
+			case schema.Float, schema.Double:
 				if len(data) < 8 {
 					return errSpill
 				}
 				v.floats[at] = math.Float64frombits(binary.LittleEndian.Uint64(data))
 				data = data[8:]
-			case Boolean:
+			case schema.Boolean:
 				if len(data) < 1 {
 					return errSpill
 				}
@@ -357,10 +358,10 @@ func cutText(data []byte) (s string, rest []byte) {
 
 func (d *runDecoder) setNull(v *vector, col, at int) {
 	switch v.kind {
-	case String:
+	case schema.String:
 		v.code[at] = nullCode
 		return
-	case Float, Double:
+	case schema.Float, schema.Double:
 		v.floats[at] = 0
 	default:
 		v.ints[at] = 0

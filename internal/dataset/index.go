@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Lookup returns the newest record of an item, a user or an action. It is answered from memory: the first call after an import or an erasure reads the
@@ -25,7 +27,7 @@ func (e *Engine) Lookup(ctx context.Context, t Table, key string) (Row, bool, er
 	if err != nil || !ok {
 		return Row{}, false, err
 	}
-	if t.Schema.Type == Users {
+	if t.Schema.Type == schema.Users {
 		if cut, hidden := e.Hidden(t.Group, key); hidden && row.Seq <= cut {
 			return Row{}, false, nil
 		}
@@ -59,11 +61,11 @@ func (t *tableState) fillIndex(ctx context.Context, x *index) error {
 	if err != nil {
 		return err
 	}
-	vals := make([]Value, len(x.layout.cols))
+	vals := make([]schema.Value, len(x.layout.cols))
 	for _, bucket := range s.buckets(mem) {
 		err := s.each(ctx, bucket, mem[bucket], selection{bulk: true, put: true, newest: true}, func(b *block, i int) error {
 			for c := range vals {
-				vals[c] = Value{}
+				vals[c] = schema.Value{}
 				if c < len(b.cols) {
 					vals[c] = b.col(c).value(i)
 				}
@@ -81,7 +83,7 @@ func (t *tableState) fillIndex(ctx context.Context, x *index) error {
 // index holds the newest record of every key of a table, encoded.
 type index struct {
 	layout *layout
-	kinds  []Kind // of its columns
+	kinds  []schema.Kind // of its columns
 	fill   sync.Once
 	err    error
 
@@ -99,7 +101,7 @@ func newIndex(l *layout) *index {
 }
 
 // add keeps the record if it is newer than the one that stands.
-func (x *index) add(key string, vals []Value, seq int64, source Source) {
+func (x *index) add(key string, vals []schema.Value, seq int64, source Source) {
 	text := appendValues([]byte{byte(source)}, x.kinds, vals)
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -113,19 +115,19 @@ func (x *index) add(key string, vals []Value, seq int64, source Source) {
 	x.records[key] = indexed{seq: seq, text: string(text)}
 }
 
-func (x *index) get(s *Schema, key string) (Row, bool, error) {
+func (x *index) get(s *schema.Schema, key string) (Row, bool, error) {
 	x.mu.RLock()
 	rec, ok := x.records[key]
 	x.mu.RUnlock()
 	if !ok {
 		return Row{}, false, nil
 	}
-	vals := make([]Value, len(x.layout.cols))
+	vals := make([]schema.Value, len(x.layout.cols))
 	r := textReader{s: rec.text[1:]}
 	if r.values(x.kinds, vals); r.err != nil {
 		return Row{}, false, r.err
 	}
-	row := Row{Values: make([]Value, len(s.Fields)), Source: Source(rec.text[0]), Seq: rec.seq}
+	row := Row{Values: make([]schema.Value, len(s.Fields)), Source: Source(rec.text[0]), Seq: rec.seq}
 	for f, c := range x.layout.fields(s) {
 		if c >= 0 {
 			row.Values[f] = vals[c]

@@ -22,14 +22,14 @@ const (
 type columnInfo struct {
 	name     string
 	id       int // Iceberg field id
-	kind     Kind
+	kind     schema.Kind
 	required bool
 }
 
 // layout is how the rows of one table are stored. Columns stand in the order of their Iceberg field ids: a column that is added later comes last, so that
 // an index into cols means the same for ever, and a row stored before the addition is simply shorter.
 type layout struct {
-	kind    Type
+	kind    schema.Type
 	cols    []columnInfo
 	system  map[string]int // field ids of the system columns
 	key     int            // the column that decides the bucket and comes first in the sort order
@@ -39,29 +39,29 @@ type layout struct {
 }
 
 // keyName is the field by which a table of a type is partitioned and sorted.
-func keyName(t Type) string {
+func keyName(t schema.Type) string {
 	switch t {
-	case Items:
+	case schema.Items:
 		return "ITEM_ID"
-	case Actions:
+	case schema.Actions:
 		return "ACTION_ID"
 	}
 	return "USER_ID"
 }
 
 // bucketsOf is the number of partitions of a new table. Items and actions are few and nobody is erased from them.
-func bucketsOf(t Type) int {
+func bucketsOf(t schema.Type) int {
 	switch t {
-	case Interactions:
+	case schema.Interactions:
 		return 64
-	case Users, ActionInteractions:
+	case schema.Users, schema.ActionInteractions:
 		return 16
 	}
 	return 1
 }
 
 // newLayout reads the layout of a table from its Iceberg schema.
-func newLayout(t Type, buckets int, sc *iceberg.Schema) (*layout, error) {
+func newLayout(t schema.Type, buckets int, sc *iceberg.Schema) (*layout, error) {
 	l := &layout{kind: t, system: make(map[string]int), key: -1, time: -1, buckets: buckets}
 	fields := slices.Clone(sc.Fields())
 	slices.SortFunc(fields, func(a, b iceberg.NestedField) int { return cmp.Compare(a.ID, b.ID) })
@@ -113,8 +113,8 @@ func (l *layout) column(name string) int {
 }
 
 // kinds lists the kinds of all columns.
-func (l *layout) kinds() []Kind {
-	kinds := make([]Kind, len(l.cols))
+func (l *layout) kinds() []schema.Kind {
+	kinds := make([]schema.Kind, len(l.cols))
 	for c, col := range l.cols {
 		kinds[c] = col.kind
 	}
@@ -122,7 +122,7 @@ func (l *layout) kinds() []Kind {
 }
 
 // fields maps the fields of a schema to columns; -1 where the table has no such column yet.
-func (l *layout) fields(s *Schema) []int {
+func (l *layout) fields(s *schema.Schema) []int {
 	m := make([]int, len(s.Fields))
 	for i, f := range s.Fields {
 		m[i] = l.column(f.Name)
@@ -131,7 +131,7 @@ func (l *layout) fields(s *Schema) []int {
 }
 
 // icebergSchema is the schema of a new table. Field ids are assigned by Iceberg in this order.
-func icebergSchema(s *Schema) (*iceberg.Schema, error) {
+func icebergSchema(s *schema.Schema) (*iceberg.Schema, error) {
 	var fields []iceberg.NestedField
 	add := func(name string, t iceberg.Type, required bool) {
 		fields = append(fields, iceberg.NestedField{ID: len(fields) + 1, Name: name, Type: t, Required: required})
@@ -150,32 +150,32 @@ func icebergSchema(s *Schema) (*iceberg.Schema, error) {
 }
 
 // icebergType maps a kind. Floats are kept in 64 bits: a filter compares with the decimal text of the CSV, which 32 bits would not reproduce.
-func icebergType(k Kind) iceberg.Type {
+func icebergType(k schema.Kind) iceberg.Type {
 	switch k {
-	case Int:
+	case schema.Int:
 		return iceberg.PrimitiveTypes.Int32
-	case Long:
+	case schema.Long:
 		return iceberg.PrimitiveTypes.Int64
-	case Float, Double:
+	case schema.Float, schema.Double:
 		return iceberg.PrimitiveTypes.Float64
-	case Boolean:
+	case schema.Boolean:
 		return iceberg.PrimitiveTypes.Bool
 	}
 	return iceberg.PrimitiveTypes.String
 }
 
-func kindOf(t iceberg.Type) (Kind, bool) {
+func kindOf(t iceberg.Type) (schema.Kind, bool) {
 	switch t {
 	case iceberg.PrimitiveTypes.String:
-		return String, true
+		return schema.String, true
 	case iceberg.PrimitiveTypes.Int32:
-		return Int, true
+		return schema.Int, true
 	case iceberg.PrimitiveTypes.Int64:
-		return Long, true
+		return schema.Long, true
 	case iceberg.PrimitiveTypes.Float64:
-		return Double, true
+		return schema.Double, true
 	case iceberg.PrimitiveTypes.Bool:
-		return Boolean, true
+		return schema.Boolean, true
 	}
 	return 0, false
 }

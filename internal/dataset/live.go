@@ -29,17 +29,17 @@ type LiveEvent struct {
 // training that began just before the mask may hold the erased rows until the erasure has rebuilt the model. Of the events those after the erasure's cut are
 // left. With strict nobody is known, and nobody has events, while any erasure runs in the group.
 func (e *Engine) Since(group, user string, seq int64, strict bool) (events []LiveEvent, known bool) {
-	return e.since(Interactions, group, user, seq, strict)
+	return e.since(schema.Interactions, group, user, seq, strict)
 }
 
 // ActionsSince is Since for what the user did with actions, which are the Items of the events.
 func (e *Engine) ActionsSince(group, user string, seq int64, strict bool) (events []LiveEvent, known bool) {
-	return e.since(ActionInteractions, group, user, seq, strict)
+	return e.since(schema.ActionInteractions, group, user, seq, strict)
 }
 
 // liveOf is the index of the event logs of a kind; tables that are not logs have nothing to put into one.
 func (g *group) liveOf(kind schema.Type) *liveIndex {
-	if kind == ActionInteractions {
+	if kind == schema.ActionInteractions {
 		return g.acted
 	}
 	return g.live
@@ -187,7 +187,7 @@ func (g *group) fillLive() error {
 			defer live.close()
 			for i := range b.n {
 				if !hidden.hides(b, i) {
-					live.insert(b.key(i), at.event(func(c int) Value { return b.col(c).value(i) }, b.seq(i)))
+					live.insert(b.key(i), at.event(func(c int) schema.Value { return b.col(c).value(i) }, b.seq(i)))
 				}
 			}
 			return b.err
@@ -212,7 +212,7 @@ func liveColumnsOf(l *layout) liveColumns {
 }
 
 // event reads a row, whose memory it may share.
-func (at liveColumns) event(value func(c int) Value, seq int64) LiveEvent {
+func (at liveColumns) event(value func(c int) schema.Value, seq int64) LiveEvent {
 	ev := LiveEvent{Seq: seq, Time: value(at.time).Int, Value: math.NaN()}
 	if at.item >= 0 {
 		ev.Item = value(at.item).Str
@@ -230,7 +230,7 @@ func (at liveColumns) event(value func(c int) Value, seq int64) LiveEvent {
 
 // of reads a row of a memory.
 func (at liveColumns) of(r *memRow) LiveEvent {
-	return at.event(func(c int) Value { return r.vals[c] }, r.seq)
+	return at.event(func(c int) schema.Value { return r.vals[c] }, r.seq)
 }
 
 // liveInserter inserts the events of one table. It is for one goroutine, which it spares most of the look-ups of a type: there are few.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/metrics"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // The event log of a group is a sequence of append-only segments; FORMAT.md has the byte tables.
@@ -339,17 +340,17 @@ func eachRecord(payload []byte, yield func(record) error) error {
 }
 
 // columns decodes the Iceberg field ids and the kinds of a put's values.
-func (r *textReader) columns() (ids []int, kinds []Kind) {
+func (r *textReader) columns() (ids []int, kinds []schema.Kind) {
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
 		ids = append(ids, int(r.uvarint()))
-		kinds = append(kinds, Kind(r.uvarint()))
+		kinds = append(kinds, schema.Kind(r.uvarint()))
 	}
 	return ids, kinds
 }
 
 // encodePut encodes rows for the log, all but the sequence number that stands before them. fields has the table's column of each value.
 func encodePut(t string, l *layout, fields []int, rows []Row) ([]byte, error) {
-	kinds, vals := l.kinds(), make([]Value, len(l.cols))
+	kinds, vals := l.kinds(), make([]schema.Value, len(l.cols))
 	b := appendString(make([]byte, 0, encodedSize(t, l, rows)), t)
 	b = binary.AppendUvarint(b, uint64(len(l.cols)))
 	for _, c := range l.cols {

@@ -13,11 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/palate-dev/palate/internal/hostile"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // logLayout has a column of each form that a value takes in the log.
 func logLayout() *layout {
-	return &layout{kind: Users, time: -1, cols: []columnInfo{{id: 1, kind: String}, {id: 2, kind: Long}, {id: 3, kind: Double}, {id: 4, kind: Boolean}}}
+	return &layout{kind: schema.Users, time: -1, cols: []columnInfo{{id: 1, kind: schema.String}, {id: 2, kind: schema.Long}, {id: 3, kind: schema.Double}, {id: 4, kind: schema.Boolean}}}
 }
 
 // logRecord is a put of some rows as it stands in a frame.
@@ -36,7 +37,7 @@ type plainRow struct {
 	Table            string
 	Seq              int64
 	Session, EventID string
-	Values           []Value
+	Values           []schema.Value
 }
 
 // plainRecords decodes a payload as FORMAT.md describes it, field by field. It returns false where the payload ends too early.
@@ -73,27 +74,27 @@ func plainRecords(payload []byte, l *layout) (rows []plainRow, ok bool) {
 		table := string(text(&b))
 		columns := make([][2]uint64, 0)
 		for range number(&b) {
-			columns = append(columns, [2]uint64{number(&b), uint64(Kind(number(&b)))})
+			columns = append(columns, [2]uint64{number(&b), uint64(schema.Kind(number(&b)))})
 		}
 		count := number(&b)
 		if count > uint64(len(b)) {
 			return rows, false
 		}
 		for i := range count {
-			row := plainRow{Table: table, Seq: int64(first + i), Values: make([]Value, len(l.cols))}
+			row := plainRow{Table: table, Seq: int64(first + i), Values: make([]schema.Value, len(l.cols))}
 			row.Session, row.EventID = string(text(&b)), string(text(&b))
 			bits := b[:(len(columns)+7)/8]
 			b = b[len(bits):]
 			for j, c := range columns {
-				var v Value
+				var v schema.Value
 				if v.Valid = bits[j/8]>>(j%8)&1 == 1; v.Valid {
-					switch Kind(c[1]) {
-					case String:
+					switch schema.Kind(c[1]) {
+					case schema.String:
 						v.Str = string(text(&b))
-					case Float, Double:
+					case schema.Float, schema.Double:
 						v.Float = math.Float64frombits(binary.LittleEndian.Uint64(b))
 						b = b[8:]
-					case Boolean:
+					case schema.Boolean:
 						v.Int = int64(b[0])
 						b = b[1:]
 					default:
@@ -113,8 +114,8 @@ func plainRecords(payload []byte, l *layout) (rows []plainRow, ok bool) {
 
 // FuzzRecord holds that whatever stands in a frame, its decoder ends with an error, or with the rows that a plain decoder reads.
 func FuzzRecord(f *testing.F) {
-	a := Row{Values: []Value{str("u"), num(-5), dec(2.5), num(1)}, Session: "s", EventID: "e"}
-	b := Row{Values: []Value{str("v"), {}, {}, {}}}
+	a := Row{Values: []schema.Value{str("u"), num(-5), dec(2.5), num(1)}, Session: "s", EventID: "e"}
+	b := Row{Values: []schema.Value{str("v"), {}, {}, {}}}
 	f.Add(logRecord(f, "t1", 7, a))
 	f.Add(slices.Concat(logRecord(f, "t1", 7, a, b), logRecord(f, "t2", 1<<40, b, b, b), []byte{2, 2, 9})) // and a fence
 	f.Add([]byte("\x10\x01\x07\x02t1\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))                        // more rows than an int can count
@@ -162,7 +163,7 @@ func FuzzRecovery(f *testing.F) {
 	head := binary.LittleEndian.AppendUint64([]byte(segmentMagic), 1)
 	head = binary.LittleEndian.AppendUint32(head, castagnoli(head))
 	row := func(user string) Row {
-		return Row{Values: []Value{str(user), num(1), dec(1), num(1)}, Session: "s-" + user}
+		return Row{Values: []schema.Value{str(user), num(1), dec(1), num(1)}, Session: "s-" + user}
 	}
 	frames := [][]byte{
 		logFrame(1, 2, logRecord(f, "t1", 1, row("a"), row("b"))),

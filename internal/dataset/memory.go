@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/palate-dev/palate/internal/pace"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // memory holds the streamed rows of a table that are in the log and not yet in a data file, as they stand in the log: encoded, one text for each put. A row that
@@ -118,7 +119,7 @@ func (m *memory) blocks(l *layout) (map[int]*block, error) {
 
 // memRow is a decoded row of a memory. It is valid until the next one is decoded; its strings stay, and keep the text of their put alive.
 type memRow struct {
-	vals    []Value // by column of the layout
+	vals    []schema.Value // by column of the layout
 	seq     int64
 	session string
 	eventID string
@@ -132,9 +133,9 @@ type memReader struct {
 	row    memRow
 
 	head  string // the columns of the last put as they are encoded: most puts have the same
-	kinds []Kind
-	at    []int   // their columns of the layout, or -1
-	vals  []Value // by column of the put
+	kinds []schema.Kind
+	at    []int          // their columns of the layout, or -1
+	vals  []schema.Value // by column of the put
 }
 
 func (d *memReader) page(page []memPut, yield func(*memRow) error) error {
@@ -185,9 +186,9 @@ func (d *memReader) columns(r *textReader) {
 		return
 	}
 	d.head, d.kinds = text[:len(text)-len(r.s)], kinds
-	d.at, d.vals = make([]int, len(ids)), make([]Value, len(ids))
+	d.at, d.vals = make([]int, len(ids)), make([]schema.Value, len(ids))
 	for i, id := range ids {
 		d.at[i] = slices.IndexFunc(d.layout.cols, func(c columnInfo) bool { return c.id == id })
 	}
-	d.row.vals = make([]Value, len(d.layout.cols))
+	d.row.vals = make([]schema.Value, len(d.layout.cols))
 }

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/palate-dev/palate/internal/schema"
+	schema0 "github.com/palate-dev/palate/internal/schema"
 )
 
 // memoryOf encodes puts of the given numbers of rows and returns them with what the rows are, one text each.
@@ -16,7 +19,7 @@ func memoryOf(t *testing.T, l *layout, puts []int) (m memory, rows []string) {
 		var list []Row
 		for range n {
 			at := len(rows) + 1
-			list = append(list, Row{Values: []Value{str(fmt.Sprintf("user-%d", at%7)), str(fmt.Sprintf("item-%d", at%5)), num(int64(1000 + at))}, Session: fmt.Sprint("s", at%3), EventID: fmt.Sprint("e", at)})
+			list = append(list, Row{Values: []schema.Value{str(fmt.Sprintf("user-%d", at%7)), str(fmt.Sprintf("item-%d", at%5)), num(int64(1000 + at))}, Session: fmt.Sprint("s", at%3), EventID: fmt.Sprint("e", at)})
 			rows = append(rows, fmt.Sprintf("%d user-%d item-%d %d s%d e%d", at, at%7, at%5, 1000+at, at%3, at))
 		}
 		text, err := encodePut("t", l, fields, list)
@@ -104,7 +107,7 @@ func TestRowsOfAMemoryReadNullInAColumnThatCameLater(t *testing.T) {
 	l := testLayout(t, schema)
 	m, rows := memoryOf(t, l, []int{3})
 	wider := *schema
-	wider.Fields = append(slices.Clone(schema.Fields), Field{Name: "ADDED", Kind: String, Nullable: true})
+	wider.Fields = append(slices.Clone(schema.Fields), schema0.Field{Name: "ADDED", Kind: schema0.String, Nullable: true})
 	w := testLayout(t, &wider)
 	if got := rowTexts(t, w, &m); !slices.Equal(got, rows) {
 		t.Fatalf("rows %v", got)

@@ -15,11 +15,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // model is what the engine promises, in the plainest form: a list of rows in order of arrival.
 type model struct {
-	schema *Schema
+	schema *schema.Schema
 	rows   []Row // Seq is the order of arrival
 	clock  int64
 }
@@ -32,7 +33,7 @@ func (m *model) put(rows ...Row) {
 	}
 }
 
-func (m *model) bulk(incremental bool, rows [][]Value) {
+func (m *model) bulk(incremental bool, rows [][]schema.Value) {
 	if !incremental {
 		m.rows = slices.DeleteFunc(m.rows, func(r Row) bool { return r.Source == Bulk })
 	}
@@ -251,7 +252,7 @@ func TestHistoriesMatchTheModel(t *testing.T) {
 		}
 		h := &history{rt: rt, s: openStore(t, dir, testLimits())}
 		defer h.s.stop()
-		for i, schema := range []*Schema{interactionsSchema(), usersSchema(), itemsSchema()} {
+		for i, schema := range []*schema.Schema{interactionsSchema(), usersSchema(), itemsSchema()} {
 			h.tables = append(h.tables, h.s.create(fmt.Sprint("t", i), schema))
 			h.models = append(h.models, &model{schema: schema})
 		}
@@ -279,7 +280,7 @@ func (h *history) user() string {
 	return fmt.Sprintf("canary-user-%d", rapid.IntRange(0, 9).Draw(h.rt, "user"))
 }
 
-func (h *history) values(s *Schema) []Value {
+func (h *history) values(s *schema.Schema) []schema.Value {
 	vals := drawValues(h.rt, s)
 	if s.Type.HoldsUsers() {
 		vals[0] = str(h.user())
@@ -308,7 +309,7 @@ func (h *history) put() {
 func (h *history) imp() {
 	tab, m := h.pick()
 	body := rowtext.AppendCSVHeader(nil, tab.Schema)
-	var rows [][]Value
+	var rows [][]schema.Value
 	for range rapid.IntRange(0, 40).Draw(h.rt, "rows") {
 		rows = append(rows, h.values(tab.Schema))
 		body = rowtext.AppendCSVRow(body, tab.Schema, rows[len(rows)-1])
@@ -366,7 +367,7 @@ func (h *history) check() {
 		if n, err := h.s.Count(h.rt.Context(), tab); err != nil || int(n) != len(m.rows) {
 			h.rt.Fatalf("count %d, %v; want %d", n, err, len(m.rows))
 		}
-		if tab.Schema.Type == Interactions {
+		if tab.Schema.Type == schema.Interactions {
 			ev, err := h.s.Events(h.rt.Context(), tab)
 			if err != nil {
 				h.rt.Fatal(err)

@@ -15,6 +15,8 @@ import (
 	"github.com/parquet-go/parquet-go/encoding/rle"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // pageMemory is what a fileWriter needs while it builds pages, and the next one can use again.
@@ -95,12 +97,12 @@ func (w *fileWriter) appendLevels(dst []byte, n, nulls int) []byte {
 }
 
 // appendNumbers appends the values that are not null.
-func (w *fileWriter) appendNumbers(k Kind, v *vector, order []int32, nulls int) {
+func (w *fileWriter) appendNumbers(k schema.Kind, v *vector, order []int32, nulls int) {
 	if nulls == len(order) {
 		order = nil
 	}
 	all := nulls == 0
-	if k == Float || k == Double {
+	if k == schema.Float || k == schema.Double {
 		for _, i := range order {
 			if all || !v.null[i] {
 				w.plain = binary.LittleEndian.AppendUint64(w.plain, math.Float64bits(v.floats[i]))
@@ -117,15 +119,15 @@ func (w *fileWriter) appendNumbers(k Kind, v *vector, order []int32, nulls int) 
 	var enc delta.BinaryPackedEncoding
 	var err error
 	switch k {
-	case Long:
+	case schema.Long:
 		w.packed, err = enc.EncodeInt64(w.packed, w.ints)
-	case Int:
+	case schema.Int:
 		w.int32s = w.int32s[:0]
 		for _, x := range w.ints {
 			w.int32s = append(w.int32s, int32(x))
 		}
 		w.packed, err = enc.EncodeInt32(w.packed, w.int32s)
-	case Boolean:
+	case schema.Boolean:
 		w.packed = resized(w.packed, (len(w.ints)+7)/8)
 		clear(w.packed)
 		for i, x := range w.ints {

@@ -12,6 +12,8 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/palate-dev/palate/internal/pace"
+	"github.com/palate-dev/palate/internal/schema"
+	schema0 "github.com/palate-dev/palate/internal/schema"
 )
 
 const (
@@ -37,7 +39,7 @@ type fileWriter struct {
 type fileColumn struct {
 	name     string
 	id       int
-	kind     Kind
+	kind     schema.Kind
 	required bool
 }
 
@@ -47,10 +49,10 @@ func (l *layout) fileColumns() []fileColumn {
 		cols = append(cols, fileColumn(c))
 	}
 	return append(cols,
-		fileColumn{sourceColumn, l.system[sourceColumn], String, true},
-		fileColumn{seqColumn, l.system[seqColumn], Long, true},
-		fileColumn{sessionColumn, l.system[sessionColumn], String, false},
-		fileColumn{eventColumn, l.system[eventColumn], String, false})
+		fileColumn{sourceColumn, l.system[sourceColumn], schema.String, true},
+		fileColumn{seqColumn, l.system[seqColumn], schema.Long, true},
+		fileColumn{sessionColumn, l.system[sessionColumn], schema.String, false},
+		fileColumn{eventColumn, l.system[eventColumn], schema.String, false})
 }
 
 // createFile starts a new file at path, which must not exist.
@@ -94,7 +96,7 @@ func (w *fileWriter) writeBlock(b *block, order []int32) error {
 func (b *block) longestRow() (size int) {
 	for c := range b.cols {
 		v := b.col(c)
-		if v.kind != String || v.absent {
+		if v.kind != schema.String || v.absent {
 			continue
 		}
 		if v.longest == 0 {
@@ -116,7 +118,7 @@ func longestOf(texts []string) (size int) {
 func (b *block) textSize(order []int32) (size int) {
 	for c := range b.cols {
 		v := b.col(c)
-		if v.kind != String || v.absent {
+		if v.kind != schema.String || v.absent {
 			continue
 		}
 		for _, i := range order {
@@ -157,12 +159,12 @@ func (w *fileWriter) vector(b *block, at int) *vector {
 	case at < n:
 		return b.col(at)
 	case at == n:
-		return &vector{kind: String, dict: []string{sourceName(w.source)}, constant: true}
+		return &vector{kind: schema.String, dict: []string{sourceName(w.source)}, constant: true}
 	case at == n+1:
 		if b.n > 0 {
 			b.seq(0)
 		}
-		return &vector{kind: Long, ints: b.seqs}
+		return &vector{kind: schema.Long, ints: b.seqs}
 	case at == n+2:
 		if b.sess == nil {
 			b.sess = b.fetch(sessionVector)
@@ -197,7 +199,7 @@ func (w *fileWriter) writeColumn(col fileColumn, v *vector, order []int32) (form
 	}
 	var nulls int
 	var err error
-	if encoding := encodingOf(col.kind); col.kind == String {
+	if encoding := encodingOf(col.kind); col.kind == schema.String {
 		nulls, err = cw.writeStrings(v, order, col.required)
 	} else {
 		cw.meta.Encoding = []format.Encoding{encoding, format.RLE}
@@ -216,25 +218,25 @@ func (w *fileWriter) writeColumn(col fileColumn, v *vector, order []int32) (form
 	return format.ColumnChunk{MetaData: cw.meta}, nil
 }
 
-func physicalType(k Kind) format.Type {
+func physicalType(k schema.Kind) format.Type {
 	switch k {
-	case Int:
+	case schema.Int:
 		return format.Int32
-	case Long:
+	case schema.Long:
 		return format.Int64
-	case Float, Double:
+	case schema.Float, schema.Double:
 		return format.Double
-	case Boolean:
+	case schema.Boolean:
 		return format.Boolean
 	}
 	return format.ByteArray
 }
 
-func encodingOf(k Kind) format.Encoding {
+func encodingOf(k schema.Kind) format.Encoding {
 	switch k {
-	case Int, Long:
+	case schema.Int, schema.Long:
 		return format.DeltaBinaryPacked
-	case Float, Double, Boolean:
+	case schema.Float, schema.Double, schema.Boolean:
 		return format.Plain
 	}
 	return format.RLEDictionary
@@ -319,7 +321,7 @@ func (w *fileWriter) footer() *format.FileMetaData {
 		if c.required {
 			e.RepetitionType = thrift.New(format.Required)
 		}
-		if c.kind == String {
+		if c.kind == schema0.String {
 			e.ConvertedType = thrift.New(deprecated.UTF8)
 			e.LogicalType = format.LogicalType{Value: &format.StringType{}}
 		}

@@ -12,29 +12,31 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/parquet-go/parquet-go"
 	"pgregory.net/rapid"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // everyKind is a schema with a field of each kind, nullable and not.
-func everyKind(t Type) *Schema {
-	s := &Schema{Type: t}
+func everyKind(t schema.Type) *schema.Schema {
+	s := &schema.Schema{Type: t}
 	switch t {
-	case Interactions:
-		s.Fields = []Field{{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: Long}, {Name: "EVENT_TYPE", Nullable: true}}
-	case Users:
-		s.Fields = []Field{{Name: "USER_ID"}}
-	case Items:
-		s.Fields = []Field{{Name: "ITEM_ID"}}
+	case schema.Interactions:
+		s.Fields = []schema.Field{{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: schema.Long}, {Name: "EVENT_TYPE", Nullable: true}}
+	case schema.Users:
+		s.Fields = []schema.Field{{Name: "USER_ID"}}
+	case schema.Items:
+		s.Fields = []schema.Field{{Name: "ITEM_ID"}}
 	}
 	s.Fields = append(s.Fields,
-		Field{Name: "TEXT", Nullable: true}, Field{Name: "AGE", Kind: Int, Nullable: true}, Field{Name: "BORN", Kind: Long, Nullable: true},
-		Field{Name: "EVENT_VALUE", Kind: Float, Nullable: true}, Field{Name: "SCORE", Kind: Double}, Field{Name: "OK", Kind: Boolean, Nullable: true})
+		schema.Field{Name: "TEXT", Nullable: true}, schema.Field{Name: "AGE", Kind: schema.Int, Nullable: true}, schema.Field{Name: "BORN", Kind: schema.Long, Nullable: true},
+		schema.Field{Name: "EVENT_VALUE", Kind: schema.Float, Nullable: true}, schema.Field{Name: "SCORE", Kind: schema.Double}, schema.Field{Name: "OK", Kind: schema.Boolean, Nullable: true})
 	return s
 }
 
 func testLayout(t interface {
 	Helper()
 	Fatal(args ...any)
-}, s *Schema) *layout {
+}, s *schema.Schema) *layout {
 	t.Helper()
 	sc, err := icebergSchema(s)
 	if err != nil {
@@ -48,19 +50,19 @@ func testLayout(t interface {
 }
 
 // drawValues draws a row of a schema; ids come from small sets, so that rows collide.
-func drawValues(t *rapid.T, s *Schema) []Value {
-	vals := make([]Value, len(s.Fields))
+func drawValues(t *rapid.T, s *schema.Schema) []schema.Value {
+	vals := make([]schema.Value, len(s.Fields))
 	for i, f := range s.Fields {
 		if f.Nullable && rapid.IntRange(0, 3).Draw(t, "null") == 0 {
 			continue
 		}
-		v := Value{Valid: true}
+		v := schema.Value{Valid: true}
 		switch f.Kind {
-		case String:
+		case schema.String:
 			v.Str = fmt.Sprintf("%s-%d", f.Name, rapid.IntRange(0, 5).Draw(t, f.Name))
-		case Int, Long:
+		case schema.Int, schema.Long:
 			v.Int = int64(rapid.IntRange(-3, 3).Draw(t, f.Name)) * 1_000_003
-		case Boolean:
+		case schema.Boolean:
 			v.Int = int64(rapid.IntRange(0, 1).Draw(t, f.Name))
 		default:
 			v.Float = float64(rapid.IntRange(-3, 3).Draw(t, f.Name)) / 8
@@ -74,7 +76,7 @@ func TestDataFileKeepsEveryRowInSortOrder(t *testing.T) {
 	dir := t.TempDir()
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		s := everyKind(rapid.SampledFrom([]Type{Interactions, Users, Items}).Draw(rt, "type"))
+		s := everyKind(rapid.SampledFrom([]schema.Type{schema.Interactions, schema.Users, schema.Items}).Draw(rt, "type"))
 		l := testLayout(t, s)
 		bld := newBuilder(l, Put)
 		rows := rapid.IntRange(1, 200).Draw(rt, "rows")
@@ -113,11 +115,11 @@ func TestDataFileKeepsEveryRowInSortOrder(t *testing.T) {
 
 // Footer and page headers have no checksum of their own, so no byte of theirs may be trusted.
 func TestDamagedDataFileIsAnErrorAndNoPanic(t *testing.T) {
-	s := everyKind(Interactions)
+	s := everyKind(schema.Interactions)
 	l := testLayout(t, s)
 	w := newBuilder(l, Put)
 	for i := range 20 {
-		vals := []Value{str(fmt.Sprint("user-", i%3)), str("item"), num(int64(i)), {}, str("text"), num(1), {}, {}, {Valid: true, Float: 0.5}, {}}
+		vals := []schema.Value{str(fmt.Sprint("user-", i%3)), str("item"), num(int64(i)), {}, str("text"), num(1), {}, {}, {Valid: true, Float: 0.5}, {}}
 		w.add(vals, int64(i+1), "session", "")
 	}
 	dir := t.TempDir()
@@ -155,7 +157,7 @@ func readWhatCanBeRead(path string, l *layout) {
 	}
 }
 
-func readRows(t *rapid.T, path string, l *layout, s *Schema) (rows []Row) {
+func readRows(t *rapid.T, path string, l *layout, s *schema.Schema) (rows []Row) {
 	r, err := openFile(path, l, Put)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +173,7 @@ func readRows(t *rapid.T, path string, l *layout, s *Schema) (rows []Row) {
 				t.Fatal("rows out of order")
 			}
 			last, at = b, i
-			rows = append(rows, b.row(i, fields, make([]Value, len(fields))))
+			rows = append(rows, b.row(i, fields, make([]schema.Value, len(fields))))
 		}
 		if b.err != nil {
 			t.Fatal(b.err)
@@ -182,7 +184,7 @@ func readRows(t *rapid.T, path string, l *layout, s *Schema) (rows []Row) {
 
 // checkWithLibrary reads the file with parquet-go: what we write must be Parquet to others.
 // checkWithLibrary reads a file with another reader and compares it with the rows of a schema that were written, in any order.
-func checkWithLibrary(t *rapid.T, path string, s *Schema, want []Row) {
+func checkWithLibrary(t *rapid.T, path string, s *schema.Schema, want []Row) {
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -220,12 +222,12 @@ func checkWithLibrary(t *rapid.T, path string, s *Schema, want []Row) {
 	}
 }
 
-func rowOfLibrary(ps *parquet.Schema, s *Schema, r parquet.Row) Row {
+func rowOfLibrary(ps *parquet.Schema, s *schema.Schema, r parquet.Row) Row {
 	cell := make(map[string]parquet.Value)
 	for _, v := range r {
 		cell[ps.Columns()[v.Column()][0]] = v.Clone()
 	}
-	row := Row{Values: make([]Value, len(s.Fields)), Seq: cell[seqColumn].Int64()}
+	row := Row{Values: make([]schema.Value, len(s.Fields)), Seq: cell[seqColumn].Int64()}
 	if cell[sourceColumn].String() == sourceName(Put) {
 		row.Source = Put
 	}
@@ -239,13 +241,13 @@ func rowOfLibrary(ps *parquet.Schema, s *Schema, r parquet.Row) Row {
 		}
 		row.Values[i].Valid = true
 		switch f.Kind {
-		case String:
+		case schema.String:
 			row.Values[i].Str = v.String()
-		case Int:
+		case schema.Int:
 			row.Values[i].Int = int64(v.Int32())
-		case Long:
+		case schema.Long:
 			row.Values[i].Int = v.Int64()
-		case Boolean:
+		case schema.Boolean:
 			row.Values[i].Int = int64(boolInt(v.Boolean()))
 		default:
 			row.Values[i].Float = v.Double()

@@ -17,6 +17,8 @@ import (
 	"github.com/parquet-go/parquet-go/encoding/rle"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // fileReader reads the data files that fileWriter writes.
@@ -157,10 +159,10 @@ func (r *fileReader) read(g, c int) (*vector, error) {
 
 // readInto reads a column of a row group into a vector, whose memory it uses again: what stood there is gone.
 func (r *fileReader) readInto(v *vector, g, c int) error {
-	id, kind := 0, String
+	id, kind := 0, schema.String
 	switch c {
 	case seqVector:
-		id, kind = r.layout.system[seqColumn], Long
+		id, kind = r.layout.system[seqColumn], schema.Long
 	case sessionVector:
 		id = r.layout.system[sessionColumn]
 	case eventVector:
@@ -428,7 +430,7 @@ func (v *vector) decodeNumbers(encoding format.Encoding, data []byte, n, present
 			v.null = append(v.null, levels != nil && levels[i] == 0)
 		}
 	}
-	if v.kind == Float || v.kind == Double {
+	if v.kind == schema.Float || v.kind == schema.Double {
 		if len(data) < 8*present {
 			return errors.New("page too short")
 		}
@@ -470,7 +472,7 @@ func (v *vector) decodeNumbers(encoding format.Encoding, data []byte, n, present
 }
 
 // decodeInts decodes n integers into dst, which is empty, if it has room for them.
-func decodeInts(dst []int64, kind Kind, encoding format.Encoding, data []byte, n int) ([]int64, error) {
+func decodeInts(dst []int64, kind schema.Kind, encoding format.Encoding, data []byte, n int) ([]int64, error) {
 	dst = emptied(dst, n)
 	if n == 0 {
 		return dst, nil
@@ -480,7 +482,7 @@ func decodeInts(dst []int64, kind Kind, encoding format.Encoding, data []byte, n
 		return nil, errors.New("damaged integers")
 	}
 	switch {
-	case kind == Boolean && encoding == format.Plain:
+	case kind == schema.Boolean && encoding == format.Plain:
 		if len(data) < (n+7)/8 {
 			return nil, errors.New("page too short")
 		}
@@ -489,13 +491,13 @@ func decodeInts(dst []int64, kind Kind, encoding format.Encoding, data []byte, n
 			out[i] = int64(data[i/8] >> (i % 8) & 1)
 		}
 		return out, nil
-	case kind == Long && encoding == format.DeltaBinaryPacked:
+	case kind == schema.Long && encoding == format.DeltaBinaryPacked:
 		out, err := enc.DecodeInt64(dst, data)
 		if err != nil || len(out) < n {
 			return nil, errors.Join(errors.New("damaged integers"), err)
 		}
 		return out[:n], nil
-	case kind == Int && encoding == format.DeltaBinaryPacked:
+	case kind == schema.Int && encoding == format.DeltaBinaryPacked:
 		narrow, err := enc.DecodeInt32(make([]int32, 0, n), data)
 		if err != nil || len(narrow) < n {
 			return nil, errors.Join(errors.New("damaged integers"), err)
@@ -509,8 +511,8 @@ func decodeInts(dst []int64, kind Kind, encoding format.Encoding, data []byte, n
 	return nil, fmt.Errorf("unknown encoding %s", encoding)
 }
 
-func bitsOf(k Kind) int {
-	if k == Int {
+func bitsOf(k schema.Kind) int {
+	if k == schema.Int {
 		return 32
 	}
 	return 64

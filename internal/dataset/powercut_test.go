@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/test/faultdisk"
 	"github.com/palate-dev/palate/test/seeds"
@@ -167,7 +168,7 @@ func (h *powerHistory) batch(n int, source Source) (t Table, rows []Row) {
 		h.n++
 		row := event(h.user(), fmt.Sprint("item-", h.r.IntN(20)), int64(h.n), "view")
 		if t.ID == h.people.ID {
-			row = Row{Values: []Value{str(h.user()), num(int64(h.n)), str("city")}}
+			row = Row{Values: []schema.Value{str(h.user()), num(int64(h.n)), str("city")}}
 		}
 		row.Source = source
 		rows = append(rows, row)

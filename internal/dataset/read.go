@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/twmb/murmur3"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Rows yields every stored row, of all sources, also those that the effective view leaves out. Values are valid during the call only.
@@ -30,7 +32,7 @@ func (e *Engine) read(ctx context.Context, t Table, sel selection, yield func(Ro
 	s := state.snapshot()
 	defer s.release()
 	fields := s.layout.fields(t.Schema)
-	values := make([]Value, len(fields))
+	values := make([]schema.Value, len(fields))
 	mem, err := s.mem.blocks(s.layout)
 	if err != nil {
 		return err

@@ -12,6 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
+	schema0 "github.com/palate-dev/palate/internal/schema"
 )
 
 // TestReadsOfManyFilesEqualThePlainModel fills a table in pieces, small row by small row, so that merges meet every kind of neighbour, and compares what
@@ -26,7 +28,7 @@ func TestReadsOfManyFilesEqualThePlainModel(t *testing.T) {
 			rt.Fatal(err)
 		}
 		schema := interactionsSchema()
-		schema.Fields = append(schema.Fields, Field{Name: "DEVICE", Nullable: true, Categorical: true})
+		schema.Fields = append(schema.Fields, schema0.Field{Name: "DEVICE", Nullable: true, Categorical: true})
 		h := &history{rt: rt, s: openStore(t, dir, testLimits())}
 		defer h.s.stop()
 		h.tables, h.models = []Table{h.s.create("t0", schema)}, []*model{{schema: schema}}
@@ -73,7 +75,7 @@ func (h *history) piece() {
 		if pick("valued", 3) == 0 {
 			r.Values[4] = dec(float64(pick("value", 2)) / 4)
 		}
-		device := Value{}
+		device := schema.Value{}
 		if d := pick("device", 4); d > 0 {
 			device = str([]string{"phone", "tv", "web"}[d-1])
 		}
@@ -81,7 +83,7 @@ func (h *history) piece() {
 		rows = append(rows, r)
 	}
 	if rapid.Bool().Draw(h.rt, "bulk") {
-		body, vals := rowtext.AppendCSVHeader(nil, tab.Schema), make([][]Value, len(rows))
+		body, vals := rowtext.AppendCSVHeader(nil, tab.Schema), make([][]schema.Value, len(rows))
 		for i, r := range rows {
 			vals[i] = r.Values
 			body = rowtext.AppendCSVRow(body, tab.Schema, r.Values)
@@ -107,9 +109,9 @@ func plainEvents(ev *Events) string {
 }
 
 func TestCSVOfABlockEqualsThatOfItsRows(t *testing.T) {
-	schema := &Schema{Type: Interactions, Fields: []Field{
-		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: Long}, {Name: "NOTE", Nullable: true}, {Name: "PRICE", Kind: Double, Nullable: true},
-		{Name: "COUNT", Kind: Int, Nullable: true}, {Name: "SEEN", Kind: Boolean, Nullable: true},
+	schema := &schema.Schema{Type: schema.Interactions, Fields: []schema.Field{
+		{Name: "USER_ID"}, {Name: "ITEM_ID"}, {Name: "TIMESTAMP", Kind: schema.Long}, {Name: "NOTE", Nullable: true}, {Name: "PRICE", Kind: schema.Double, Nullable: true},
+		{Name: "COUNT", Kind: schema.Int, Nullable: true}, {Name: "SEEN", Kind: schema.Boolean, Nullable: true},
 	}}
 	rapid.Check(t, func(rt *rapid.T) {
 		sc, err := icebergSchema(schema)

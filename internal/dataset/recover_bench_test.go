@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // BenchmarkOpenALogOf measures the start with a log that was never folded, which is the most work that a crash can leave. PALATE_LOG_MB sets its size (default 64).
@@ -31,7 +33,7 @@ func BenchmarkOpenALogOf(b *testing.B) {
 		for i := range rows {
 			n++
 			rows[i] = Row{
-				Values:  []Value{str(fmt.Sprintf("user-%07d", n*7919%1_000_003)), str(fmt.Sprintf("item-%06d", n*104729%100_003)), num(1_700_000_000 + int64(n)), str("view"), {}},
+				Values:  []schema.Value{str(fmt.Sprintf("user-%07d", n*7919%1_000_003)), str(fmt.Sprintf("item-%06d", n*104729%100_003)), num(1_700_000_000 + int64(n)), str("view"), {}},
 				Session: fmt.Sprintf("session-%08d", n/9), EventID: fmt.Sprintf("%016x-%016x", n, n*31),
 			}
 		}

@@ -2,30 +2,6 @@ package dataset
 
 import "github.com/palate-dev/palate/internal/schema"
 
-// The vocabulary of package schema, of which nearly every line here speaks. Other packages take it from there.
-type (
-	Type   = schema.Type
-	Kind   = schema.Kind
-	Field  = schema.Field
-	Schema = schema.Schema
-	Value  = schema.Value
-)
-
-const (
-	Interactions       = schema.Interactions
-	Items              = schema.Items
-	Users              = schema.Users
-	Actions            = schema.Actions
-	ActionInteractions = schema.ActionInteractions
-
-	String  = schema.String
-	Int     = schema.Int
-	Long    = schema.Long
-	Float   = schema.Float
-	Double  = schema.Double
-	Boolean = schema.Boolean
-)
-
 // Source says how a row came in.
 type Source uint8
 
@@ -39,7 +15,7 @@ const (
 // Seq is the arrival order over the whole dataset group: it decides which record of an item or user is the newest, and what an erasure with cut C covers.
 // Session and EventID are set on streamed interactions and action interactions only; they are stored beside the schema's columns and never exported.
 type Row struct {
-	Values  []Value
+	Values  []schema.Value
 	Source  Source
 	Seq     int64
 	Session string

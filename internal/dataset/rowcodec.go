@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Rows in the log: a bitmap of the values that are not null, then those values in order.
@@ -13,7 +15,7 @@ import (
 //	Float, Double   8 bytes little-endian
 //	Boolean         1 byte
 
-func appendValues(dst []byte, kinds []Kind, vals []Value) []byte {
+func appendValues(dst []byte, kinds []schema.Kind, vals []schema.Value) []byte {
 	at := len(dst)
 	dst = append(dst, make([]byte, (len(kinds)+7)/8)...)
 	for i, k := range kinds {
@@ -23,11 +25,11 @@ func appendValues(dst []byte, kinds []Kind, vals []Value) []byte {
 		}
 		dst[at+i/8] |= 1 << (i % 8)
 		switch k {
-		case String:
+		case schema.String:
 			dst = appendString(dst, v.Str)
-		case Float, Double:
+		case schema.Float, schema.Double:
 			dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.Float))
-		case Boolean:
+		case schema.Boolean:
 			dst = append(dst, byte(v.Int))
 		default:
 			dst = binary.AppendVarint(dst, v.Int)
@@ -95,25 +97,25 @@ func (r *textReader) fail() {
 }
 
 // values decodes a row into vals, one for each kind.
-func (r *textReader) values(kinds []Kind, vals []Value) {
+func (r *textReader) values(kinds []schema.Kind, vals []schema.Value) {
 	bitmap := r.bytes(uint64(len(kinds)+7) / 8)
 	if r.err != nil {
 		return
 	}
 	for i, k := range kinds {
-		vals[i] = Value{}
+		vals[i] = schema.Value{}
 		if bitmap[i/8]>>(i%8)&1 == 0 {
 			continue
 		}
-		v := Value{Valid: true}
+		v := schema.Value{Valid: true}
 		switch k {
-		case String:
+		case schema.String:
 			v.Str = r.string()
-		case Float, Double:
+		case schema.Float, schema.Double:
 			if b := r.bytes(8); b != "" {
 				v.Float = math.Float64frombits(binary.LittleEndian.Uint64([]byte(b)))
 			}
-		case Boolean:
+		case schema.Boolean:
 			if b := r.bytes(1); b != "" {
 				v.Int = int64(b[0])
 			}

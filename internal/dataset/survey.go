@@ -14,6 +14,7 @@ import (
 
 	"github.com/apache/iceberg-go/table"
 
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/userset"
 )
 
@@ -30,7 +31,7 @@ type Survey struct {
 // TableSurvey is one table.
 type TableSurvey struct {
 	ID           string
-	Type         Type
+	Type         schema.Type
 	Files        int
 	Bytes, Rows  int64
 	Matching     int64 // rows to remove from files; those of the log are not among them

@@ -19,6 +19,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/crash"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // Properties of our tables. They change in the same Iceberg commit as the files, which is what makes imports, folds and erasures exactly-once.
@@ -48,7 +49,7 @@ type dataFile struct {
 type tableState struct {
 	g    *group
 	id   string
-	kind Type
+	kind schema.Type
 
 	// write is held while the table's files change: by the commit of an import, a fold, a compaction, an erasure, a change of schema.
 	write sync.Mutex
@@ -113,7 +114,7 @@ func layoutOf(ice *table.Table) (*layout, error) {
 	if !ok {
 		return nil, errors.New("table is not partitioned by bucket")
 	}
-	return newLayout(Type(ice.Properties()[typeProperty]), bucket.NumBuckets, ice.Schema())
+	return newLayout(schema.Type(ice.Properties()[typeProperty]), bucket.NumBuckets, ice.Schema())
 }
 
 // listFiles reads the manifests of the current snapshot.

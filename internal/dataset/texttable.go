@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // textTable gives each distinct string a code, in order of appearance, and keeps the strings back to back: looking up a string that is known touches a slot,
@@ -192,7 +193,7 @@ func newTextCodes(budget *int) *textCodes { return &textCodes{table: newTextTabl
 
 // codes fills out with 1 + code of each string of a column of a batch of rows, 0 for null and for what has no code. The column's values stand in values, one
 // in each of so many fields.
-func (c *textCodes) codes(values []Value, fields int, out []uint32) {
+func (c *textCodes) codes(values []schema.Value, fields int, out []uint32) {
 	var hashes [rowtext.BatchRows]uint64
 	out = out[:min(len(out), rowtext.BatchRows)]
 	if c.state == codesClosed {

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/palate-dev/palate/internal/rowtext"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // drawTexts draws strings that repeat, share beginnings and are of all lengths that matter to a hash.
@@ -59,9 +60,9 @@ func TestTextCodesLeadBackToTheirStrings(t *testing.T) {
 			got := make([]uint32, len(all))
 			for at := 0; at < len(all); at += rowtext.BatchRows {
 				batch := all[at:min(at+rowtext.BatchRows, len(all))]
-				values := make([]Value, 0, 2*len(batch))
+				values := make([]schema.Value, 0, 2*len(batch))
 				for _, s := range batch {
-					values = append(values, Value{Valid: s != "", Str: s}, Value{})
+					values = append(values, schema.Value{Valid: s != "", Str: s}, schema.Value{})
 				}
 				c.codes(values, 2, got[at:at+len(batch)])
 			}
@@ -103,7 +104,7 @@ func TestSortedTextsSortsAsStringsCompare(t *testing.T) {
 func TestSortPutsRowsInTheOrderOfCompareRows(t *testing.T) {
 	var sorter rowSorter // its memory is used again and again
 	rapid.Check(t, func(rt *rapid.T) {
-		s := everyKind(rapid.SampledFrom([]Type{Interactions, Users, Items}).Draw(rt, "type"))
+		s := everyKind(rapid.SampledFrom([]schema.Type{schema.Interactions, schema.Users, schema.Items}).Draw(rt, "type"))
 		w := newBuilder(testLayout(rt, s), Put)
 		for i := range rapid.IntRange(1, 200).Draw(rt, "rows") {
 			w.add(drawValues(rt, s), int64(1000-i), "", "")
@@ -126,9 +127,9 @@ func TestTextCodesGiveUpOnStringsThatDoNotRepeat(t *testing.T) {
 		c := newTextCodes(&budget)
 		var out [rowtext.BatchRows]uint32
 		for at := 0; at < judgedAfter*2; at += rowtext.BatchRows {
-			values := make([]Value, rowtext.BatchRows)
+			values := make([]schema.Value, rowtext.BatchRows)
 			for i := range values {
-				values[i] = Value{Valid: true, Str: fmt.Sprint("text ", (at+i)%distinct)}
+				values[i] = schema.Value{Valid: true, Str: fmt.Sprint("text ", (at+i)%distinct)}
 			}
 			c.codes(values, 1, out[:])
 			for i, v := range values {

@@ -233,8 +233,6 @@ func solutionBuilt(in *api.CreateSolutionRequest, e *recipe.Entry) error {
 	switch {
 	case !e.Trainable:
 		return unsupported("training with recipe " + e.Name)
-	case in.SolutionConfig != nil && in.SolutionConfig.OptimizationObjective != nil:
-		return unsupported("optimizationObjective")
 	}
 	return nil
 }

@@ -143,9 +143,6 @@ func TestCreateSolutionRefusesWhatTheRecipeOrTheDataCannotDo(t *testing.T) {
 		{"objective that is text", v1, func(in *request) {
 			in.SolutionConfig.OptimizationObjective = &api.OptimizationObjective{ItemAttribute: "GENRES"}
 		}, api.InvalidInput, "numeric"},
-		{"objective", v1, func(in *request) {
-			in.SolutionConfig.OptimizationObjective = &api.OptimizationObjective{ItemAttribute: "PRICE", ObjectiveSensitivity: "LOW"}
-		}, api.InvalidInput, "This build of palate does not support optimizationObjective"},
 		{"both maps of columns", v1, func(in *request) {
 			in.SolutionConfig.TrainingDataConfig = &api.TrainingDataConfig{
 				ExcludedDatasetColumns: map[string][]string{"Items": {"AGE"}}, IncludedDatasetColumns: map[string][]string{"Items": {"PRICE"}},

@@ -25,7 +25,9 @@ func (in *input) measurePersonalization(ctx context.Context, progress Progress) 
 	if err != nil {
 		return nil, err
 	}
-	return in.evaluate(ctx, trial.ranker(len(in.items)), test, progress)
+	k := trial.ranker(len(in.items))
+	k.goal = in.goal()
+	return in.evaluate(ctx, k, test, progress)
 }
 
 // trainPersonalization measures user-personalization, unless a search has, and trains it on everybody.
@@ -170,7 +172,11 @@ func (in *input) evaluate(ctx context.Context, k *ranker, test []bool, progress 
 		s := k.acquire()
 		defer k.release(s)
 		k.relevance(s, in.history(nil, u, events-held(events)))
-		for _, r := range k.top(s, depth, nil) {
+		longest := depth
+		if k.goal != nil {
+			longest = recommended
+		}
+		for _, r := range k.top(s, longest, nil) {
 			lists[n] = append(lists[n], r.item)
 		}
 	})
@@ -178,9 +184,18 @@ func (in *input) evaluate(ctx context.Context, k *ranker, test []bool, progress 
 		return nil, err
 	}
 	e := newEvaluation(len(in.items), len(in.admit.weights) > 0)
+	var gained rewards
 	for n, u := range users {
-		e.add(lists[n], in.truthOf(u))
+		t := in.truthOf(u)
+		e.add(lists[n][:min(depth, len(lists[n]))], t)
+		if k.goal != nil {
+			gained.add(k.goal, lists[n], t)
+		}
 	}
 	progress("evaluation", int64(len(users)), int64(len(users)))
-	return e.metrics(len(in.items)), nil
+	metrics := e.metrics(len(in.items))
+	if k.goal != nil {
+		metrics["average_rewards_at_k"] = gained.mean()
+	}
+	return metrics, nil
 }

@@ -19,6 +19,7 @@ type ranker struct {
 	demote bool      // items of the history go to the end: nobody comes back to an item
 	floor  float64   // relevance below which odds flatten out
 	odds   float64   // sum of odds over order[:scored] by prior alone
+	goal   *goal     // what counts beside relevance; nil for nothing
 
 	scratch sync.Pool
 }
@@ -144,6 +145,11 @@ func (k *ranker) top(s *scratch, n int, exclude func(item int32) bool) []ranked 
 	if n == 0 {
 		return nil
 	}
+	if k.goal != nil {
+		k.topByGoal(s, n, exclude)
+		slices.SortFunc(s.top, before)
+		return s.top
+	}
 	for _, i := range s.touched {
 		s.consider(ranked{i, s.sum[i]}, n, exclude)
 	}
@@ -208,6 +214,9 @@ func (k *ranker) odd(relevance float32) float64 {
 func (k *ranker) total(s *scratch) float64 {
 	if len(k.order) == 0 {
 		return 1
+	}
+	if k.goal != nil {
+		return k.totalByGoal(s)
 	}
 	sum := k.odds
 	last := k.order[k.scored-1]

@@ -55,6 +55,7 @@ type Config struct {
 	EventsConfig        []EventWeight     `json:"eventsConfig,omitempty"`
 	Params              map[string]string `json:"params,omitempty"`
 	Seed                uint64            `json:"seed"`
+	Objective           *Optimization     `json:"objective,omitempty"`
 	CountEvents         bool              `json:"countEvents,omitempty"` // popularity counts events, not distinct users
 	Search              *Search           `json:"search,omitempty"`      // hyperparameters that the training chooses itself
 	Excludes            string            `json:"excludes,omitempty"`    // events of this type are kept though they may not be trained on: serving leaves their items out

@@ -59,13 +59,13 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 			cold = append(cold, id)
 			continue
 		}
-		relevance := m.ranker.of(s, int32(i))
-		s.top = append(s.top, ranked{int32(i), relevance})
-		sum += m.ranker.odd(relevance)
+		r := m.ranker.at(s, int32(i))
+		s.top = append(s.top, r)
+		sum += m.ranker.share(r)
 	}
 	slices.SortFunc(s.top, before)
 	for _, r := range s.top {
-		buf = append(buf, Scored{Item: m.items[r.item], Score: round7(m.ranker.odd(r.relevance) / sum), HasScore: true})
+		buf = append(buf, Scored{Item: m.items[r.item], Score: round7(m.ranker.share(r) / sum), HasScore: true})
 	}
 	for _, id := range cold {
 		buf = append(buf, Scored{Item: id})
@@ -115,7 +115,7 @@ func (m *Model) liveStep(e *dataset.LiveEvent) (step, bool) {
 func (m *Model) score(s *scratch, list []ranked, buf []Scored) []Scored {
 	total := m.ranker.total(s)
 	for _, r := range list {
-		share := m.ranker.odd(r.relevance) / total
+		share := m.ranker.share(r) / total
 		buf = append(buf, Scored{Item: m.items[r.item], Score: round7(share), HasScore: true})
 	}
 	return buf

@@ -24,6 +24,9 @@ func (w *worker) attributes(ctx context.Context, group string, kind schema.Type,
 		return nil, err
 	}
 	b := recipe.NewAttributesBuilder(table.Schema, func(f schema.Field) bool {
+		if o := plan.config.Objective; o != nil && kind == schema.Items && schema.SameName(f.Name, o.Attribute) {
+			return true
+		}
 		return slices.Contains(plan.entry.Reads, kind) && plan.trainsOn(kind, f.Name, added[f.Name])
 	})
 	err = w.Engine.Effective(ctx, table, func(r dataset.Row) error {

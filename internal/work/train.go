@@ -404,6 +404,12 @@ func trainingConfig(entry *recipe.Entry, eventType string, c *api.SolutionConfig
 			config.Params[name[strings.LastIndexByte(name, '.')+1:]] = value // "training.bptt" is bptt
 		}
 	}
+	if o := c.OptimizationObjective; o != nil {
+		var err error
+		if config.Objective, err = recipe.NewOptimization(o.ItemAttribute, o.ObjectiveSensitivity); err != nil {
+			return config, job.Fail("%v.", err)
+		}
+	}
 	if c.EventsConfig != nil {
 		for _, e := range c.EventsConfig.EventParametersList {
 			weight := 1.0

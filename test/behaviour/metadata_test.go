@@ -3,6 +3,7 @@ package behaviour
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -230,5 +231,40 @@ func TestIncrementalUpdatesBringNewItems(t *testing.T) {
 	}
 	if d, _ := h.Describe("solutionVersion", version); d["status"] != "ACTIVE" {
 		t.Errorf("the version is %v", d["status"])
+	}
+}
+
+func TestAnObjectivePutsWhatIsWorthMoreFirst(t *testing.T) {
+	t.Parallel()
+	h, d := cinema(t, 44)
+	price := map[string]float64{}
+	for _, row := range d.Items[1:] {
+		p, err := strconv.ParseFloat(row[5], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		price[row[0]] = p
+	}
+	means := map[string]float64{}
+	for _, sensitivity := range []string{"OFF", "HIGH"} {
+		config := M{"optimizationObjective": M{"itemAttribute": "PRICE", "objectiveSensitivity": sensitivity}}
+		version := h.Version(solutionOf(h, "aws-user-personalization", M{"solutionConfig": config}))
+		metrics := h.Must("GetSolutionMetrics", M{"solutionVersionArn": version})["metrics"].(M)
+		if v, ok := metrics["average_rewards_at_k"].(float64); !ok || v <= 0 || v > 1 {
+			t.Errorf("%s: metrics %v", sensitivity, metrics)
+		}
+		campaign := deploy(h, version, M{"itemExplorationConfig": M{"explorationWeight": "0"}})
+		for _, user := range d.Users[:20] {
+			for _, item := range h.Recommend(campaign, user, 10) {
+				means[sensitivity] += price[item] / 200
+			}
+		}
+	}
+	if means["HIGH"] < means["OFF"]+0.5 {
+		t.Errorf("mean prices are %v", means)
+	}
+	ranking := h.Version(solutionOf(h, "aws-personalized-ranking", M{"solutionConfig": M{"optimizationObjective": M{"itemAttribute": "PRICE", "objectiveSensitivity": "LOW"}}}))
+	if metrics := h.Must("GetSolutionMetrics", M{"solutionVersionArn": ranking})["metrics"].(M); metrics["average_rewards_at_k"] == nil {
+		t.Errorf("ranking: %v", metrics)
 	}
 }

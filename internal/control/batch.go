@@ -88,7 +88,6 @@ func (s *Service) CreateBatchInferenceJob(ctx context.Context, in *api.CreateBat
 			if err := checkThemes(d, in.ThemeGenerationConfig.FieldsForThemeGeneration.ItemName); err != nil {
 				return err
 			}
-			return unsupported("batchInferenceJobMode THEME_GENERATION")
 		}
 		n, err := tx.Count(meta.Query{Kind: meta.BatchInferenceJob, Scope: d.version.Scope, Statuses: pending})
 		if err != nil {

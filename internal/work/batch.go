@@ -33,6 +33,7 @@ const (
 	batchBytes = 1 << 30
 	batchLine  = 1 << 20 // bytes of a line
 	batchStep  = 512     // lines that are answered at once, on all cores
+	themeLines = 100     // of an input object, where each line is to have a theme
 )
 
 // batchState is what a job that was cut off knows: the result of an input object appears whole or not at all, so it goes on with the next object.
@@ -78,9 +79,10 @@ type batch struct {
 	results     int
 	exploration recipe.ExplorationConfig
 	influence   recipe.Influence
-	seed        string        // what is explored depends on it and on the line
-	filter      *batchFilter  // nil without one
-	fresh       *recipe.Fresh // the items of now, nil for those of the training
+	seed        string         // what is explored depends on it and on the line
+	filter      *batchFilter   // nil without one
+	fresh       *recipe.Fresh  // the items of now, nil for those of the training
+	themes      *recipe.Themer // nil in mode BATCH_INFERENCE
 }
 
 func (b *batch) atOnce() int { return batchStep }
@@ -116,8 +118,16 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 		if b.fresh, err = w.latestFresh(ctx, entry, d.SolutionVersionARN); err != nil {
 			return nil, fmt.Errorf("read the items of %s: %w", d.BatchInferenceJobARN, err)
 		}
+		if c := d.ThemeGenerationConfig; c != nil {
+			if b.themes, err = w.themes(ctx, run.group, m, c.FieldsForThemeGeneration.ItemName); err != nil {
+				return nil, err
+			}
+		}
 		b.filter, err = w.openFilter(ctx, run.group, group, d.FilterARN)
 		return b, err
+	}
+	if d.ThemeGenerationConfig != nil {
+		run.most = themeLines
 	}
 	return w.runBatch(ctx, t, run)
 }
@@ -459,6 +469,8 @@ type batchOutput struct {
 	RecommendedItems []string   `json:"recommendedItems"`
 	Scores           []*float64 `json:"scores,omitempty"` // null for an item without a score
 	Reasons          [][]string `json:"reasons,omitempty"`
+	Theme            string     `json:"theme,omitempty"`
+	ThemeRelevance   []float64  `json:"itemsThemeRelevanceScores,omitempty"` // of each item
 }
 
 func (b *batch) line(line []byte, number int) (result []byte, ok bool) {
@@ -585,6 +597,10 @@ func (b *batch) recommend(q recipe.Query, list []string) *batchOutput {
 			}
 			out.Reasons = append(out.Reasons, reasons)
 		}
+	}
+	if b.themes != nil && len(scored) > 0 {
+		theme := b.themes.Of(out.RecommendedItems)
+		out.RecommendedItems, out.Theme, out.ThemeRelevance = theme.Items, theme.Phrase, theme.Relevance
 	}
 	return out
 }

@@ -19,6 +19,8 @@ type batchLine struct {
 		RecommendedItems []string
 		Scores           []*float64
 		Reasons          [][]string
+		Theme            string
+		Relevance        []float64 `json:"itemsThemeRelevanceScores"`
 	}
 	Error *string
 }

@@ -268,3 +268,38 @@ func TestAnObjectivePutsWhatIsWorthMoreFirst(t *testing.T) {
 		t.Errorf("ranking: %v", metrics)
 	}
 }
+
+func TestABatchNamesThemes(t *testing.T) {
+	t.Parallel()
+	h, d := cinema(t, 45, "unseen-0", "unseen-1")
+	version := h.Version(solutionOf(h, "aws-similar-items", nil))
+	themes := M{"batchInferenceJobMode": "THEME_GENERATION", "themeGenerationConfig": M{"fieldsForThemeGeneration": M{"itemName": "TITLE"}}, "numResults": 6}
+	got := batch(h, version, themes, `{"itemId":"unseen-1"}`, `{"itemId":"item-0002"}`, `{"userId":"x"}`)
+	for n, want := range []string{"Wedding", "Starship"} {
+		out := got[n].Output
+		if out == nil || len(out.RecommendedItems) != 6 || len(out.Relevance) != 6 || out.Scores != nil {
+			t.Fatalf("line %d: %+v", n, out)
+		}
+		if ofTaste(out.RecommendedItems, n+1) == 6 && !strings.Contains(out.Theme, fmt.Sprintf("taste-%d", n+1)) || out.Theme == "" {
+			t.Errorf("the theme of films like %s is %q", want, out.Theme)
+		}
+		if !slices.IsSortedFunc(out.Relevance, func(a, b float64) int { return int(1e7 * (b - a)) }) || out.Relevance[0] <= 0 {
+			t.Errorf("relevance %v", out.Relevance)
+		}
+	}
+	if got[2].Error == nil || got[2].Output != nil {
+		t.Errorf("a bad line: %+v", got[2])
+	}
+	if plain := batch(h, version, M{"numResults": 6}, `{"itemId":"item-0002"}`); plain[0].Output.Theme != "" || plain[0].Output.Relevance != nil {
+		t.Errorf("a plain batch has a theme: %+v", plain[0].Output)
+	}
+	var many []string
+	for range 101 {
+		many = append(many, fmt.Sprintf(`{"itemId":%q}`, d.Items[1][0]))
+	}
+	h.Upload(h.Objects, "ask/many.json", strings.Join(many, "\n"))
+	arn, _ := startBatch(h, version, "ask/many.json", themes)
+	if reason := failure(h, "batchInferenceJob", arn); !strings.Contains(reason, "more than 100 lines") {
+		t.Errorf("101 lines: %q", reason)
+	}
+}

@@ -83,8 +83,7 @@ func (s *Service) CreateBatchInferenceJob(ctx context.Context, in *api.CreateBat
 				return err
 			}
 		}
-		switch {
-		case themes:
+		if themes {
 			if err := checkThemes(d, in.ThemeGenerationConfig.FieldsForThemeGeneration.ItemName); err != nil {
 				return err
 			}

@@ -253,10 +253,10 @@ func (in *input) fraction(name string) (float64, bool) {
 }
 
 // itemRow is the row in itemRows of each item, -1 for one that the Items dataset does not have.
-func (in *input) itemRow() []int32 { return rowsOf(in.listed) }
+func (in *input) itemRow() []int32 { return listedRows(in.listed) }
 
-// rowsOf numbers the items that are listed.
-func rowsOf(listed []uint8) []int32 {
+// listedRows numbers the items that are listed.
+func listedRows(listed []uint8) []int32 {
 	row := make([]int32, len(listed))
 	next := int32(0)
 	for i := range row {

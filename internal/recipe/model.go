@@ -143,7 +143,7 @@ func (m *Model) loadPersonalization() error {
 		scored = candidates
 	}
 	m.ranker = newRanker(r, prior, byPrior(prior, m.count), decay, m.manifest.Settings["repeats"] == 0, scored)
-	m.ranker.goal = newGoal(m.manifest.Config.Objective, m.itemRows, rowsOf(m.shown))
+	m.ranker.goal = newGoal(m.manifest.Config.Objective, m.itemRows, listedRows(m.shown))
 	_, newest := bounds(m.ev.Time)
 	if m.manifest.Config.Updated {
 		fresh, err := loadFresh(m.mapping)

@@ -42,7 +42,7 @@ const (
 
 // Themes prepares themes for answers of the model, which must have been trained on Items. names are those of its items; they end up in no answer as they are.
 func (m *Model) Themes(names map[string]string) *Themer {
-	t := &Themer{model: m, row: rowsOf(m.shown), name: names, have: map[term]int{}}
+	t := &Themer{model: m, row: listedRows(m.shown), name: names, have: map[term]int{}}
 	for i := range m.items {
 		terms := t.terms(int32(i))
 		for _, has := range terms {

@@ -106,12 +106,12 @@ func TestLiveIndexEqualsAPlainList(t *testing.T) {
 				want = append(want, own[max(0, len(own)-liveKept):]...)
 			}
 			for _, ev := range want {
-				if !slices.ContainsFunc(got, func(g LiveEvent) bool { return g == ev }) {
+				if !slices.ContainsFunc(got, func(g LiveEvent) bool { return cmp.Equal(g, ev) }) {
 					t.Fatalf("%s has not the event %+v", user, ev)
 				}
 			}
 			for _, ev := range got {
-				if !slices.ContainsFunc(plain, func(r row) bool { return r.user == user && r.ev == ev }) {
+				if !slices.ContainsFunc(plain, func(r row) bool { return r.user == user && cmp.Equal(r.ev, ev) }) {
 					t.Fatalf("%s has the event %+v, which is gone", user, ev)
 				}
 			}

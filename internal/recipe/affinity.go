@@ -107,7 +107,9 @@ func (in *input) neighbours(ctx context.Context, progress Progress) (*affinity, 
 	}
 	counters := make([]*counter, c.items) // by worker
 	best := newSelections(c.items, in.entries("hidden_dimension"))
+	count := newMeter(progress, "similarities", c.items)
 	err := vec.Parallel(ctx, c.items, func(j, worker int) {
+		defer count.add(1)
 		if counters[worker] == nil {
 			counters[worker] = newCounter(c.items)
 		}
@@ -121,7 +123,6 @@ func (in *input) neighbours(ctx context.Context, progress Progress) (*affinity, 
 	if err != nil {
 		return nil, err
 	}
-	progress("similarities", int64(c.items), int64(c.items))
 	return &affinity{near: flatten(best), repeats: c.repeats}, nil
 }
 

@@ -52,15 +52,16 @@ func invert(item []int32, n int) *postings {
 type counter struct {
 	sum     []int64
 	touched []int32
+	full    bool // there are too many terms for it to be worth while to note where sums are
 }
 
 func newCounter(n int) *counter { return &counter{sum: make([]int64, n)} }
 
+// expect says how many terms are about to be added to an empty counter.
+func (c *counter) expect(terms int) { c.full = terms >= len(c.sum) }
+
 func (c *counter) add(item int32, v int64) {
-	if v == 0 {
-		return
-	}
-	if c.sum[item] == 0 { // terms are positive: a sum never comes back to zero
+	if !c.full && c.sum[item] == 0 && v != 0 { // terms are not negative: a sum never comes back to zero
 		c.touched = append(c.touched, item)
 	}
 	c.sum[item] += v
@@ -68,7 +69,7 @@ func (c *counter) add(item int32, v int64) {
 
 // each calls do for every counted item, in ascending order, and clears the counter.
 func (c *counter) each(do func(item int32, sum int64)) {
-	if len(c.touched) < len(c.sum)/16 {
+	if !c.full && len(c.touched) < len(c.sum)/16 {
 		slices.Sort(c.touched)
 		for _, i := range c.touched {
 			do(i, c.sum[i])
@@ -82,7 +83,7 @@ func (c *counter) each(do func(item int32, sum int64)) {
 			}
 		}
 	}
-	c.touched = c.touched[:0]
+	c.touched, c.full = c.touched[:0], false
 }
 
 // window holds the decayed sums over pairs of events that stand close together in a history.
@@ -129,6 +130,7 @@ func geometric(g int64, reach int) []int64 {
 // gram counts row i of HᵀH, in units of 2⁻³².
 func (w *window) gram(i int, c *counter) {
 	reach := w.reach()
+	c.expect(len(w.where.of(i)) * reach)
 	for _, at := range w.where.of(i) {
 		p := int(at)
 		user := w.seq.user[p]
@@ -151,6 +153,7 @@ func (w *window) from(i int, c *counter) { w.around(i, c, w.back, one) }
 
 // around counts what stands before and after an item, each with its weight.
 func (w *window) around(i int, c *counter, before, after int64) {
+	c.expect(len(w.where.of(i)) * w.reach())
 	for _, at := range w.where.of(i) {
 		p := int(at)
 		user := w.seq.user[p]
@@ -166,8 +169,9 @@ func (w *window) around(i int, c *counter, before, after int64) {
 
 // baskets are the users' sets of items, without order, for co-occurrence.
 type baskets struct {
-	seq   sequences // distinct items of a user, ascending; weight is that of the user
-	where *postings
+	seq    sequences // distinct items of a user, ascending, without weights
+	weight []int64   // of a user
+	where  *postings
 }
 
 // basketSize caps a user's set at the newest items, because co-occurrence costs the square of it.
@@ -183,26 +187,21 @@ func newBaskets(s *sequences, damp bool) *baskets {
 
 // newWeightedBaskets makes the sets. A user of n items has the weight of n.
 func newWeightedBaskets(s *sequences, weight func(n int) int64) *baskets {
-	b := &baskets{seq: sequences{items: s.items, offsets: make([]int64, 1, len(s.offsets))}}
-	latest := map[int32]bool{}
-	var set []int32
+	b := &baskets{seq: sequences{items: s.items, offsets: make([]int64, 1, len(s.offsets))}, weight: make([]int64, s.users())}
+	b.seq.item, b.seq.user = make([]int32, 0, len(s.item)), make([]int32, 0, len(s.item))
+	latest := make([]int32, s.items) // 1 + the last user who had the item
 	for u := range s.users() {
-		set = set[:0]
-		clear(latest)
+		from := len(b.seq.item)
 		history := s.item[s.offsets[u]:s.offsets[u+1]]
-		for k := len(history) - 1; k >= 0 && len(set) < basketSize; k-- {
-			if i := history[k]; !latest[i] {
-				latest[i] = true
-				set = append(set, i)
+		for k := len(history) - 1; k >= 0 && len(b.seq.item) < from+basketSize; k-- {
+			if i := history[k]; latest[i] != int32(u)+1 {
+				latest[i] = int32(u) + 1
+				b.seq.item = append(b.seq.item, i)
+				b.seq.user = append(b.seq.user, int32(u))
 			}
 		}
-		slices.Sort(set)
-		w := weight(max(1, len(set)))
-		for _, i := range set {
-			b.seq.item = append(b.seq.item, i)
-			b.seq.weight = append(b.seq.weight, w)
-			b.seq.user = append(b.seq.user, int32(u))
-		}
+		slices.Sort(b.seq.item[from:])
+		b.weight[u] = weight(max(1, len(b.seq.item)-from))
 		b.seq.offsets = append(b.seq.offsets, int64(len(b.seq.item)))
 	}
 	b.where = invert(b.seq.item, s.items)
@@ -220,10 +219,23 @@ func damped(n int) int64 { return max(1, one/int64(n)) }
 
 // together counts row i of the co-occurrence matrix, in units of 2⁻¹⁶, the diagonal included.
 func (b *baskets) together(i int, c *counter) {
+	terms := 0
 	for _, at := range b.where.of(i) {
 		u := b.seq.user[at]
-		for p := b.seq.offsets[u]; p < b.seq.offsets[u+1]; p++ {
-			c.add(b.seq.item[p], b.seq.weight[p])
+		terms += int(b.seq.offsets[u+1] - b.seq.offsets[u])
+	}
+	c.expect(terms)
+	for _, at := range b.where.of(i) {
+		u := b.seq.user[at]
+		w := b.weight[u]
+		if set := b.seq.item[b.seq.offsets[u]:b.seq.offsets[u+1]]; c.full {
+			for _, j := range set {
+				c.sum[j] += w
+			}
+		} else {
+			for _, j := range set {
+				c.add(j, w)
+			}
 		}
 	}
 }

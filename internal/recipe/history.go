@@ -89,6 +89,13 @@ func (in *input) gather(use func(u int) bool) *corpus {
 // gatherFirst is gather for the first keep(n) steps of each history of n.
 func (in *input) gatherFirst(use func(u int) bool, keep func(n int) int) *corpus {
 	c := &corpus{sequences: sequences{items: len(in.items), offsets: make([]int64, 1, len(in.ev.Users)+1)}}
+	n := int64(0)
+	for u := range in.ev.Users {
+		if use(u) {
+			n += in.ev.Offsets[u+1] - in.ev.Offsets[u]
+		}
+	}
+	c.item, c.weight, c.user, c.time = make([]int32, 0, n), make([]int64, 0, n), make([]int32, 0, n), make([]int64, 0, n)
 	var steps []step
 	var apart, pairs, returns int64
 	seen := make([]int32, len(in.items)) // 1 + the last user who had the item

@@ -72,7 +72,12 @@ func (a *admission) keep(ev *dataset.Events) *dataset.Events {
 }
 
 // filter returns the admitted events.
-func (a *admission) filter(ev *dataset.Events) *dataset.Events { return ev.Filter(a.counting(ev)) }
+func (a *admission) filter(ev *dataset.Events) *dataset.Events {
+	if a.threshold == nil && a.eventType == "" && len(a.weights) == 0 {
+		return ev // without a copy
+	}
+	return ev.Filter(a.counting(ev))
+}
 
 // counting tells of each event whether it counts.
 func (a *admission) counting(ev *dataset.Events) func(i int) bool {
@@ -189,6 +194,9 @@ func (in *input) readActions(d Data) {
 
 // recode returns the events with indices into items, which are sorted and have all of theirs.
 func recode(ev *dataset.Events, items []string) *dataset.Events {
+	if len(items) == len(ev.Items) { // the codes are right already
+		return ev
+	}
 	code := make([]int32, len(ev.Items))
 	at := 0
 	for i, id := range ev.Items {

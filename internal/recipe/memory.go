@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/recipe/vec"
@@ -65,17 +66,18 @@ func (m *Manifest) Size() Size {
 	return s
 }
 
-// Bytes of a training; see the fields of the types that are named.
+// Bytes of a training; see the types that are named.
 const (
 	base         = 64 << 20              // of what does not grow
 	actedEvent   = 18 + 80 + 4*64 + 2*48 // the event, its example, tokens, cells of counts
 	inputEvent   = 18 + 4                // dataset.Events, and the items' codes once more
 	inputUser    = 64                    // an id with its header, its offset, and what is known of the user
 	inputItem    = 128                   // an id with its header, counts, shares and ranks
-	historyEvent = 24 + 8                // corpus and postings
-	basketEvent  = 16 + 8                // baskets
-	entryBytes   = 8
-	partsFlat    = 4 // times rowBytes: the parts of a blend beside the one that is selected
+	historyEvent = 24 + 4                // corpus and postings
+	basketEvent  = 8 + 4                 // baskets and their postings
+	entryBytes   = 4 + 4                 // an entry of a row
+	mostRowSets  = 7                     // rows of all parts that are kept while the data are asked for the best blend, five regressions among them
+	batchBytes   = 4 + 4 + 4*denseShare  // an entry of a batch, also in the panel of a dense group
 )
 
 // Memory is the most bytes that training cfg's recipe on data of that size takes at a time, the data included.
@@ -90,19 +92,26 @@ func Memory(cfg Config, s Size) (int64, error) {
 	case popularityCount:
 	case personalizationV1, personalizationV2:
 		core := min(s.Active, coreSize)
-		outside = vec.InverseBytes(int(core))
-		heap += s.Events*(historyEvent+2*basketEvent) + partsFlat*rowBytes(s) + min((s.Users+s.Items)*mostFactors, factorNumbers)*4 + min(batchEntries, s.Events*2*reachDefault)*entryBytes
+		outside = vec.InverseBytes(int(core)) + min(batchEntries, s.Events*reachDefault)*batchBytes + int64(runtime.GOMAXPROCS(0))*panelBytes(core)
+		heap += s.Events*(historyEvent+basketEvent) + rowBytes(s, mostRowSets) + (s.Users+s.Items)*int64(factorsFor(int(s.Users), int(s.Items)))*4
 	default:
-		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s)
+		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s, 1)
 	}
 	return base + heap + heap/2 + outside, nil
 }
 
-// rowBytes is what the rows of all items take while they are selected and once they are flat: no more entries than pairs of events that meet, for items outside of
-// the core.
-func rowBytes(s Size) int64 {
+// rowBytes is what so many sets of rows take, and what it takes to select the entries of one more: no more entries than pairs of events that meet, for items
+// outside of the core.
+func rowBytes(s Size, sets int64) int64 {
 	full := min(s.Items, s.Active)
-	return 2 * entryBytes * (full*rowEntries + min((s.Items-full)*rowEntries, s.Events*2*reachDefault))
+	entries := full*rowEntries + min((s.Items-full)*rowEntries, s.Events*2*reachDefault)
+	return (sets + 3) * entries * entryBytes
+}
+
+// panelBytes is what a worker needs to score with a core of that size.
+func panelBytes(core int64) int64 {
+	const tile = vec.TileRows * vec.TileCols
+	return unitPanels * 4 * (core*vec.TileCols + batchTargets/vec.TileRows*tile)
 }
 
 // Fits refuses, with a *DataError, a training on data of that size that takes more memory than the limits leave to all trainings together.

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"context"
+	"runtime"
 	"strconv"
 
 	"github.com/palate-dev/palate/internal/recipe/vec"
@@ -43,6 +44,7 @@ func (in *input) trainPersonalization(ctx context.Context, m *Manifest, w *model
 		return err
 	}
 	m.Settings["lambda"] = f.lambda
+	m.Settings["core"] = float64(f.core())
 	m.Settings["ordered"] = indicator(f.ordered)
 	m.Settings["repeats"] = indicator(f.repeats)
 	in.choice.record(m.Settings)
@@ -65,9 +67,20 @@ func indicator(b bool) float64 {
 	return 0
 }
 
+// core is the number of items in the dense inverse: the size of the data alone decides it, so it is the same on every machine.
+func (f *fitted) core() (n int) {
+	for _, events := range f.count {
+		if events >= coreCount {
+			n++
+		}
+	}
+	return min(n, coreSize)
+}
+
 // fit trains on the users that use accepts, after choose.
 func (in *input) fit(ctx context.Context, use func(u int) bool, progress Progress) (*fitted, error) {
 	chosen := in.chosen()
+	runtime.GC() // what an earlier fit has left must not stand beside this one
 	c := in.gather(use)
 	f := &fitted{repeats: c.repeats, ordered: c.ordered, lambda: chosen.ridge * c.lambda(c.ordered, chosen.damping)}
 	p := parts{corpus: c, reach: in.reach(), core: coreSize, keep: in.keep()}
@@ -166,7 +179,9 @@ func (in *input) evaluate(ctx context.Context, k *ranker, test []bool, progress 
 		}
 	}
 	lists := make([][]int32, len(users))
+	asked := newMeter(progress, "evaluation", len(users))
 	err := vec.Parallel(ctx, len(users), func(n, _ int) {
+		defer asked.add(1)
 		u := users[n]
 		events := int(in.ev.Offsets[u+1] - in.ev.Offsets[u])
 		s := k.acquire()
@@ -192,7 +207,6 @@ func (in *input) evaluate(ctx context.Context, k *ranker, test []bool, progress 
 			gained.add(k.goal, lists[n], t)
 		}
 	}
-	progress("evaluation", int64(len(users)), int64(len(users)))
 	metrics := e.metrics(len(in.items))
 	if k.goal != nil {
 		metrics["average_rewards_at_k"] = gained.mean()

@@ -69,7 +69,7 @@ type EventWeight struct {
 	Weight    float64  `json:"weight"`
 }
 
-// Progress is told how far a training is. It must be cheap and may be called from any goroutine.
+// Progress is told how far a training is. It must be cheap; any goroutine may call it, but no two at the same time.
 type Progress func(phase string, done, total int64)
 
 // DataError says that the data cannot be trained on: the customer's to mend. Its text is the failureReason.

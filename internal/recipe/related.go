@@ -93,7 +93,9 @@ func (in *input) relate(ctx context.Context, use func(u int) bool, progress Prog
 	}
 	counters := make([][2]*counter, c.items) // by worker
 	best := newSelections(c.items, rowEntries)
+	count := newMeter(progress, "similarities", c.items)
 	err := vec.Parallel(ctx, c.items, func(i, worker int) {
+		defer count.add(1)
 		if !left[i] {
 			return
 		}
@@ -115,7 +117,6 @@ func (in *input) relate(ctx context.Context, use func(u int) bool, progress Prog
 	}
 	r := &relatedRows{rows: byValue(best)}
 	r.popular, _ = in.popular(use)
-	progress("similarities", int64(c.items), int64(c.items))
 	return r, nil
 }
 

@@ -23,12 +23,10 @@ import (
 // source it gets the regression on itself alone, which is all that its few events can carry: row / (own diagonal + λ). Of each row the entries of
 // largest magnitude are kept.
 const (
-	coreSize     = 12288   // most items in the dense inverse: 604 MB and, on two cores, about ten seconds
-	coreCount    = 4       // fewest events of an item of the core
-	reachDefault = 32      // events of the history that count, the default of bptt
-	rowEntries   = 300     // kept per row of B, unless hidden_dimension says otherwise
-	batchTargets = 8192    // columns of HᵀE held in memory at a time, at most
-	batchEntries = 1 << 26 // and entries of theirs
+	coreSize     = 12288 // most items in the dense inverse: 604 MB and, on two cores, about ten seconds
+	coreCount    = 4     // fewest events of an item of the core
+	reachDefault = 32    // events of the history that count, the default of bptt
+	rowEntries   = 300   // kept per row of B, unless hidden_dimension says otherwise
 )
 
 // regression says what is regressed on what, and how strongly it is held back.
@@ -150,7 +148,9 @@ func (s *solver) unit() float64 {
 func (s *solver) invertGram(ctx context.Context, progress Progress) error {
 	n := len(s.core)
 	unit := s.unit()
+	count := newMeter(progress, "counting", n)
 	err := vec.Parallel(ctx, n, func(r, worker int) {
+		defer count.add(1)
 		row, c := s.inverse.Row(r), s.counter(worker)
 		s.gram(int(s.core[r]), c)
 		c.each(func(item int32, sum int64) {
@@ -182,129 +182,25 @@ func (s *solver) invertGram(ctx context.Context, progress Progress) error {
 	return vec.Parallel(ctx, n, equilibrate)
 }
 
-// column is the right-hand side of one target over the core, by rank in the core, ascending.
-type column struct {
-	item  int32
-	rank  []int32
-	value []float32
-}
-
-func (s *solver) column(item int32, c *counter) column {
-	col := column{item: item}
-	if s.window == nil && s.rank[item] >= 0 {
-		return col // the inverse says it all
-	}
-	unit := s.unit()
-	s.into(int(item), c)
-	c.each(func(source int32, sum int64) {
-		if r := s.rank[source]; r >= 0 {
-			col.rank = append(col.rank, r)
-			col.value = append(col.value, float32(float64(sum)*unit))
-		}
-	})
-	return col
-}
-
-// rows solves for all targets, in batches that bound the memory of their columns.
+// rows solves for all targets.
 func (s *solver) rows(ctx context.Context, progress Progress) (*rows, error) {
 	best := newSelections(s.seq.items, s.keep)
-	columns := make([]column, 0, batchTargets)
-	for from := 0; from < s.seq.items; {
-		to := s.batch(from)
-		columns = columns[:to-from]
-		err := vec.Parallel(ctx, len(columns), func(t, worker int) {
-			columns[t] = s.column(int32(from+t), s.counter(worker))
-		})
-		if err != nil {
+	if len(s.core) > 0 {
+		if err := s.score(ctx, best, progress); err != nil {
 			return nil, err
 		}
-		panels := make([]panel, len(s.core)) // one per worker
-		err = vec.Parallel(ctx, s.inverse.Stride/vec.TileCols, func(block, worker int) {
-			p := &panels[worker]
-			if p.table == nil {
-				p.table = make([]float32, s.inverse.Stride*vec.TileCols)
-			}
-			p.first = block * vec.TileCols
-			s.inverse.Columns(p.table, p.first)
-			s.score(p, columns, best)
-		})
-		if err != nil {
-			return nil, err
-		}
-		from = to
-		progress("scoring", int64(from), int64(s.seq.items))
 	}
+	tail := newMeter(progress, "rare items", s.seq.items-len(s.core))
 	err := vec.Parallel(ctx, s.seq.items, func(i, worker int) {
 		if s.rank[i] < 0 {
 			s.tail(int32(i), s.counter(worker), &best[i])
+			tail.add(1)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	return flatten(best), nil
-}
-
-// batch is the end of the batch of targets that starts at from.
-func (s *solver) batch(from int) int {
-	entries, to := int64(0), from
-	for to < s.seq.items && to-from < batchTargets {
-		entries += s.bound(to)
-		if entries > s.entries && to > from {
-			break
-		}
-		to++
-	}
-	return to
-}
-
-// bound is at least the number of entries of an item's column.
-func (s *solver) bound(item int) int64 {
-	n := int64(0)
-	for _, at := range s.where.of(item) {
-		u := s.seq.user[at]
-		n += 2 * min(basketSize, s.seq.offsets[u+1]-s.seq.offsets[u])
-	}
-	return min(n, 2*int64(len(s.core)))
-}
-
-// panel is a worker's view of TileCols columns of the inverse, those of the sources from rank first on.
-type panel struct {
-	first int
-	table []float32
-}
-
-// score offers every target to the sources of a panel.
-func (s *solver) score(p *panel, columns []column, best []selection) {
-	last := min(p.first+vec.TileCols, len(s.core))
-	var out [vec.TileCols]float32
-	var chosen [vec.TileCols]*selection
-	for r := p.first; r < last; r++ {
-		chosen[r-p.first] = &best[s.core[r]]
-	}
-	for t := range columns {
-		col := &columns[t]
-		clear(out[:])
-		if own := s.rank[col.item]; s.window == nil && own >= 0 {
-			s.ease(out[:], p, int(own))
-		} else {
-			vec.Gather(out[:], p.table, col.rank, col.value)
-		}
-		for j, selected := range chosen[:last-p.first] {
-			selected.offer(col.item, out[j])
-		}
-	}
-}
-
-// ease is the column of I - P diag(P)⁻¹ of the target with rank own, at the sources of a panel of P.
-func (s *solver) ease(out []float32, p *panel, own int) {
-	diagonal := s.inverse.Row(own)[own]
-	for j, v := range p.table[own*vec.TileCols:][:vec.TileCols] {
-		out[j] = -v / diagonal
-	}
-	if own >= p.first && own < p.first+vec.TileCols {
-		out[own-p.first] = 0
-	}
 }
 
 // tail is the row of an item outside of the core.

@@ -52,12 +52,15 @@ func (in *input) blend(ctx context.Context, use func(u int) bool, progress Progr
 	}
 	best := newSelections(len(in.items), in.entries("item_id_hidden_dim"))
 	work := make([]blending, len(in.items)) // by worker
-	err = vec.Parallel(ctx, len(in.items), func(i, worker int) { b.row(int32(i), &work[worker], &best[i]) })
+	count := newMeter(progress, "similarities", len(in.items))
+	err = vec.Parallel(ctx, len(in.items), func(i, worker int) {
+		defer count.add(1)
+		b.row(int32(i), &work[worker], &best[i])
+	})
 	if err != nil {
 		return nil, err
 	}
 	r := &relatedRows{rows: byValue(best), popular: popular}
-	progress("similarities", int64(len(in.items)), int64(len(in.items)))
 	return r, nil
 }
 

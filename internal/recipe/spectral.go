@@ -43,7 +43,9 @@ func spectralRows(ctx context.Context, seq *sequences, keep int, progress Progre
 	}
 	best := newSelections(seq.items, keep)
 	counters := make([]*counter, seq.items) // one per worker
+	count := newMeter(progress, "neighbourhoods", seq.items)
 	err := vec.Parallel(ctx, seq.items, func(i, worker int) {
+		defer count.add(1)
 		if counters[worker] == nil {
 			counters[worker] = newCounter(seq.items)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/quota"
@@ -106,9 +107,7 @@ func build(ctx context.Context, in *input, seq int64, dir string, reserve int64,
 	if in.kept.Len() > math.MaxInt32 {
 		return nil, dataErrorf("Dataset has more than %d interactions", math.MaxInt32)
 	}
-	if progress == nil {
-		progress = func(string, int64, int64) {}
-	}
+	progress = oneAtATime(progress)
 	m := &Manifest{Format: format, Recipe: in.trainer, Config: *in.cfg, Seq: seq, Build: buildID()}
 	m.Users, m.Items, m.Events = int64(len(in.kept.Users)), int64(len(in.items)), int64(in.kept.Len())
 	m.Settings = map[string]float64{}
@@ -168,4 +167,17 @@ func measured(progress Progress) Progress { return phased("evaluation", progress
 // phased prefixes the phases of a training that serves no requests.
 func phased(purpose string, progress Progress) Progress {
 	return func(phase string, done, total int64) { progress(purpose+": "+phase, done, total) }
+}
+
+// oneAtATime lets the workers of a training report one after the other. A nil report becomes one that does nothing.
+func oneAtATime(report Progress) Progress {
+	if report == nil {
+		return func(string, int64, int64) {}
+	}
+	var turn sync.Mutex
+	return func(phase string, done, total int64) {
+		turn.Lock()
+		defer turn.Unlock()
+		report(phase, done, total)
+	}
 }

@@ -335,7 +335,10 @@ func (e *erasureRun) rebuild(ctx context.Context) error {
 		if m.Decided {
 			continue
 		}
-		if err := e.rebuildModel(ctx, m); err != nil {
+		report := func(phase string, done, total int64) {
+			e.advance("rebuild", int64(i), int64(len(e.state.Models)), "models", fmt.Sprintf("%s: %d of %d", phase, done, total))
+		}
+		if err := e.rebuildModel(ctx, m, report); err != nil {
 			return err
 		}
 		if m.New != "" {
@@ -396,7 +399,7 @@ func (e *erasureRun) memoryToRebuild(ctx context.Context, model string) (*heldMe
 	return e.memory.hold(ctx, need)
 }
 
-func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
+func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report recipe.Progress) error {
 	defer e.dirs.read(m.Old)() // before looking whether it is there to stay
 	if done, err := e.settled(ctx, m); done || err != nil {
 		return err
@@ -411,7 +414,7 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel) error {
 	if err != nil {
 		return err
 	}
-	made, touched, err := recipe.Retrain(ctx, e.model(m.Old), e.users, e.model(m.New), nil)
+	made, touched, err := recipe.Retrain(ctx, e.model(m.Old), e.users, e.model(m.New), report)
 	held.release()
 	if err != nil {
 		return errors.Join(fmt.Errorf("rebuild the model of %s: %w", m.ARN, err), e.destroyModel(m.New)) // the next attempt may have to wait for room

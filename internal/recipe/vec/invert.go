@@ -24,7 +24,7 @@ type Symmetric struct {
 // NewSymmetric returns the n by n zero matrix, outside of the heap. Close ends its use.
 func NewSymmetric(n int) *Symmetric {
 	s := &Symmetric{N: n, Stride: stride(n)}
-	s.A, s.release = allocate(s.Stride * s.Stride)
+	s.A, s.release = Allocate[float32](s.Stride * s.Stride)
 	return s
 }
 
@@ -75,7 +75,7 @@ func Invert(ctx context.Context, s *Symmetric, progress func(done, total int)) e
 		}
 		s.A[i*n+i] = 1
 	}
-	all, release := allocate(4 * block * n)
+	all, release := Allocate[float32](4 * block * n)
 	defer release()
 	w := &sweep{Symmetric: s, p: all[:block*n], v: all[block*n:][:block*n], left: all[2*block*n:][:block*n], right: all[3*block*n:], d: make([]float32, block*block)}
 	for k := 0; k < n; k += block {

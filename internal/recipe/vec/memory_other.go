@@ -2,5 +2,5 @@
 
 package vec
 
-// allocate returns n zeros.
-func allocate(n int) (values []float32, release func()) { return make([]float32, n), func() {} }
+// Allocate returns n zeros.
+func Allocate[T float32 | int32](n int) (values []T, release func()) { return make([]T, n), func() {} }

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// allocate returns n zeros outside of the heap: a matrix takes its gigabytes for the time that it is used, neither waits for a collection to go nor lets the heap
-// grow to twice its size, and lies on large pages where the system has them. release gives the memory back at once.
-func allocate(n int) (values []float32, release func()) {
+// Allocate returns n zeros outside of the heap: what is large and short-lived neither waits for a collection to go nor lets the heap grow to twice its size, and
+// lies on large pages where the system has them. release gives the memory back at once.
+func Allocate[T float32 | int32](n int) (values []T, release func()) {
 	if n == 0 {
 		return nil, func() {}
 	}
@@ -20,5 +20,5 @@ func allocate(n int) (values []float32, release func()) {
 		panic(fmt.Sprintf("map %d bytes of memory: %v", n*4, err)) // as make does
 	}
 	hugePages(data)
-	return unsafe.Slice((*float32)(unsafe.Pointer(&data[0])), n), func() { _ = unix.Munmap(data) }
+	return unsafe.Slice((*T)(unsafe.Pointer(&data[0])), n), func() { _ = unix.Munmap(data) }
 }

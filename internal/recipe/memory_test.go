@@ -1,0 +1,75 @@
+package recipe
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/palate-dev/palate/internal/quota"
+)
+
+// TestMemoryIsBoundedByThePlan looks at the heap whenever a training reports progress. What lies outside of the heap is allocated by the sizes that the plan
+// has, so it needs no test.
+func TestMemoryIsBoundedByThePlan(t *testing.T) {
+	for _, shape := range []struct{ users, items, length int }{{150, 300, 20}, {3000, 20, 1}, {20, 1500, 50}} {
+		ev := makeEvents(walks(8, shape.users, shape.items, shape.length))
+		for _, cfg := range []Config{{Recipe: popularityCount}, {Recipe: personalizationV2}, {Recipe: sims}} {
+			d := Data{Events: ev}
+			size := d.Size()
+			need, err := Memory(cfg, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			live := func() int64 {
+				var m runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				return int64(m.HeapAlloc)
+			}
+			before, most, phase := live(), int64(0), ""
+			report := func(p string, _, _ int64) {
+				if p != phase { // a collection takes its time
+					phase, most = p, max(most, live())
+				}
+			}
+			if _, err := Train(context.Background(), d, cfg, quota.Limits{}, t.TempDir(), report); err != nil {
+				t.Fatal(err)
+			}
+			if grown, planned := most-before, need-base; grown > planned+1<<20 {
+				t.Errorf("%s, %+v: the heap grew by %d bytes, %d were planned", cfg.Recipe, size, grown, planned)
+			}
+		}
+	}
+}
+
+func TestMemoryGrowsWithEverythingThatTakesIt(t *testing.T) {
+	cfg := Config{Recipe: personalizationV2}
+	of := func(s Size) int64 {
+		n, err := Memory(cfg, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	s := Size{Events: 1e6, Users: 1e4, Items: 1e4, Active: 5e3}
+	least := of(s)
+	for what, larger := range map[string]Size{
+		"events": {2e6, 1e4, 1e4, 5e3, 0}, "users": {1e6, 2e4, 1e4, 5e3, 0}, "items": {1e6, 1e4, 2e4, 5e3, 0},
+		"active items": {1e6, 1e4, 1e4, 8e3, 0}, "attributes": {1e6, 1e4, 1e4, 5e3, 1e6},
+	} {
+		if of(larger) <= least {
+			t.Errorf("more %s take no more memory", what)
+		}
+	}
+}
+
+func TestTrainingThatTakesTooMuchMemoryIsRefused(t *testing.T) {
+	d := Data{Events: makeEvents(walks(5, 50, 20, 8))}
+	_, err := Train(context.Background(), d, everyTrainer[2], quota.Limits{TrainingMemory: base}, t.TempDir(), nil)
+	var data *DataError
+	if !errors.As(err, &data) || !strings.Contains(data.Reason, "--training-memory") {
+		t.Errorf("got %v", err)
+	}
+}

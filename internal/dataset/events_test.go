@@ -11,7 +11,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	schema0 "github.com/palate-dev/palate/internal/schema"
+	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/userset"
 	"github.com/palate-dev/palate/test/seeds"
 )
@@ -117,11 +117,11 @@ func TestTrainingReadIsTheSameHoweverTheRowsAreStored(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		list := drawEvents(rt)
 		s := newStore(t)
-		schema := interactionsSchema()
-		schema.Fields = append(schema.Fields, schema0.Field{Name: "DEVICE", Nullable: true, Categorical: true})
-		tab := s.create("t1", schema)
+		sc := interactionsSchema()
+		sc.Fields = append(sc.Fields, schema.Field{Name: "DEVICE", Nullable: true, Categorical: true})
+		tab := s.create("t1", sc)
 		for i, e := range list {
-			s.put(tab, Row{Values: []schema0.Value{str(e.user), str(e.item), num(e.time), str(e.kind), dec(float64(e.value)), str(deviceOf(e))}, EventID: fmt.Sprint(i)})
+			s.put(tab, Row{Values: []schema.Value{str(e.user), str(e.item), num(e.time), str(e.kind), dec(float64(e.value)), str(deviceOf(e))}, EventID: fmt.Sprint(i)})
 			if rapid.IntRange(0, 9).Draw(rt, "fold") == 0 {
 				s.foldNow("g1")
 			}

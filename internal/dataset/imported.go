@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/palate-dev/palate/internal/schema"
-	schema0 "github.com/palate-dev/palate/internal/schema"
 )
 
 // Imported returns the interactions of a user that came in by imports, oldest first, without exact duplicates and without what an erasure hides; Since has the
@@ -44,17 +43,17 @@ func (e *Engine) Imported(ctx context.Context, t Table, user string) ([]LiveEven
 }
 
 // eventsOf appends the events of a user in one file, whose rows are sorted by user. Row groups are found by their last rows.
-func (s *snapshot) eventsOf(user string, f *dataFile, schema *schema.Schema, events []LiveEvent) (out []LiveEvent, err error) {
+func (s *snapshot) eventsOf(user string, f *dataFile, sc *schema.Schema, events []LiveEvent) (out []LiveEvent, err error) {
 	r, err := openFile(f.path, s.layout, f.source)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	fields, hidden := s.layout.fields(schema), s.hider()
-	values := make([]schema0.Value, len(fields))
-	item, kind, value := schema.Index("ITEM_ID"), schema.Index("EVENT_TYPE"), schema.Index("EVENT_VALUE")
-	if schema.Type == schema0.ActionInteractions {
-		item = schema.Index("ACTION_ID")
+	fields, hidden := s.layout.fields(sc), s.hider()
+	values := make([]schema.Value, len(fields))
+	item, kind, value := sc.Index("ITEM_ID"), sc.Index("EVENT_TYPE"), sc.Index("EVENT_VALUE")
+	if sc.Type == schema.ActionInteractions {
+		item = sc.Index("ACTION_ID")
 	}
 	first := sort.Search(r.groups(), func(g int) bool {
 		b := r.group(g)

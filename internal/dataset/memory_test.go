@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/palate-dev/palate/internal/schema"
-	schema0 "github.com/palate-dev/palate/internal/schema"
 )
 
 // memoryOf encodes puts of the given numbers of rows and returns them with what the rows are, one text each.
@@ -103,11 +102,11 @@ func TestWhatASnapshotOfAMemoryHoldsDoesNotChange(t *testing.T) {
 }
 
 func TestRowsOfAMemoryReadNullInAColumnThatCameLater(t *testing.T) {
-	schema := interactionsSchema()
-	l := testLayout(t, schema)
+	narrow := interactionsSchema()
+	l := testLayout(t, narrow)
 	m, rows := memoryOf(t, l, []int{3})
-	wider := *schema
-	wider.Fields = append(slices.Clone(schema.Fields), schema0.Field{Name: "ADDED", Kind: schema0.String, Nullable: true})
+	wider := *narrow
+	wider.Fields = append(slices.Clone(narrow.Fields), schema.Field{Name: "ADDED", Kind: schema.String, Nullable: true})
 	w := testLayout(t, &wider)
 	if got := rowTexts(t, w, &m); !slices.Equal(got, rows) {
 		t.Fatalf("rows %v", got)

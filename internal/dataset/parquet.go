@@ -13,7 +13,6 @@ import (
 
 	"github.com/palate-dev/palate/internal/pace"
 	"github.com/palate-dev/palate/internal/schema"
-	schema0 "github.com/palate-dev/palate/internal/schema"
 )
 
 const (
@@ -313,7 +312,7 @@ func (w *fileWriter) close() (size int64, err error) {
 }
 
 func (w *fileWriter) footer() *format.FileMetaData {
-	schema := []format.SchemaElement{{Name: "schema", NumChildren: thrift.New(int32(len(w.columns)))}}
+	elements := []format.SchemaElement{{Name: "schema", NumChildren: thrift.New(int32(len(w.columns)))}}
 	for _, c := range w.columns {
 		e := format.SchemaElement{
 			Name: c.name, FieldID: int32(c.id), Type: thrift.New(physicalType(c.kind)), RepetitionType: thrift.New(format.Optional),
@@ -321,13 +320,13 @@ func (w *fileWriter) footer() *format.FileMetaData {
 		if c.required {
 			e.RepetitionType = thrift.New(format.Required)
 		}
-		if c.kind == schema0.String {
+		if c.kind == schema.String {
 			e.ConvertedType = thrift.New(deprecated.UTF8)
 			e.LogicalType = format.LogicalType{Value: &format.StringType{}}
 		}
-		schema = append(schema, e)
+		elements = append(elements, e)
 	}
-	return &format.FileMetaData{Version: 1, Schema: schema, NumRows: w.rows, RowGroups: w.groups, CreatedBy: "palate version 1"}
+	return &format.FileMetaData{Version: 1, Schema: elements, NumRows: w.rows, RowGroups: w.groups, CreatedBy: "palate version 1"}
 }
 
 // abort closes an unfinished file; its bytes are destroyed with the staging directory.

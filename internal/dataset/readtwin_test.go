@@ -13,7 +13,6 @@ import (
 
 	"github.com/palate-dev/palate/internal/rowtext"
 	"github.com/palate-dev/palate/internal/schema"
-	schema0 "github.com/palate-dev/palate/internal/schema"
 )
 
 // TestReadsOfManyFilesEqualThePlainModel fills a table in pieces, small row by small row, so that merges meet every kind of neighbour, and compares what
@@ -27,11 +26,11 @@ func TestReadsOfManyFilesEqualThePlainModel(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		schema := interactionsSchema()
-		schema.Fields = append(schema.Fields, schema0.Field{Name: "DEVICE", Nullable: true, Categorical: true})
+		sc := interactionsSchema()
+		sc.Fields = append(sc.Fields, schema.Field{Name: "DEVICE", Nullable: true, Categorical: true})
 		h := &history{rt: rt, s: openStore(t, dir, testLimits())}
 		defer h.s.stop()
-		h.tables, h.models = []Table{h.s.create("t0", schema)}, []*model{{schema: schema}}
+		h.tables, h.models = []Table{h.s.create("t0", sc)}, []*model{{schema: sc}}
 		for range rapid.IntRange(1, 8).Draw(rt, "pieces") {
 			h.piece()
 			rapid.SampledFrom([]func(){func() {}, h.fold, h.fold, h.compact}).Draw(rt, "then")()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -261,5 +260,3 @@ func newCodes(columns int) *codes {
 }
 
 var errTypes = errors.New("more than 65536 event types")
-
-var noValue = float32(math.NaN())

@@ -79,7 +79,7 @@ func plainTest(test string, record map[string]string, types []string, values map
 	negative := op == "NOT IN" || op == "!="
 	if owner == "Interactions" {
 		for _, kind := range types {
-			of := operand == "(*)" || slices.ContainsFunc(operands, func(o string) bool { return strings.ToLower(o) == strings.ToLower(kind) })
+			of := operand == "(*)" || slices.ContainsFunc(operands, func(o string) bool { return strings.EqualFold(o, kind) })
 			if of != negative {
 				return true, true
 			}

@@ -276,15 +276,3 @@ func listedRows(listed []uint8) []int32 {
 	}
 	return row
 }
-
-// userRow is the row in userRows of each user with events, -1 for one that the Users dataset does not have.
-func (in *input) userRow() []int32 {
-	row := make([]int32, len(in.ev.Users))
-	for u, id := range in.ev.Users {
-		row[u] = -1
-		if r, ok := slices.BinarySearch(in.userRows.ids(), id); ok {
-			row[u] = int32(r)
-		}
-	}
-	return row
-}

@@ -375,7 +375,7 @@ type contentIndex struct {
 
 // effort is how many entries of posting lists one search reads. It reads those of the rarest terms first, and of a list that is longer than what is left of its
 // effort the popular items: what is cut off are items that share nothing but what many have.
-const effort = 1 << 14
+const effort = 1 << 13
 
 // newContentIndex builds the lists; order is that of the items in them, each once. A search finds at most keep items.
 func newContentIndex(c *vectors, order []int32, keep int) *contentIndex {
@@ -399,15 +399,16 @@ func newContentIndex(c *vectors, order []int32, keep int) *contentIndex {
 
 // contentSearch is the working memory of searches, for one goroutine.
 type contentSearch struct {
-	sum     []float32
+	sum     []float32 // by item; zero between searches
 	touched []int32
+	query   []float32 // by term: the vector of the item whose likes are searched; zero between searches
 	best    selection
 }
 
 // near returns the items that are most like item i, itself left out, in no particular order. They are valid until the next search.
 func (x *contentIndex) near(i int32, s *contentSearch) []entry {
 	if s.sum == nil {
-		s.sum = make([]float32, len(x.offsets)-1)
+		s.sum, s.query = make([]float32, len(x.offsets)-1), make([]float32, x.terms)
 	}
 	left, whole := int64(effort), true
 	terms, weights := x.of(i)
@@ -436,9 +437,26 @@ func (x *contentIndex) near(i int32, s *contentSearch) []entry {
 	s.touched = s.touched[:0]
 	row := s.best.entries()
 	if !whole {
-		for k := range row {
-			row[k].value = x.likeness(i, row[k].item)
-		}
+		x.measure(i, row, s)
 	}
 	return row
+}
+
+// measure sets the values of entries to their likeness to item i: to what likeness says, but faster, as the vector of i is laid out once.
+func (x *contentIndex) measure(i int32, row []entry, s *contentSearch) {
+	terms, weights := x.of(i)
+	for at, t := range terms {
+		s.query[t] = weights[at]
+	}
+	for k := range row {
+		sum := float32(0)
+		of, weight := x.of(row[k].item)
+		for at, t := range of {
+			sum += float32(s.query[t] * weight[at])
+		}
+		row[k].value = sum
+	}
+	for _, t := range terms {
+		s.query[t] = 0
+	}
 }

@@ -29,21 +29,26 @@ type relatedRows struct {
 // measureRelated trains without the test users and measures on them.
 func (in *input) measureRelated(ctx context.Context, progress Progress) (map[string]float64, error) {
 	test := in.testSet()
-	trial, err := in.relate(ctx, func(u int) bool { return !test[u] }, measured(progress))
+	query := make([]int32, len(in.ev.Users)) // what is asked for is like the last item that the model may see, -1 for none
+	asked := make([]bool, len(in.items))
+	for u := range query {
+		query[u] = -1
+		if n := int(in.ev.Offsets[u+1] - in.ev.Offsets[u]); test[u] {
+			if seen := in.history(nil, u, n-held(n)); len(seen) > 0 {
+				query[u] = seen[len(seen)-1].item
+				asked[query[u]] = true
+			}
+		}
+	}
+	trial, err := in.relate(ctx, func(u int) bool { return !test[u] }, func(item int) bool { return asked[item] }, measured(progress))
 	if err != nil {
 		return nil, err
 	}
 	e := newEvaluation(len(in.items), len(in.admit.weights) > 0)
 	for u := range in.ev.Users {
-		if !test[u] {
-			continue
+		if test[u] {
+			e.add(trial.top(query[u], depth, nil, nil), in.truthOf(u))
 		}
-		query := int32(-1) // what is asked for is like the last item that the model may see
-		n := int(in.ev.Offsets[u+1] - in.ev.Offsets[u])
-		if seen := in.history(nil, u, n-held(n)); len(seen) > 0 {
-			query = seen[len(seen)-1].item
-		}
-		e.add(trial.top(query, depth, nil, nil), in.truthOf(u))
 	}
 	return e.metrics(len(in.items)), nil
 }
@@ -56,7 +61,7 @@ func (in *input) trainRelated(ctx context.Context, m *Manifest, w *modelWriter, 
 			return err
 		}
 	}
-	r, err := in.relate(ctx, func(int) bool { return true }, progress)
+	r, err := in.relate(ctx, func(int) bool { return true }, func(int) bool { return true }, progress)
 	if err != nil {
 		return err
 	}
@@ -69,10 +74,10 @@ func (in *input) trainRelated(ctx context.Context, m *Manifest, w *modelWriter, 
 	return nil
 }
 
-// relate computes the rows from the users that use accepts.
-func (in *input) relate(ctx context.Context, use func(u int) bool, progress Progress) (*relatedRows, error) {
+// relate computes the rows of the items that are wanted from the users that use accepts.
+func (in *input) relate(ctx context.Context, use, wanted func(int) bool, progress Progress) (*relatedRows, error) {
 	if in.trainer == similarItems {
-		return in.blend(ctx, use, progress)
+		return in.blend(ctx, use, wanted, progress)
 	}
 	c := in.gather(func(u int) bool { return in.eligible[u] && use(u) })
 	damped, plain := newBaskets(&c.sequences, true), newBaskets(&c.sequences, false)
@@ -96,7 +101,7 @@ func (in *input) relate(ctx context.Context, use func(u int) bool, progress Prog
 	count := newMeter(progress, "similarities", c.items)
 	err := vec.Parallel(ctx, c.items, func(i, worker int) {
 		defer count.add(1)
-		if !left[i] {
+		if !left[i] || !wanted(i) {
 			return
 		}
 		if counters[worker][0] == nil {

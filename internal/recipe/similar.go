@@ -24,8 +24,8 @@ const (
 	probedItems = 2000 // of which so many are looked at
 )
 
-// blend computes the rows of similar items from the users that use accepts.
-func (in *input) blend(ctx context.Context, use func(u int) bool, progress Progress) (*relatedRows, error) {
+// blend computes the rows of the items that are wanted from the users that use accepts.
+func (in *input) blend(ctx context.Context, use, wanted func(int) bool, progress Progress) (*relatedRows, error) {
 	c := in.gather(use)
 	users := newBaskets(&c.sequences, true)
 	popular, _ := in.popular(use)
@@ -55,7 +55,9 @@ func (in *input) blend(ctx context.Context, use func(u int) bool, progress Progr
 	count := newMeter(progress, "similarities", len(in.items))
 	err = vec.Parallel(ctx, len(in.items), func(i, worker int) {
 		defer count.add(1)
-		b.row(int32(i), &work[worker], &best[i])
+		if wanted(i) {
+			b.row(int32(i), &work[worker], &best[i])
+		}
 	})
 	if err != nil {
 		return nil, err

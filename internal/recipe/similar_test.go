@@ -72,8 +72,8 @@ func TestColumnsThatSayNothingHardlyCount(t *testing.T) {
 	}
 	ev := makeEvents(walks(3, 400, 100, 20))
 	cfg := Config{Recipe: similarItems}
-	entry, _ := Find(cfg.Recipe)
-	in := newInput(&cfg, entry, newAdmission(&cfg, entry), Data{Events: ev, Items: b.Attributes()})
+	recipe, _ := Find(cfg.Recipe)
+	in := newInput(&cfg, recipe, newAdmission(&cfg, recipe), Data{Events: ev, Items: b.Attributes()})
 	var blocks []*block
 	for i := range in.itemRows.Columns {
 		of, _ := in.itemRows.Columns[i].block(words)
@@ -89,8 +89,8 @@ func TestColumnsThatSayNothingHardlyCount(t *testing.T) {
 func TestSearchesFindWhatIsMostAlike(t *testing.T) {
 	d := Data{Events: makeEvents(walks(3, 100, 60, 10)), Items: films(t, 60, "x", "y")}
 	cfg := Config{Recipe: similarItems}
-	entry, _ := Find(cfg.Recipe)
-	in := newInput(&cfg, entry, newAdmission(&cfg, entry), d)
+	recipe, _ := Find(cfg.Recipe)
+	in := newInput(&cfg, recipe, newAdmission(&cfg, recipe), d)
 	c := in.content(trainedColumn, words, func(int) bool { return true })
 	var order []int32
 	for i := range in.items {
@@ -103,11 +103,19 @@ func TestSearchesFindWhatIsMostAlike(t *testing.T) {
 		for _, e := range x.near(int32(i), &s) {
 			found[e.item] = e.value
 		}
+		again := make([]entry, len(order))
+		for j := range again {
+			again[j].item = int32(j)
+		}
+		x.measure(int32(i), again, &s)
 		if self := c.likeness(int32(i), int32(i)); math.Abs(float64(self)-1) > 1e-5 {
 			t.Errorf("item %d is like itself by %v", i, self)
 		}
 		for j := range order {
 			want := c.likeness(int32(i), int32(j))
+			if again[j].value != want {
+				t.Fatalf("likeness of %d and %d: measured %v, is %v", i, j, again[j].value, want)
+			}
 			if i == j {
 				want = 0
 			}

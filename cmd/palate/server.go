@@ -204,15 +204,20 @@ func openLedger(c config) (*ledger.Ledger, error) {
 
 // expireLedger destroys lists when their time is over.
 func expireLedger(ctx context.Context, l *ledger.Ledger, c config) error {
-	tick := time.NewTicker(time.Hour)
+	return c.regularly(ctx, time.Hour, "expire the ledger", func(time.Time) error { return l.Expire() })
+}
+
+// regularly calls do once each period until the context ends. What fails is logged and tried again the next time.
+func (c config) regularly(ctx context.Context, period time.Duration, what string, do func(now time.Time) error) error {
+	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
-			if err := l.Expire(); err != nil {
-				c.Log.Error("expire the ledger", "error", err)
+		case now := <-tick.C:
+			if err := do(now); err != nil && ctx.Err() == nil {
+				c.Log.Error(what, "error", err)
 			}
 		}
 	}
@@ -246,56 +251,35 @@ func bounds() map[string]int {
 	return map[string]int{"PutEvents": each, "PutActionInteractions": each, "PutItems": each, "PutUsers": each, "PutActions": each}
 }
 
+// duePeriod is how often the server looks for what is due.
+const duePeriod = 5 * time.Second
+
 // schedule starts the automatic trainings that are due, and moves campaigns that follow the latest version.
 func schedule(ctx context.Context, ctl *control.Service, c config) error {
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			if _, err := ctl.TrainDue(ctx, now); err != nil && ctx.Err() == nil {
-				c.Log.Error("start automatic trainings", "error", err)
-			}
-		}
-	}
+	return c.regularly(ctx, duePeriod, "start automatic trainings", func(now time.Time) error {
+		_, err := ctl.TrainDue(ctx, now)
+		return err
+	})
 }
 
 // refresh starts the evaluations of trends that are due.
 func refresh(ctx context.Context, ctl *control.Service, c config) error {
-	pause := 5 * time.Second
+	period := duePeriod
 	if c.TrendRefresh > 0 {
-		pause = min(pause, c.TrendRefresh)
+		period = min(period, c.TrendRefresh)
 	}
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			if _, err := ctl.RefreshDue(ctx, now, c.TrendRefresh); err != nil && ctx.Err() == nil {
-				c.Log.Error("evaluate trends again", "error", err)
-			}
-		}
-	}
+	return c.regularly(ctx, period, "evaluate trends again", func(now time.Time) error {
+		_, err := ctl.RefreshDue(ctx, now, c.TrendRefresh)
+		return err
+	})
 }
 
 // updateModels brings the new items of datasets to the models that admit them without training.
 func updateModels(ctx context.Context, srv *serve.Service, c config) error {
-	tick := time.NewTicker(min(5*time.Second, c.UpdatePeriod))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			if _, err := srv.UpdateModels(ctx, now, c.UpdatePeriod); err != nil && ctx.Err() == nil {
-				c.Log.Error("update models", "error", err)
-			}
-		}
-	}
+	return c.regularly(ctx, min(duePeriod, c.UpdatePeriod), "update models", func(now time.Time) error {
+		_, err := srv.UpdateModels(ctx, now, c.UpdatePeriod)
+		return err
+	})
 }
 
 func observeS3(operation string, err error) {

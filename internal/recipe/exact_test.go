@@ -129,12 +129,10 @@ func TestEveryRecipeForgetsExactly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			runtime.GOMAXPROCS(1)
 			never := contents(t, trainData(t, world(t, worldLeavers()), cfg))
-			for _, cores := range []int{1, 2, 8} {
-				runtime.GOMAXPROCS(cores)
-				_, to := forget(t, cfg)
-				if differ := remains(t, never, to); len(differ) > 0 {
-					t.Errorf("on %d cores: after the erasure these differ from a model that never saw the users: %v", cores, differ)
-				}
+			runtime.GOMAXPROCS(8)
+			_, to := forget(t, cfg)
+			if differ := remains(t, never, to); len(differ) > 0 {
+				t.Errorf("after the erasure, on 8 cores, these differ from a model that never saw the users, made on one: %v", differ)
 			}
 		})
 	}

@@ -40,9 +40,9 @@ func TestDeletionsThatOverlapRemoveEachRowOnce(t *testing.T) {
 func TestASolutionThatIsDeletedWhileADeletionRebuildsItsModelsIsGone(t *testing.T) {
 	t.Parallel()
 	h := shop.Open(t, start(t))
-	d := shop.Generate(300, 120, 8000, 73)
+	d := shop.Generate(150, 80, 3000, 73)
 	h.Load(h.Interactions, d.Interactions)
-	for round := range 3 {
+	for round := range 2 {
 		solution := h.Solution("aws-user-personalization")
 		for range 4 {
 			h.Version(solution)

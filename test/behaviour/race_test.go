@@ -50,14 +50,14 @@ func (s *stream) acked() []string {
 func TestADeletionAmongAllOtherWorkForgetsItsUsersAndNobodyElse(t *testing.T) {
 	t.Parallel()
 	h := shop.Open(t, start(t))
-	d := shop.Generate(300, 80, 6000, 71)
+	d := shop.Generate(150, 60, 3000, 71)
 	h.LoadAll(d)
 	tracking := h.Tracker()
 	solution := h.Solution("aws-user-personalization-v2")
 	campaign := h.Make("CreateCampaign", "campaign", M{"name": "front", "solutionVersionArn": h.Version(solution)})
 	others := []*stream{{user: "canary-other-0"}, {user: "canary-other-1"}}
 	left := d.Interactions
-	for round := range 3 {
+	for round := range 2 {
 		gone := d.Users[20*round : 20*round+20]
 		h.Load(h.Interactions, left)
 
@@ -81,7 +81,7 @@ func TestADeletionAmongAllOtherWorkForgetsItsUsersAndNobodyElse(t *testing.T) {
 			}
 		})
 		// An import of rows of the users, a training on them and an export are accepted first.
-		imported := h.StartImport(h.Interactions, slices.Concat(left[:1], left[len(left)-2000:], rowsOf(left, gone...)), "INCREMENTAL")
+		imported := h.StartImport(h.Interactions, slices.Concat(left[:1], left[len(left)-500:], rowsOf(left, gone...)), "INCREMENTAL")
 		training := h.Must("CreateSolutionVersion", M{"solutionArn": solution})["solutionVersionArn"].(string)
 		exported, _ := h.StartExport(h.Interactions, "ALL")
 		profiles := h.StartImport(h.People, shop.Without(d.Profiles, d.Users[:20*round]...), "FULL")

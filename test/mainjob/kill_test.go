@@ -34,7 +34,7 @@ func span(f func()) time.Duration {
 }
 
 // rounds is how often each kind of job is killed.
-func rounds(t *testing.T) int { return seeds.Rounds(t, 30, 1000) }
+func rounds(t *testing.T) int { return seeds.Rounds(t, 6, 1000) }
 
 func TestAnImportThatIsKilledFinishesOnce(t *testing.T) {
 	r := seeds.Random(t)
@@ -165,7 +165,7 @@ func TestADeletionThatIsKilledAsItsMaskComesIntoForceFinishesWithoutItsList(t *t
 func TestATrainingThatIsKilledGivesTheSameModel(t *testing.T) {
 	r := seeds.Random(t)
 	h := shop.Open(t, server.Start(t))
-	d := shop.Generate(400, 300, 20_000, 8)
+	d := shop.Generate(200, 150, 6_000, 8)
 	h.LoadAll(d)
 	solution := h.Solution("aws-user-personalization-v2")
 	var want string

@@ -111,10 +111,10 @@ func TestARebuiltModelEqualsOneThatNeverSawTheUsers(t *testing.T) {
 // A training that runs while a deletion takes effect leaves no trace of the users, not even on disk, when the deletion is COMPLETED.
 func TestADeletionOvertakesTheTrainingsUnderWay(t *testing.T) {
 	s := shop.Open(t, server.Start(t))
-	d := shop.Generate(400, 300, 20_000, 13)
+	d := shop.Generate(200, 150, 6_000, 13)
 	s.LoadAll(d)
 	solution := s.Solution("aws-user-personalization-v2")
-	for round := range 5 {
+	for round := range 3 {
 		gone := d.Users[3*round : 3*round+3]
 		version := s.Must("CreateSolutionVersion", server.M{"solutionArn": solution})["solutionVersionArn"].(string)
 		s.Forget(gone...)

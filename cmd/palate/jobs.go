@@ -105,7 +105,7 @@ func listJobs(ctx context.Context, db *meta.DB) ([]jobLine, error) {
 }
 
 func jobOf(r *meta.Resource) jobLine {
-	l := jobLine{seq: r.Seq, ARN: r.ARN, Kind: r.Kind, Name: r.Name, Status: r.Status, FailureReason: r.Failure, Created: r.Created, Updated: r.Updated, RowReport: rowReportOf(r)}
+	l := jobLine{seq: r.Seq, ARN: r.ARN, Kind: r.Kind, Name: r.Name, Status: r.Status, FailureReason: failureOf(r), Created: r.Created, Updated: r.Updated, RowReport: rowReportOf(r)}
 	if r.Job.Kind == "" {
 		return l
 	}
@@ -121,6 +121,18 @@ func jobOf(r *meta.Resource) jobLine {
 	}
 	l.TimeLeftSec = l.TimeLeft.Seconds()
 	return l
+}
+
+// failureOf is why the resource has failed, or why the last regular training of a recommender, which goes on with its old model, has.
+func failureOf(r *meta.Resource) string {
+	if r.Failure != "" || r.Kind != meta.Recommender {
+		return r.Failure
+	}
+	p, err := meta.Private[meta.ModelPrivate](r)
+	if err != nil || p.Failure == "" {
+		return ""
+	}
+	return fmt.Sprintf("the training of %s failed, the older model stays: %s", p.Failed.Local().Format(time.DateTime), p.Failure)
 }
 
 func printJobs(w io.Writer, lines []jobLine) error {

@@ -30,6 +30,7 @@ type config struct {
 	S3SecretKey   string            //
 	Hold          time.Duration     // least time that a resource stays in each transitional status
 	Memory        byteSize          // what all trainings together may take; 0 is no limit
+	RetrainPeriod time.Duration     // how often recommenders are trained again; 0 = never
 	AutoTraining  bool              // whether solutions train on their schedule
 	TrendRefresh  time.Duration     // how often trends are evaluated again; 0 = as often as their recipes say
 	FirstTraining time.Duration     // from a solution's creation to its first training by schedule; 0: an hour
@@ -54,6 +55,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.Var(&c.Memory, "training-memory", "`SIZE` such as 4GiB or 500MiB that all trainings together may take; one that needs more fails at once, 0 is no limit; unless given, half of the machine's or container's")
 	fs.DurationVar(&c.FirstTraining, "first-training", time.Hour, "from the creation of a solution to its first training by its schedule")
 	fs.DurationVar(&c.UpdatePeriod, "update-period", 2*time.Hour, "how often deployed models admit new items to their exploration, without training; 0: never")
+	fs.DurationVar(&c.RetrainPeriod, "retrain-period", 7*24*time.Hour, "how often recommenders are fully trained again, counted from their creation; 0: never")
 	fs.BoolVar(&c.AutoTraining, "auto-training", true, "create solution versions on the schedule of each solution")
 	fs.DurationVar(&c.TrendRefresh, "trend-refresh", 0, "evaluate trends again, and make incremental updates, each `DURATION` in which data came (default: trend_discovery_frequency of each solution, 2h of vod-trending-now, 20m of incremental updates)")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "", "`HOST:PORT` that answers /metrics (default: --listen answers it, but not where credentials are configured)")
@@ -84,6 +86,9 @@ func (c *config) check() error {
 	}
 	if c.TrendRefresh < 0 {
 		return errors.New("--trend-refresh must not be negative")
+	}
+	if c.RetrainPeriod < 0 {
+		return errors.New("--retrain-period must not be negative")
 	}
 	if c.DrainDelay < 0 || c.Drain < 0 {
 		return errors.New("--drain-delay and --drain must not be negative")

@@ -152,6 +152,9 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		s.group.Go(func() error { return schedule(running, ctl, c) })
 	}
 	s.group.Go(func() error { return refresh(running, ctl, c) })
+	if c.RetrainPeriod > 0 {
+		s.group.Go(func() error { return retrain(running, ctl, c) })
+	}
 	if c.UpdatePeriod > 0 {
 		s.group.Go(func() error { return updateModels(running, srv, c) })
 	}
@@ -270,6 +273,14 @@ func refresh(ctx context.Context, ctl *control.Service, c config) error {
 	}
 	return c.regularly(ctx, period, "evaluate trends again", func(now time.Time) error {
 		_, err := ctl.RefreshDue(ctx, now, c.TrendRefresh)
+		return err
+	})
+}
+
+// retrain starts the regular trainings of recommenders that are due.
+func retrain(ctx context.Context, ctl *control.Service, c config) error {
+	return c.regularly(ctx, min(duePeriod, c.RetrainPeriod), "train recommenders again", func(now time.Time) error {
+		_, err := ctl.RetrainDue(ctx, now, c.RetrainPeriod)
 		return err
 	})
 }

@@ -46,8 +46,11 @@ func blocked(r, by *meta.Resource) *api.Error {
 
 func isPending(r *meta.Resource) bool { return slices.Contains(pending, r.Status) }
 
-// isBusy tells whether a job works on the row that no other may displace. A refresh, of which clients know nothing, may be displaced: it falls due again.
-func isBusy(r *meta.Resource) bool { return r.Job.Kind != "" && r.Job.Kind != job.Refresh }
+// isBusy tells whether a job works on the row that no other may displace. Those of which clients know nothing may be displaced: they
+// fall due again.
+func isBusy(r *meta.Resource) bool {
+	return r.Job.Kind != "" && r.Job.Kind != job.Refresh && r.Job.Kind != job.Retrain
+}
 
 func isDeleting(r *meta.Resource) bool { return strings.HasPrefix(r.Status, "DELETE ") }
 

@@ -27,7 +27,7 @@ type studio struct {
 	db   *meta.DB
 	news *news
 
-	refreshed time.Time // when refreshes end, to the service
+	refreshed time.Time // when refreshes and regular trainings end, to the service
 }
 
 // news is a dataset engine as far as the control plane sees one: how far the interactions have come.
@@ -190,6 +190,9 @@ func (s *studio) end(tx *meta.Tx, r *meta.Resource) error {
 			return err
 		}
 		p.Evaluated, p.Seen = s.refreshed, s.news.seq
+		return errors.Join(r.SetPrivate(p), tx.Put(r))
+	case kind == job.Retrain:
+		p := meta.ModelPrivate{Model: "retrained", Seq: s.news.seq, Read: s.refreshed, Evaluated: s.refreshed, Seen: s.news.seq}
 		return errors.Join(r.SetPrivate(p), tx.Put(r))
 	case kind == job.Train || kind == job.Recommend:
 		p := meta.ModelPrivate{Model: "model", Seq: s.news.seq, Metrics: map[string]float64{"coverage": 0.5}, Evaluated: time.Now(), Seen: s.news.seq}

@@ -14,5 +14,6 @@ const (
 	Segment   = "segment"     // batch segment job
 	Update    = "update"      // the update of an ACTIVE resource: latest*Update of a campaign, recommender, solution; UPDATE PENDING of a dataset
 	Refresh   = "refresh"     // solution version or recommender: its model is made anew from new data, while it stays ACTIVE
+	Retrain   = "retrain"     // recommender: its regular full training, while it stays ACTIVE
 	Toggle    = "toggle"      // recommender: STOP PENDING -> INACTIVE, START PENDING -> ACTIVE
 )

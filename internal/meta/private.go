@@ -61,6 +61,10 @@ type ModelPrivate struct {
 	// Of the last training or refresh, which may come long after the training (job.Refresh).
 	Evaluated time.Time `json:"evaluated,omitzero"`
 	Seen      int64     `json:"seen,omitempty"` // it knew the events up to here, or the items if the recipe follows these
+
+	// Of the last regular training of a recommender (job.Retrain), if it failed.
+	Failed  time.Time `json:"failed,omitzero"`
+	Failure string    `json:"failure,omitempty"` // why, in words for the customer
 }
 
 // What a training that the schedule started does about hyperparameters that nobody has asked it to optimize.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
@@ -57,11 +58,6 @@ func (w *worker) recommend(ctx context.Context, t *job.Task) error {
 	if err := t.Status(ctx, meta.CreateInProgress); err != nil {
 		return err
 	}
-	return w.trainRecommender(ctx, t, func(r *meta.Resource) { r.Status = meta.Active })
-}
-
-// trainRecommender trains a recommender's use case and commits the model together with finish.
-func (w *worker) trainRecommender(ctx context.Context, t *job.Task, finish func(*meta.Resource)) error {
 	d, err := meta.Doc[api.Recommender](t.Resource())
 	if err != nil {
 		return err
@@ -70,11 +66,49 @@ func (w *worker) trainRecommender(ctx context.Context, t *job.Task, finish func(
 	if err != nil {
 		return err
 	}
-	return w.trainModel(ctx, t, d.DatasetGroupARN, plan, t.Done, func(_ *meta.Tx, r *meta.Resource, m *recipe.Manifest, p meta.ModelPrivate) error {
-		d.ModelMetrics = m.Metrics
-		finish(r)
-		return errors.Join(r.SetPrivate(p), r.SetDoc(d))
+	return w.trainModel(ctx, t, d.DatasetGroupARN, plan, t.Done, func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest, p meta.ModelPrivate) error {
+		r.Status = meta.Active
+		return recommenderTrained(tx, r, m, p)
 	})
+}
+
+// recommenderTrained writes a model and its metrics into the row of a recommender.
+func recommenderTrained(_ *meta.Tx, r *meta.Resource, m *recipe.Manifest, p meta.ModelPrivate) error {
+	d, err := meta.Doc[api.Recommender](r)
+	if err != nil {
+		return err
+	}
+	d.ModelMetrics = m.Metrics
+	return errors.Join(r.SetPrivate(p), r.SetDoc(d))
+}
+
+// retrain is the regular full training of a recommender, which serves its old model meanwhile.
+func (w *worker) retrain(ctx context.Context, t *job.Task) error {
+	d, err := meta.Doc[api.Recommender](t.Resource())
+	if err != nil {
+		return err
+	}
+	plan, err := recommenderPlan(&d)
+	if err != nil {
+		return err
+	}
+	if err := w.replaceModel(ctx, t, plan, recommenderTrained); err != nil {
+		return err
+	}
+	return t.Done(ctx, func(*meta.Tx, *meta.Resource) error { return nil })
+}
+
+// retrainFailed leaves the recommender as it was, with its old model, until its next regular training. The reason stands where `palate jobs` finds it: Describe
+// has no place for it, because nothing that the customer asked for has failed.
+func retrainFailed(r *meta.Resource, reason string) {
+	p, err := meta.Private[meta.ModelPrivate](r)
+	if err != nil {
+		return // it cannot be read: the resource stays as it is, for an operator to see
+	}
+	p.Failed, p.Failure = time.Now().UTC(), reason
+	if err := r.SetPrivate(p); err != nil {
+		return
+	}
 }
 
 // toggle stops or starts a recommender. Its model stays; an INACTIVE one is not served.
@@ -102,7 +136,8 @@ func (w *worker) update(ctx context.Context, t *job.Task) error {
 	case meta.Campaign:
 		return updateDoc(ctx, t, w.checkCampaign, func(c *api.Campaign) *string { return &c.LatestCampaignUpdate.Status }, applyCampaign)
 	case meta.Recommender:
-		return updateDoc(ctx, t, nil, func(r *api.Recommender) *string { return &r.LatestRecommenderUpdate.Status }, applyRecommender)
+		return updateDoc(ctx, t, func(ctx context.Context, r *api.Recommender) error { return w.trainUpdated(ctx, t, r) },
+			func(r *api.Recommender) *string { return &r.LatestRecommenderUpdate.Status }, applyRecommender)
 	default:
 		return fmt.Errorf("%s cannot be updated", kind)
 	}
@@ -179,6 +214,21 @@ func applyRecommender(rec *api.Recommender, _ *meta.Resource) {
 	u := rec.LatestRecommenderUpdate
 	u.LastUpdatedDateTime = api.NewTime(time.Now())
 	rec.RecommenderConfig = u.RecommenderConfig
+}
+
+// trainUpdated trains a recommender anew whose update chooses other columns to train on.
+func (w *worker) trainUpdated(ctx context.Context, t *job.Task, d *api.Recommender) error {
+	updated := *d
+	updated.RecommenderConfig = d.LatestRecommenderUpdate.RecommenderConfig
+	before, err := recommenderPlan(d)
+	if err != nil {
+		return err
+	}
+	plan, err := recommenderPlan(&updated)
+	if err != nil || reflect.DeepEqual(before.columns, plan.columns) {
+		return err
+	}
+	return w.replaceModel(ctx, t, plan, recommenderTrained)
 }
 
 // updateDataset replaces the schema of a dataset by one with more columns.

@@ -15,26 +15,42 @@ import (
 // refresh evaluates the model of an ACTIVE solution version or recommender again, from the data of now and with the configuration that it was trained with. The
 // resource stays as it is: its metrics are those of its training. To data deletions a refresh is a training like any other.
 func (w *worker) refresh(ctx context.Context, t *job.Task) error {
+	plan, err := refreshPlan(t.Resource())
+	if err != nil {
+		return err
+	}
+	err = w.replaceModel(ctx, t, plan, func(_ *meta.Tx, r *meta.Resource, _ *recipe.Manifest, made meta.ModelPrivate) error {
+		p, err := meta.Private[meta.ModelPrivate](r)
+		if err != nil {
+			return err
+		}
+		p.Model, p.Hash, p.Evaluated, p.Seen = made.Model, made.Hash, made.Evaluated, made.Seen
+		return r.SetPrivate(p)
+	})
+	if err != nil {
+		return err
+	}
+	return t.Done(ctx, func(*meta.Tx, *meta.Resource) error { return nil })
+}
+
+// replaceModel trains a resource that has a model already and serves it. One transaction puts the new model, with all that finish writes, in the place of the
+// old one, which is destroyed once nobody reads it any more. An attempt after that transaction only destroys.
+func (w *worker) replaceModel(ctx context.Context, t *job.Task, plan trainingPlan, finish finishing) error {
 	var a trainingAttempt
 	if err := t.Load(&a); err != nil {
 		return err
 	}
 	if a.Replaced == "" {
-		plan, err := refreshPlan(t.Resource())
-		if err != nil {
-			return err
-		}
-		err = w.trainModel(ctx, t, t.Resource().Group, plan, t.Update, func(_ *meta.Tx, r *meta.Resource, _ *recipe.Manifest, made meta.ModelPrivate) error {
-			p, err := meta.Private[meta.ModelPrivate](r)
+		err := w.trainModel(ctx, t, t.Resource().Group, plan, t.Update, func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest, made meta.ModelPrivate) error {
+			old, err := meta.Private[meta.ModelPrivate](r)
 			if err != nil {
 				return err
 			}
-			a.Replaced = p.Model
-			if r.Job.Checkpoint, err = json.Marshal(trainingAttempt{Replaced: p.Model}); err != nil {
+			a.Replaced = old.Model
+			if r.Job.Checkpoint, err = json.Marshal(trainingAttempt{Replaced: old.Model}); err != nil {
 				return fmt.Errorf("encode checkpoint of %s: %w", r.ARN, err)
 			}
-			p.Model, p.Hash, p.Evaluated, p.Seen = made.Model, made.Hash, made.Evaluated, made.Seen
-			return r.SetPrivate(p)
+			return finish(tx, r, m, made)
 		})
 		if err != nil {
 			return err
@@ -43,10 +59,7 @@ func (w *worker) refresh(ctx context.Context, t *job.Task) error {
 	if err := w.Retire(ctx, a.Replaced); err != nil {
 		return err
 	}
-	if err := w.destroyModel(a.Replaced); err != nil {
-		return err
-	}
-	return t.Done(ctx, func(*meta.Tx, *meta.Resource) error { return nil })
+	return w.destroyModel(a.Replaced)
 }
 
 // refreshPlan is that of the training that made the model.

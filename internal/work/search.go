@@ -47,7 +47,7 @@ func (m modelUses) use(tx *meta.Tx, name string) (verify.Use, error) {
 			}
 		}
 	}
-	for _, kind := range []string{job.Train, job.Recommend, job.Refresh, job.Erase} {
+	for _, kind := range append([]string{job.Erase}, trainingKinds...) {
 		rows, err := tx.Find(meta.Query{JobKind: kind})
 		if err != nil {
 			return verify.Unnamed, err

@@ -74,8 +74,11 @@ func trainingFailed(r *meta.Resource, reason string) {
 type trainingAttempt struct {
 	Model    string
 	Erasures int64
-	Replaced string `json:",omitempty"` // the model that a refresh has just replaced and is about to destroy
+	Replaced string `json:",omitempty"` // the model that replaceModel has just replaced and is about to destroy
 }
+
+// trainingKinds are the jobs whose checkpoint is a trainingAttempt. Of the updates only some are; the others have no checkpoint.
+var trainingKinds = []string{job.Train, job.Recommend, job.Refresh, job.Retrain, job.Update}
 
 // commit makes a change of the job's row and ends the job, or not.
 type commit func(ctx context.Context, change func(*meta.Tx, *meta.Resource) error) error
@@ -228,15 +231,14 @@ func (w *worker) trainingsKnow(ctx context.Context, group string) error {
 	}
 }
 
-// oldTrainings counts the attempts that began before the group's last erasure took effect and have not been cleared away, and the refreshes whose replaced
-// model has not.
+// oldTrainings counts the attempts that began before the group's last erasure took effect and have not been cleared away, and those whose replaced model has not.
 func (w *worker) oldTrainings(ctx context.Context, group string) (old int, err error) {
 	err = w.Meta.View(ctx, func(tx *meta.Tx) error {
 		now, err := erasuresIn(tx, group)
 		if err != nil {
 			return err
 		}
-		for _, kind := range []string{job.Train, job.Recommend, job.Refresh} {
+		for _, kind := range trainingKinds {
 			rows, err := tx.Find(meta.Query{Group: group, JobKind: kind})
 			if err != nil {
 				return err

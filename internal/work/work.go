@@ -67,6 +67,7 @@ func Register(q *job.Queue, o Options) {
 	w.handle(q, job.Train, job.Spec{Class: job.Heavy, Run: w.train, Failed: trainingFailed, Stopped: trainingStopped})
 	w.handle(q, job.Recommend, job.Spec{Class: job.Heavy, Run: w.recommend})
 	w.handle(q, job.Refresh, job.Spec{Class: job.Heavy, Run: w.refresh, Failed: refreshFailed})
+	w.handle(q, job.Retrain, job.Spec{Class: job.Heavy, Run: w.retrain, Failed: retrainFailed})
 	w.handle(q, job.Erase, job.Spec{Class: job.Erasure, Run: w.erase, Failed: erasureFailed, Endless: true})
 }
 

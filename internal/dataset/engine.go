@@ -442,7 +442,7 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 	g := &group{
 		e: e, id: id, dir: filepath.Join(e.dir, "groups", id), next: 1,
 		tables: make(map[string]*tableState), masks: make(map[string]*mask), imports: make(map[*importRun]bool), staged: make(map[string]bool),
-		live: newLiveIndex(), acted: newLiveIndex(),
+		live: newLiveIndex(liveInteractions), acted: newLiveIndex(liveActions),
 	}
 	for _, sub := range []string{"log", "tables", "staging", "erasing", "late"} {
 		if err := blob.MkdirAll(filepath.Join(g.dir, sub)); err != nil {

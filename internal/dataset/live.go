@@ -12,8 +12,13 @@ import (
 	"github.com/palate-dev/palate/internal/schema"
 )
 
-// liveKept is how many events of a user serving looks at.
-const liveKept = 200
+// What serving looks at of a user's streamed events: the newest of each type, as many as filters look at in the service, and of all types together no more than
+// ten times as many interactions, because a training admits ten types.
+const (
+	liveInteractions = 100  // of a type
+	liveActions      = 300  // of a type, with actions
+	liveEvents       = 1000 // of all types
+)
 
 // LiveEvent is one streamed interaction.
 type LiveEvent struct {
@@ -23,7 +28,7 @@ type LiveEvent struct {
 }
 
 // Since returns what a model that knows everything up to a sequence number does not know of a user, or of an anonymous session: the streamed interactions after
-// it, oldest first, as far as they are among the last 200. It is answered from memory.
+// it, oldest first, as far as they are among the last 100 of their type and the last 1,000 of all. It is answered from memory.
 //
 // known tells whether what the model does know of the user may be used. It may not while an erasure hides the user, whatever the model's age: the snapshot of a
 // training that began just before the mask may hold the erased rows until the erasure has rebuilt the model. Of the events those after the erasure's cut are
@@ -32,7 +37,7 @@ func (e *Engine) Since(group, user string, seq int64, strict bool) (events []Liv
 	return e.since(schema.Interactions, group, user, seq, strict)
 }
 
-// ActionsSince is Since for what the user did with actions, which are the Items of the events.
+// ActionsSince is Since for what the user did with actions, which are the Items of the events, and of which the last 300 of each type are looked at.
 func (e *Engine) ActionsSince(group, user string, seq int64, strict bool) (events []LiveEvent, known bool) {
 	return e.since(schema.ActionInteractions, group, user, seq, strict)
 }
@@ -60,19 +65,39 @@ func (e *Engine) since(kind schema.Type, group, user string, seq int64, strict b
 			cut, known = max(cut, m.cut), false
 		}
 	}
-	events = g.liveOf(kind).of(user, cut)
+	live := g.liveOf(kind)
+	events = live.of(user, cut)
 	slices.SortFunc(events, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })
-	events = events[max(0, len(events)-liveKept):]
+	events = events[newest(events, live.perType, func(ev LiveEvent) string { return ev.Type }):]
 	events = slices.DeleteFunc(events, func(ev LiveEvent) bool { return ev.Seq <= seq })
 	slices.SortStableFunc(events, func(a, b LiveEvent) int { return cmp.Compare(a.Time, b.Time) })
 	return events, known
 }
 
-// liveIndex holds the newest streamed interactions of each user of a group, without pointers but for one of each user: there are as many events as users times
-// liveKept, and the garbage collector would look at each.
+// newest moves the events that are kept, the last perType of each type and the last liveEvents of all, to the end of a list from the oldest to the newest, in order.
+// What is kept begins at the returned index; the others are before it, in no order.
+func newest[T any, K comparable](events []T, perType int, kind func(T) K) (at int) {
+	counts := make(map[K]int)
+	at = len(events)
+	for i, ev := range slices.Backward(events) {
+		k := kind(ev)
+		if counts[k] == perType || len(events)-at == liveEvents {
+			continue
+		}
+		counts[k]++
+		at--
+		events[at], events[i] = ev, events[at]
+	}
+	return at
+}
+
+// liveIndex holds the newest streamed interactions of each user of a group, without pointers but for one of each user: a user has up to liveEvents, and the garbage
+// collector would look at each.
 //
 // Users are spread over shards, each with a mutex of its own: a start fills them from all processors at once, and a request waits for no other user's.
 type liveIndex struct {
+	perType int // how many events of a user and a type are kept
+
 	seed   maphash.Seed
 	shards [liveShards]liveShard
 	names  [liveShards]liveNames
@@ -113,8 +138,8 @@ type liveName struct {
 	uses int
 }
 
-func newLiveIndex() *liveIndex {
-	x := &liveIndex{seed: maphash.MakeSeed()}
+func newLiveIndex(perType int) *liveIndex {
+	x := &liveIndex{perType: perType, seed: maphash.MakeSeed()}
 	for i := range liveShards {
 		x.shards[i].tables, x.names[i].codes = make(map[string]*liveUsers), make(map[string]uint32)
 	}
@@ -256,7 +281,8 @@ func (in *liveInserter) close() {
 	}
 }
 
-// insert keeps the newest events of a user, in whatever order they come. It lets the list grow to twice its size, so that trimming costs little.
+// insert keeps the newest events of a user, in whatever order they come. It trims a list only where the list would have to be moved anyway and leaves room for as many
+// events again, so that trimming costs little.
 func (in *liveInserter) insert(user string, ev LiveEvent) {
 	if in.uses == 0 || in.kind != ev.Type {
 		in.close()
@@ -277,13 +303,14 @@ func (in *liveInserter) insert(user string, ev LiveEvent) {
 	if fresh {
 		u.lists = append(u.lists, nil)
 	}
-	list := append(u.lists[code], coded)
-	if len(list) >= 2*liveKept {
+	list := u.lists[code]
+	if len(list) == cap(list) && len(list) > x.perType {
 		slices.SortFunc(list, func(a, b liveEvent) int { return cmp.Compare(a.seq, b.seq) })
-		x.forget(list[:len(list)-liveKept])
-		list = slices.Clone(list[len(list)-liveKept:])
+		at := newest(list, x.perType, func(ev liveEvent) uint32 { return ev.kind })
+		x.forget(list[:at])
+		list = append(make([]liveEvent, 0, 2*(len(list)-at)), list[at:]...)
 	}
-	u.lists[code] = list
+	u.lists[code] = append(list, coded)
 }
 
 // of returns the events of a user after a cut, in no order.

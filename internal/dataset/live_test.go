@@ -23,10 +23,10 @@ func (x *liveIndex) known() (all []string) {
 
 // Months of new items leave no more names behind than the events that are kept have, and codes go from one name to the next.
 func TestLiveNamesAreForgottenWithTheirLastEvent(t *testing.T) {
-	x := newLiveIndex()
+	x := newLiveIndex(liveInteractions)
 	live := x.inserter("t1")
-	for i := range 100_000 {
-		live.insert(fmt.Sprint("user-", i%3), LiveEvent{Seq: int64(i + 1), Item: fmt.Sprint("item-", i), Type: fmt.Sprint("type-", i/7), Value: math.NaN()})
+	for i := range 100_000 { // a type has 21 events, seven of each user
+		live.insert(fmt.Sprint("user-", i%3), LiveEvent{Seq: int64(i + 1), Item: fmt.Sprint("item-", i), Type: fmt.Sprint("type-", i/21), Value: math.NaN()})
 	}
 	live.close()
 	kept, codes := 0, 0
@@ -34,17 +34,17 @@ func TestLiveNamesAreForgottenWithTheirLastEvent(t *testing.T) {
 	for i := range x.names {
 		codes += len(x.names[i].names)
 	}
-	if most := 3 * 2 * liveKept; kept > most {
+	if most := 3 * 2 * liveEvents; kept > most {
 		t.Fatalf("%d events are kept, at most %d should be", kept, most)
 	}
 	if names := len(x.known()); names > 2*kept {
 		t.Errorf("%d names of %d events", names, kept)
 	}
-	if codes > 4*3*2*liveKept { // each shard has had its own most
+	if codes > 4*3*2*liveEvents { // each shard has had its own most
 		t.Errorf("%d codes were given for the names of %d events", codes, kept)
 	}
 	for _, ev := range x.of("user-2", 0) {
-		if ev.Item != fmt.Sprint("item-", ev.Seq-1) || ev.Type != fmt.Sprint("type-", (ev.Seq-1)/7) {
+		if ev.Item != fmt.Sprint("item-", ev.Seq-1) || ev.Type != fmt.Sprint("type-", (ev.Seq-1)/21) {
 			t.Fatalf("event %d has item %s and type %s", ev.Seq, ev.Item, ev.Type)
 		}
 	}
@@ -61,7 +61,8 @@ func TestLiveIndexEqualsAPlainList(t *testing.T) {
 			table, user string
 			ev          LiveEvent
 		}
-		x, seq := newLiveIndex(), int64(0)
+		const perType = 20
+		x, seq := newLiveIndex(perType), int64(0)
 		var plain []row
 		tables, users := []string{"t1", "t2"}, []string{"a", "b", "c"}
 		for range rapid.IntRange(1, 12).Draw(t, "steps") {
@@ -69,7 +70,7 @@ func TestLiveIndexEqualsAPlainList(t *testing.T) {
 			default:
 				table, names := rapid.SampledFrom(tables).Draw(t, "table"), rapid.IntRange(1, 40).Draw(t, "names")
 				live := x.inserter(table)
-				for range rapid.IntRange(0, 300).Draw(t, "events") {
+				for range rapid.IntRange(0, 200).Draw(t, "events") {
 					seq++
 					ev := LiveEvent{Seq: seq, Time: seq % 7, Item: fmt.Sprint("item-", seq%int64(names)), Type: fmt.Sprint("type-", seq/50%3), Value: 1}
 					user := users[seq*seq%int64(len(users))]
@@ -88,31 +89,34 @@ func TestLiveIndexEqualsAPlainList(t *testing.T) {
 			}
 		}
 		var names []string
-		bySeq := func(a, b LiveEvent) int { return int(a.Seq - b.Seq) }
+		stands := map[int64]row{}
+		for _, r := range plain {
+			stands[r.ev.Seq] = r
+		}
 		for _, user := range users {
-			got := x.of(user, 0)
-			slices.SortFunc(got, bySeq)
-			for _, ev := range got {
+			got := map[int64]LiveEvent{}
+			for _, ev := range x.of(user, 0) {
+				got[ev.Seq] = ev
 				names = append(names, ev.Item, ev.Type)
+				if r := stands[ev.Seq]; r.user != user || r.ev != ev {
+					t.Fatalf("%s has the event %+v, which is gone", user, ev)
+				}
 			}
 			var want []LiveEvent
 			for _, table := range tables {
-				var own []LiveEvent
-				for _, r := range plain {
-					if r.table == table && r.user == user {
-						own = append(own, r.ev)
+				seen := map[string]int{}
+				for _, r := range slices.Backward(plain) {
+					if r.table != table || r.user != user {
+						continue
+					}
+					if seen[r.ev.Type]++; seen[r.ev.Type] <= perType {
+						want = append(want, r.ev)
 					}
 				}
-				want = append(want, own[max(0, len(own)-liveKept):]...)
 			}
 			for _, ev := range want {
-				if !slices.ContainsFunc(got, func(g LiveEvent) bool { return cmp.Equal(g, ev) }) {
+				if got[ev.Seq] != ev {
 					t.Fatalf("%s has not the event %+v", user, ev)
-				}
-			}
-			for _, ev := range got {
-				if !slices.ContainsFunc(plain, func(r row) bool { return r.user == user && cmp.Equal(r.ev, ev) }) {
-					t.Fatalf("%s has the event %+v, which is gone", user, ev)
 				}
 			}
 		}
@@ -121,4 +125,35 @@ func TestLiveIndexEqualsAPlainList(t *testing.T) {
 			t.Fatalf("names (-of events +known):\n%s", d)
 		}
 	})
+}
+
+func TestTheNewestOfEachTypeAreKeptAndNoMoreThanAThousand(t *testing.T) {
+	type event struct{ seq, kind int }
+	of := func(events []event, perType int) (kept []event) {
+		list := slices.Clone(events)
+		kept = list[newest(list, perType, func(ev event) int { return ev.kind }):]
+		slices.SortFunc(list, func(a, b event) int { return a.seq - b.seq })
+		if !slices.Equal(list, events) {
+			t.Fatal("newest loses events")
+		}
+		list = slices.Clone(events)
+		return list[newest(list, perType, func(ev event) int { return ev.kind }):]
+	}
+	if d := cmp.Diff([]int{2, 3, 6, 7}, seqs(of([]event{{1, 0}, {2, 1}, {3, 1}, {4, 0}, {5, 0}, {6, 0}, {7, 0}}, 2), func(ev event) int { return ev.seq })); d != "" {
+		t.Errorf("the newest two of each type (-want +got):\n%s", d)
+	}
+	var all []event // each of a type of its own
+	for i := range 3 * liveEvents {
+		all = append(all, event{i, i})
+	}
+	if kept := of(all, 100); len(kept) != liveEvents || !slices.Equal(kept, all[2*liveEvents:]) {
+		t.Errorf("%d events of as many types are kept", len(kept))
+	}
+}
+
+func seqs[T any](events []T, seq func(T) int) (all []int) {
+	for _, ev := range events {
+		all = append(all, seq(ev))
+	}
+	return all
 }

@@ -27,7 +27,7 @@ import (
 // A random history of puts, imports, folds and erasures on a disk whose power fails at random moments, also while the store is being opened again. After
 // each failure the store holds what was acknowledged, and of what was under way all or nothing; what a job had begun is repeated as the queue would.
 func TestAPowerCutLosesNothingAcknowledgedAndHalvesNothing(t *testing.T) {
-	seeds.Each(t, 15, 10_000, func(t *testing.T, r *rand.Rand) {
+	seeds.Each(t, 8, 10_000, func(t *testing.T, r *rand.Rand) {
 		h := &powerHistory{t: t, r: r, disk: faultdisk.New(t)}
 		defer func() { h.s.stop() }()
 		h.s = &testStore{t: t, dir: h.disk.Dir, lim: testLimits()}

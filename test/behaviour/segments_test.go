@@ -391,3 +391,53 @@ func TestAnswersAreFiltered(t *testing.T) {
 		}
 	}
 }
+
+// TestFiltersSeeTheNewestHundredStreamedEventsOfEachType: what a user did often does not hide what he did once.
+func TestFiltersSeeTheNewestHundredStreamedEventsOfEachType(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	h.LoadAll(shop.Generate(40, 30, 600, 46))
+	campaign := h.Make("CreateCampaign", "campaign", M{"name": "popular", "solutionVersionArn": h.Version(h.Solution("aws-popularity-count"))})
+	tracking, user, sent := h.Tracker(), canary+"-shopper", 0
+	put := func(kind string, items ...string) {
+		t.Helper()
+		for chunk := range slices.Chunk(items, 10) {
+			var events []M
+			for _, item := range chunk {
+				sent++
+				events = append(events, M{"eventType": kind, "itemId": item, "sentAt": 1_800_000_000 + sent})
+			}
+			h.Must("PutEvents", M{"trackingId": tracking, "userId": user, "sessionId": user, "eventList": events})
+		}
+	}
+	left := func(kind string) map[string]bool {
+		t.Helper()
+		out := h.Must("GetRecommendations", M{"campaignArn": campaign, "userId": user, "numResults": 100,
+			"filterArn": filterOf(h, `EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("`+kind+`")`)})
+		return set(itemIDs(out))
+	}
+	put("Purchase", "item-0001")
+	put("Save", "item-0002")
+	put("Save", slices.Repeat([]string{"item-0003"}, 100)...)
+	put("View", slices.Repeat([]string{"item-0004"}, 350)...)
+	check := func(when string) {
+		t.Helper()
+		if items := left("Purchase"); items["item-0001"] || !items["item-0002"] {
+			t.Errorf("%s: the one purchase is not seen behind 450 other events", when)
+		}
+		if items := left("Save"); items["item-0003"] || !items["item-0002"] {
+			t.Errorf("%s: not exactly the newest hundred of a type are seen", when)
+		}
+	}
+	check("after the events")
+	h.Stop()
+	h.Restart()
+	check("after a restart")
+}
+
+func itemIDs(answer M) (ids []string) {
+	for _, item := range answer["itemList"].([]any) {
+		ids = append(ids, item.(M)["itemId"].(string))
+	}
+	return ids
+}

@@ -131,13 +131,13 @@ func TestTheNewestOfEachTypeAreKeptAndNoMoreThanAThousand(t *testing.T) {
 	type event struct{ seq, kind int }
 	of := func(events []event, perType int) (kept []event) {
 		list := slices.Clone(events)
-		kept = list[newest(list, perType, func(ev event) int { return ev.kind }):]
+		at := newest(list, perType, func(ev event) int { return ev.kind })
+		kept = slices.Clone(list[at:])
 		slices.SortFunc(list, func(a, b event) int { return a.seq - b.seq })
 		if !slices.Equal(list, events) {
 			t.Fatal("newest loses events")
 		}
-		list = slices.Clone(events)
-		return list[newest(list, perType, func(ev event) int { return ev.kind }):]
+		return kept
 	}
 	if d := cmp.Diff([]int{2, 3, 6, 7}, seqs(of([]event{{1, 0}, {2, 1}, {3, 1}, {4, 0}, {5, 0}, {6, 0}, {7, 0}}, 2), func(ev event) int { return ev.seq })); d != "" {
 		t.Errorf("the newest two of each type (-want +got):\n%s", d)

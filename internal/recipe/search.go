@@ -3,6 +3,9 @@ package recipe
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -36,6 +39,17 @@ type Search struct {
 	// Chosen is the outcome of an earlier search on older data, which the training takes over instead of searching. A training without
 	// erased users does not: they may have been what decided.
 	Chosen map[string]string `json:"chosen,omitempty"`
+
+	// Finished is what an interrupted search has kept: as far as it was one for the same model, its candidates are not tried again. Keep is called with it after
+	// each candidate, and an error of it ends the training; nil: nothing is kept. Both are the business of one training and no part of the model.
+	Finished Trials             `json:"-"`
+	Keep     func(Trials) error `json:"-"`
+}
+
+// Trials are the results of the first candidates of a search. They are a function of data that may hold erased users, and have to be dropped with them.
+type Trials struct {
+	Of      string               // digest of the training's input, its configuration and the program
+	Metrics []map[string]float64 // by candidate
 }
 
 // Range is the values that a search may give a hyperparameter.
@@ -65,8 +79,22 @@ func (e *Entry) ranges(fixed map[string]string, which func(Param) bool) (ranges 
 	return ranges
 }
 
-// search returns the chosen value of every ranged hyperparameter and the metrics that it was chosen for.
-func (in *input) search(ctx context.Context, s *Search, progress Progress) (chosen map[string]string, metrics map[string]float64, err error) {
+// trialsOf names the search of a training whose input has been written.
+func trialsOf(m *Manifest, input []Array) (string, error) {
+	text, err := json.Marshal(struct {
+		Build, Recipe string
+		Config        Config
+		Input         []Array
+	}{m.Build, m.Recipe, m.Config, input})
+	if err != nil {
+		return "", fmt.Errorf("encode the search: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// search returns the chosen value of every ranged hyperparameter and the metrics that it was chosen for. of names the search, see Trials.
+func (in *input) search(ctx context.Context, s *Search, of string, progress Progress) (chosen map[string]string, metrics map[string]float64, err error) {
 	candidates, err := in.candidates(s)
 	if err != nil {
 		return nil, nil, err
@@ -74,12 +102,24 @@ func (in *input) search(ctx context.Context, s *Search, progress Progress) (chos
 	const phase = "hyperparameter search" // in trials
 	progress(phase, 0, int64(len(candidates)))
 	metric := cmp.Or(s.Metric, searchMetric)
+	kept := Trials{Of: of}
+	if s.Finished.Of == of {
+		kept.Metrics = slices.Clone(s.Finished.Metrics)
+	}
 	for n, candidate := range candidates {
-		trial := in.with(candidate)
-		got, err := trial.measure(ctx, func(string, int64, int64) {})
-		if err != nil {
-			return nil, nil, err
+		if n == len(kept.Metrics) {
+			got, err := in.with(candidate).measure(ctx, func(string, int64, int64) {})
+			if err != nil {
+				return nil, nil, err
+			}
+			kept.Metrics = append(kept.Metrics, got)
+			if s.Keep != nil {
+				if err := s.Keep(kept); err != nil {
+					return nil, nil, fmt.Errorf("keep the results of a search: %w", err)
+				}
+			}
 		}
+		got := kept.Metrics[n]
 		if metrics == nil || got[metric] > metrics[metric] {
 			chosen, metrics = candidate, got
 		}

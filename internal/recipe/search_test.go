@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -226,5 +227,63 @@ func TestATakenOverChoiceIsUsedAndForgottenWithAnyErasure(t *testing.T) {
 	}
 	if _, touched, err := Retrain(context.Background(), to, userset.New([]string{"somebody else"}), filepath.Join(t.TempDir(), "no"), nil); err != nil || touched {
 		t.Errorf("touched %v the second time, %v", touched, err)
+	}
+}
+
+// TestASearchGoesOnWhereItWasInterrupted breaks a search off after each candidate in turn.
+func TestASearchGoesOnWhereItWasInterrupted(t *testing.T) {
+	events, interrupted := walks(8, 60, 30, 8), errors.New("killed")
+	once := func(events []testEvent, s Search) (*Manifest, []Trials, error) {
+		var kept []Trials
+		keep := s.Keep
+		s.Keep = func(trials Trials) error {
+			kept = append(kept, Trials{trials.Of, slices.Clone(trials.Metrics)})
+			if keep != nil {
+				return keep(trials)
+			}
+			return nil
+		}
+		cfg := Config{Recipe: personalizationV1, Seed: 3, Search: &s}
+		m, err := Train(context.Background(), Data{Events: makeEvents(slices.Clone(events))}, cfg, quota.Limits{}, filepath.Join(t.TempDir(), "model"), nil)
+		return m, kept, err
+	}
+	search := Search{Trials: 4, Ranges: wide.Ranges}
+	whole, all, err := once(events, search)
+	if err != nil || len(all) != 4 {
+		t.Fatalf("%d candidates, %v", len(all), err)
+	}
+	for stop := 1; stop <= 4; stop++ {
+		broken := search
+		broken.Keep = func(trials Trials) error {
+			if len(trials.Metrics) == stop {
+				return interrupted
+			}
+			return nil
+		}
+		_, kept, err := once(events, broken)
+		if !errors.Is(err, interrupted) || len(kept) != stop {
+			t.Fatalf("%d candidates before the end, %v", len(kept), err)
+		}
+		text, err := json.Marshal(kept[stop-1]) // as a checkpoint keeps them
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := search
+		if err := json.Unmarshal(text, &again.Finished); err != nil {
+			t.Fatal(err)
+		}
+		m, tried, err := once(events, again)
+		if err != nil || m.Hash != whole.Hash || len(tried) != 4-stop {
+			t.Errorf("after %d candidates: %d more, model %v, %v", stop, len(tried), m, err)
+		}
+		for what, other := range map[string]func(*Search) []testEvent{
+			"other data":     func(*Search) []testEvent { return events[:len(events)-1] },
+			"another search": func(s *Search) []testEvent { s.Metric = "coverage"; return events },
+		} {
+			changed := again
+			if _, tried, err := once(other(&changed), changed); err != nil || len(tried) != 4 {
+				t.Errorf("with %s %d candidates were tried, %v", what, len(tried), err)
+			}
+		}
 	}
 }

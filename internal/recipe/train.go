@@ -116,22 +116,25 @@ func build(ctx context.Context, in *input, seq int64, dir string, reserve int64,
 			return nil, err
 		}
 	}
-	switch s := in.cfg.Search; {
-	case s == nil:
-	case s.Chosen != nil:
-		in = in.with(s.Chosen)
-	default:
-		var err error
-		if m.Tuned, m.Metrics, err = in.search(ctx, s, progress); err != nil {
-			return nil, err
-		}
-		in = in.with(m.Tuned)
-	}
 	w, err := createModel(dir, reserve)
 	if err != nil {
 		return nil, err
 	}
 	w.input(in)
+	switch s := in.cfg.Search; {
+	case s == nil:
+	case s.Chosen != nil:
+		in = in.with(s.Chosen)
+	default:
+		of, err := trialsOf(m, w.arrays)
+		if err != nil {
+			return nil, err
+		}
+		if m.Tuned, m.Metrics, err = in.search(ctx, s, of, progress); err != nil {
+			return nil, err
+		}
+		in = in.with(m.Tuned)
+	}
 	switch in.trainer {
 	case popularityCount:
 		err = in.trainPopularity(ctx, m, w, progress)

@@ -75,6 +75,9 @@ type trainingAttempt struct {
 	Model    string
 	Erasures int64
 	Replaced string `json:",omitempty"` // the model that replaceModel has just replaced and is about to destroy
+
+	// Trials is how far the search of hyperparameters is, without the data of deletions that are not counted in Erasures.
+	Trials recipe.Trials `json:",omitzero"`
 }
 
 // trainingKinds are the jobs whose checkpoint is a trainingAttempt. Of the updates only some are; the others have no checkpoint.
@@ -149,10 +152,14 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 	if err := w.destroyModel(a.Model); err != nil { // of an attempt that was interrupted or overtaken
 		return err
 	}
-	var err error
-	if a.Erasures, err = w.erasures(ctx, group); err != nil {
+	known, err := w.erasures(ctx, group)
+	if err != nil {
 		return err
 	}
+	if a.Erasures != known { // the users may have been what decided
+		a.Trials = recipe.Trials{}
+	}
+	a.Erasures = known
 	a.Model = newName("model")
 	if err := t.Save(ctx, a); err != nil {
 		return err
@@ -163,7 +170,7 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 	}
 	read := time.Now().UTC()
 	watched, stop := w.untilOvertaken(ctx, group, a.Erasures)
-	made, err := w.trainOnce(watched, t, group, plan, a.Model)
+	made, err := w.trainOnce(watched, t, group, plan, a)
 	stop()
 	if err != nil {
 		if errors.Is(context.Cause(watched), errOvertaken) {
@@ -261,7 +268,7 @@ func (w *worker) oldTrainings(ctx context.Context, group string) (old int, err e
 }
 
 // trainOnce reads the group's data and writes one model directory.
-func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan trainingPlan, name string) (*recipe.Manifest, error) {
+func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan trainingPlan, a trainingAttempt) (*recipe.Manifest, error) {
 	for _, kind := range plan.entry.Requires {
 		if _, ok, err := w.tableOfType(ctx, group, kind); err != nil {
 			return nil, err
@@ -278,7 +285,7 @@ func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan 
 		return nil, err
 	}
 	if ok && plan.updates != "" {
-		return w.updateModel(ctx, group, interactions, plan.updates, name)
+		return w.updateModel(ctx, group, interactions, plan.updates, a.Model)
 	}
 	var rows int64
 	if ok {
@@ -290,11 +297,18 @@ func (w *worker) trainOnce(ctx context.Context, t *job.Task, group string, plan 
 		if plan.config.Search, err = plan.search(ctx); err != nil {
 			return nil, err
 		}
+		if s := plan.config.Search; s != nil {
+			s.Finished = a.Trials
+			s.Keep = func(trials recipe.Trials) error {
+				a.Trials = trials
+				return t.Save(ctx, a)
+			}
+		}
 	}
 	var made *recipe.Manifest
 	read := func() (recipe.Data, error) { return w.trainingData(ctx, t, group, interactions, plan) }
 	err = w.withMemory(ctx, t.Progress, plan.config, rows, read, func(d recipe.Data) (err error) {
-		made, err = recipe.Train(ctx, d, plan.config, w.Limits, w.model(name), phases(t, "steps"))
+		made, err = recipe.Train(ctx, d, plan.config, w.Limits, w.model(a.Model), phases(t, "steps"))
 		return err
 	})
 	var data *recipe.DataError

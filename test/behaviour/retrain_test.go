@@ -38,8 +38,14 @@ func usersOf(rows [][]string) []string {
 	return slices.Compact(users)
 }
 
-// reasonOf is why `palate jobs` says that a resource has failed.
-func reasonOf(t *testing.T, h *shop.Shop, arn string) string {
+// A job is what `palate jobs` tells of one.
+type job struct {
+	Status        string `json:"status"`
+	Done          int    `json:"done"`
+	FailureReason string `json:"failureReason"`
+}
+
+func jobOf(t *testing.T, h *shop.Shop, arn string) (j job) {
 	t.Helper()
 	binary, err := server.Binary()
 	if err != nil {
@@ -49,13 +55,10 @@ func reasonOf(t *testing.T, h *shop.Shop, arn string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var line struct {
-		FailureReason string `json:"failureReason"`
-	}
-	if err := json.Unmarshal(out, &line); err != nil {
+	if err := json.Unmarshal(out, &j); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return line.FailureReason
+	return j
 }
 
 func TestARecommenderIsTrainedAgainByItself(t *testing.T) {
@@ -80,7 +83,7 @@ func TestARecommenderIsTrainedAgainByItself(t *testing.T) {
 
 	// It has no data to train on any more, and serves what it knows.
 	h.Load(h.Interactions, watchedBy(fans[len(fans)-1:], "other")[:1])
-	eventually(t, "palate jobs says why the training failed", func() bool { return strings.Contains(reasonOf(t, h, arn), "fewer than") })
+	eventually(t, "palate jobs says why the training failed", func() bool { return strings.Contains(jobOf(t, h, arn).FailureReason, "fewer than") })
 	if item := first(); item != "newcomer" {
 		t.Errorf("after a training that failed %s is recommended", item)
 	}
@@ -100,7 +103,7 @@ func TestARecommenderIsTrainedAgainByItself(t *testing.T) {
 	h.Must("StartRecommender", M{"recommenderArn": arn})
 	h.WatchFor("recommender", arn, "ACTIVE")
 	eventually(t, "the recommender is trained again", func() bool { return first() == "latecomer" })
-	eventually(t, "palate jobs forgets the failure", func() bool { return reasonOf(t, h, arn) == "" })
+	eventually(t, "palate jobs forgets the failure", func() bool { return jobOf(t, h, arn).FailureReason == "" })
 	h.Must("DeleteRecommender", M{"recommenderArn": arn})
 	h.WatchGone("recommender", arn)
 }

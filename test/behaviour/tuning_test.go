@@ -96,11 +96,21 @@ func TestASearchSurvivesAKillAndForgetsWhoIsDeleted(t *testing.T) {
 		h.WatchFor("solutionVersion", arn, "CREATE IN_PROGRESS", "ACTIVE")
 		return arn
 	}
+	undisturbed := h.Version(solution)
 	killed := begun()
+	eventually(t, "some candidates are done", func() bool {
+		j := jobOf(t, h, killed)
+		return j.Done >= 2 || j.Status == "ACTIVE"
+	})
 	h.Kill()
 	h.Restart()
 	if d := h.Wait("solutionVersion", killed); d["status"] != "ACTIVE" || d["tunedHPOParams"] == nil {
 		t.Fatalf("after a kill: %v", d)
+	}
+	chosen, measured := choice(h, killed)
+	alone, measuredAlone := choice(h, undisturbed)
+	if !cmp.Equal(chosen, alone) || !cmp.Equal(measured, measuredAlone) {
+		t.Errorf("a search that was killed chose %v (%v), another one %v (%v)", chosen, measured, alone, measuredAlone)
 	}
 	overtaken := begun()
 	h.Forget(d.Users[:20]...)

@@ -21,7 +21,7 @@ func num(f float64) schema.Value { return schema.Value{Valid: true, Float: f} }
 func whole(n int64) schema.Value { return schema.Value{Valid: true, Int: n} }
 func every(schema.Field) bool    { return true }
 func none() (null schema.Value)  { return null }
-func parse(t *testing.T, name string, fields ...string) *schema.Schema {
+func parse(t testing.TB, name string, fields ...string) *schema.Schema {
 	t.Helper()
 	s, err := schema.Parse(schematest.Avro(name, fields...), "")
 	if err != nil {

@@ -50,7 +50,7 @@ var Catalogue = []Entry{
 		Description: "Items for a user by what the user did, without those already purchased.",
 		Trainable:   true, TrainedAs: "aws-user-personalization",
 		Can:       personal | AutomaticUpdates | Exploration | Impressions | MetadataOptIn | Promotions,
-		NeedsUser: true, Excludes: "Purchase", Params: exploration(),
+		NeedsUser: true, Reads: metadata(), Excludes: "Purchase", Params: exploration(),
 	}),
 	{
 		Name: "aws-item-affinity", Type: UserSegmentation,
@@ -85,7 +85,7 @@ var Catalogue = []Entry{
 		Trainable:   true, TrainedAs: "aws-user-personalization",
 		Created: original, Updated: updated,
 		Can:      personal | Scores | MetadataOptIn | Objective | HPO | BatchInference,
-		Requires: interactions(), NeedsUser: true, Params: recurrent(),
+		Requires: interactions(), Reads: metadata(), NeedsUser: true, Params: recurrent(),
 	},
 	{
 		Name: "aws-personalized-ranking-v2", Type: PersonalizedRanking,
@@ -94,7 +94,7 @@ var Catalogue = []Entry{
 		Trainable:   true, TrainedAs: "aws-user-personalization-v2",
 		Created: day(2024, time.January, 1), Updated: updated,
 		Can:      personal | Scores | MetadataAlways | EventWeights | BatchInference | AutomaticHPO,
-		Requires: interactions(), NeedsUser: true, Params: recencyBias(),
+		Requires: interactions(), Reads: metadata(), NeedsUser: true, Params: recencyBias(),
 	},
 	{
 		// The overview of the guide files it under POPULAR_ITEMS; the recipe's own page, and so DescribeRecipe, says USER_PERSONALIZATION.
@@ -159,7 +159,7 @@ var Catalogue = []Entry{
 		Created:     original, Updated: updated, Trainable: true, TrainedAs: "aws-user-personalization",
 		Can: personal | AutomaticUpdates | Exploration | Impressions | Scores | MetadataOptIn | Objective | UpdateTraining | Promotions |
 			HPO | BatchInference,
-		Requires: interactions(), NeedsUser: true, Params: append(recurrent(), exploration()...),
+		Requires: interactions(), Reads: metadata(), NeedsUser: true, Params: append(recurrent(), exploration()...),
 	},
 	{
 		Name: "aws-user-personalization-v2", Type: UserPersonalization,
@@ -167,7 +167,7 @@ var Catalogue = []Entry{
 		Description: "Items for a user by what the user did, second generation.",
 		Created:     day(2024, time.January, 1), Updated: updated, Trainable: true, TrainedAs: "aws-user-personalization-v2",
 		Can:      personal | AutomaticUpdates | Scores | MetadataAlways | EventWeights | Promotions | BatchInference | AutomaticHPO,
-		Requires: interactions(), NeedsUser: true, Params: recencyBias(),
+		Requires: interactions(), Reads: metadata(), NeedsUser: true, Params: recencyBias(),
 	},
 	useCase(Entry{
 		Name: "aws-vod-because-you-watched-x", Type: RelatedItems, Domain: schema.VideoOnDemand,
@@ -193,7 +193,7 @@ var Catalogue = []Entry{
 		Description: "Videos for a user by what the user did, without those already watched.",
 		Trainable:   true, TrainedAs: "aws-user-personalization",
 		Can:       personal | AutomaticUpdates | Exploration | Impressions | MetadataOptIn | Promotions,
-		NeedsUser: true, Excludes: "Watch", Params: exploration(),
+		NeedsUser: true, Reads: metadata(), Excludes: "Watch", Params: exploration(),
 	}),
 	useCase(Entry{
 		Name: "aws-vod-trending-now", Type: PopularItems, Domain: schema.VideoOnDemand,
@@ -220,6 +220,8 @@ func useCase(e Entry) Entry {
 }
 
 func interactions() []schema.Type { return []schema.Type{schema.Interactions} }
+
+func metadata() []schema.Type { return []schema.Type{schema.Items, schema.Users} }
 
 func exploration() []Param {
 	return []Param{

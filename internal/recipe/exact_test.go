@@ -90,7 +90,7 @@ func trainings() map[string]Config {
 	return all
 }
 
-func trainData(t *testing.T, d Data, cfg Config) (dir string) {
+func trainData(t testing.TB, d Data, cfg Config) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "model")
 	if _, err := Train(context.Background(), d, cfg, quota.Limits{}, dir, nil); err != nil {

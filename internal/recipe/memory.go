@@ -68,16 +68,19 @@ func (m *Manifest) Size() Size {
 
 // Bytes of a training; see the types that are named.
 const (
-	base         = 64 << 20              // of what does not grow
-	actedEvent   = 18 + 80 + 4*64 + 2*48 // the event, its example, tokens, cells of counts
-	inputEvent   = 18 + 4                // dataset.Events, and the items' codes once more
-	inputUser    = 64                    // an id with its header, its offset, and what is known of the user
-	inputItem    = 128                   // an id with its header, counts, shares and ranks
-	historyEvent = 24 + 4                // corpus and postings
-	basketEvent  = 8 + 4                 // baskets and their postings
-	entryBytes   = 4 + 4                 // an entry of a row
-	mostRowSets  = 7                     // rows of all parts that are kept while the data are asked for the best blend, five regressions among them
-	batchBytes   = 4 + 4 + 4*denseShare  // an entry of a batch, also in the panel of a dense group
+	base         = 64 << 20               // of what does not grow
+	actedEvent   = 18 + 80 + 4*64 + 2*48  // the event, its example, tokens, cells of counts
+	inputEvent   = 18 + 4                 // dataset.Events, and the items' codes once more
+	inputUser    = 64                     // an id with its header, its offset, and what is known of the user
+	inputItem    = 128                    // an id with its header, counts, shares and ranks
+	historyEvent = 24 + 4                 // corpus and postings
+	basketEvent  = 8 + 4                  // baskets and their postings
+	entryBytes   = 4 + 4                  // an entry of a row
+	vectorBytes  = 6                      // of what is made of a byte of attributes: a block, its place in the vectors, and the index
+	coldItem     = 3 * coldNear * (4 + 4) // its neighbours, as found, as kept and turned
+	tasteEvent   = 4 * (4 + 4)            // entries of the rows of users' values, while they are selected
+	mostRowSets  = 7                      // rows of all parts that are kept while the data are asked for the best blend, five regressions among them
+	batchBytes   = 4 + 4 + 4*denseShare   // an entry of a batch, also in the panel of a dense group
 )
 
 // Memory is the most bytes that training cfg's recipe on data of that size takes at a time, the data included.
@@ -93,6 +96,9 @@ func Memory(cfg Config, s Size) (int64, error) {
 	case personalizationV1, personalizationV2:
 		core := min(s.Active, coreSize)
 		outside = vec.InverseBytes(int(core)) + min(batchEntries, s.Events*reachDefault)*batchBytes + int64(runtime.GOMAXPROCS(0))*panelBytes(core)
+		if s.Given > 0 {
+			heap += s.Given*vectorBytes + s.Items*coldItem + s.Events*tasteEvent
+		}
 		heap += s.Events*(historyEvent+basketEvent) + rowBytes(s, mostRowSets) + (s.Users+s.Items)*int64(factorsFor(int(s.Users), int(s.Items)))*4
 	default:
 		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s, 1)

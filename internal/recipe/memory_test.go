@@ -3,11 +3,13 @@ package recipe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/palate-dev/palate/internal/quota"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // TestMemoryIsBoundedByThePlan looks at the heap whenever a training reports progress. What lies outside of the heap is allocated by the sizes that the plan
@@ -17,6 +19,9 @@ func TestMemoryIsBoundedByThePlan(t *testing.T) {
 		ev := makeEvents(walks(8, shape.users, shape.items, shape.length))
 		for _, cfg := range []Config{{Recipe: popularityCount}, {Recipe: personalizationV2}, {Recipe: sims}} {
 			d := Data{Events: ev}
+			if cfg.Recipe == personalizationV2 {
+				d.Items, d.Users = described(t, shape.items+500), dwellers(t, shape.users)
+			}
 			size := d.Size()
 			need, err := Memory(cfg, size)
 			if err != nil {
@@ -42,6 +47,15 @@ func TestMemoryIsBoundedByThePlan(t *testing.T) {
 			}
 		}
 	}
+}
+
+// dwellers are the users of walks with attributes.
+func dwellers(t *testing.T, users int) *Attributes {
+	b := NewAttributesBuilder(parse(t, "Users", "USER_ID:string", "LAND:string?/categorical", "AGE:int?"), every)
+	for u := range users {
+		b.Add([]schema.Value{str(fmt.Sprintf("user-%04d", u)), str(fmt.Sprintf("land-%d|zone-%d", u%50, u%7)), whole(int64(u % 80))})
+	}
+	return b.Attributes()
 }
 
 func TestMemoryGrowsWithEverythingThatTakesIt(t *testing.T) {

@@ -124,10 +124,12 @@ func (m *Model) loadPopularity() (err error) {
 }
 
 func (m *Model) loadPersonalization() error {
-	var errs [7]error
+	var errs [9]error
 	r := &rows{}
 	var prior, decay []float32
 	var first []int64
+	var cold *estimates
+	var tastes *userTastes
 	r.offsets, errs[0] = array[int64](m.mapping, "row.offsets")
 	r.item, errs[1] = array[int32](m.mapping, "row.item")
 	r.value, errs[2] = array[float32](m.mapping, "row.value")
@@ -135,6 +137,8 @@ func (m *Model) loadPersonalization() error {
 	decay, errs[4] = array[float32](m.mapping, "decay")
 	m.count, errs[5] = array[int64](m.mapping, "item.count")
 	first, errs[6] = array[int64](m.mapping, "item.first")
+	tastes, errs[8] = loadTastes(m.mapping, m.userRows)
+	cold, errs[7] = loadEstimates(m.mapping, len(m.items))
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
@@ -142,7 +146,8 @@ func (m *Model) loadPersonalization() error {
 	if m.manifest.Recipe == personalizationV2 {
 		scored = candidates
 	}
-	m.ranker = newRanker(r, prior, byPrior(prior, m.count), decay, m.manifest.Settings["repeats"] == 0, scored)
+	m.ranker = newRanker(r, prior, byPrior(prior, cold.known(m.count)), decay, m.manifest.Settings["repeats"] == 0, scored)
+	m.ranker.cold, m.ranker.tastes = cold, tastes
 	m.ranker.goal = newGoal(m.manifest.Config.Objective, m.itemRows, listedRows(m.shown))
 	_, newest := bounds(m.ev.Time)
 	if m.manifest.Config.Updated {

@@ -14,6 +14,9 @@ type fitted struct {
 	prior   []float32
 	count   []int64
 	decay   []float32
+	cold    *estimates  // nil without attributes
+	carry   float64     // of cold
+	tastes  *userTastes // nil without a Users dataset
 	repeats bool
 	ordered bool
 	lambda  float64
@@ -47,12 +50,17 @@ func (in *input) trainPersonalization(ctx context.Context, m *Manifest, w *model
 	m.Settings["core"] = float64(f.core())
 	m.Settings["ordered"] = indicator(f.ordered)
 	m.Settings["repeats"] = indicator(f.repeats)
+	if f.cold != nil {
+		m.Settings["carry"] = f.carry
+	}
 	in.choice.record(m.Settings)
 	put(w, "row.offsets", f.rows.offsets)
 	put(w, "row.item", f.rows.item)
 	put(w, "row.value", f.rows.value)
 	put(w, "prior", f.prior)
 	put(w, "decay", f.decay)
+	f.cold.write(w)
+	f.tastes.write(w)
 	w.situations(in, func(u int) bool { return in.eligible[u] })
 	count, first := in.appearances()
 	put(w, "item.count", count)
@@ -90,17 +98,20 @@ func (in *input) fit(ctx context.Context, use func(u int) bool, progress Progres
 	}
 	s := c.shares()
 	f.prior = s.mix(chosen)
+	f.tastes = in.learnTastes(f.prior, use)
 	f.count = make([]int64, len(in.items))
 	for _, i := range c.item {
 		f.count[i]++
 	}
 	f.decay = p.decay(chosen)
-	return f, nil
+	return f, in.addEstimates(ctx, f, use, progress)
 }
 
 // ranker serves the model with scores for the first items of the order by prior.
 func (f *fitted) ranker(scored int) *ranker {
-	return newRanker(f.rows, f.prior, byPrior(f.prior, f.count), f.decay, !f.repeats, scored)
+	k := newRanker(f.rows, f.prior, byPrior(f.prior, f.cold.known(f.count)), f.decay, !f.repeats, scored)
+	k.cold, k.tastes = f.cold, f.tastes
+	return k
 }
 
 // lambda is the strength of a ridge before the data have been asked. It is flat around its best value; on little data it must give way, or the prior would
@@ -186,6 +197,7 @@ func (in *input) evaluate(ctx context.Context, k *ranker, test []bool, progress 
 		events := int(in.ev.Offsets[u+1] - in.ev.Offsets[u])
 		s := k.acquire()
 		defer k.release(s)
+		s.values = k.tastes.of(s.values, in.userRow(u))
 		k.relevance(s, in.history(nil, u, events-held(events)))
 		longest := depth
 		if k.goal != nil {

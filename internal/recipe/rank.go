@@ -12,14 +12,16 @@ import (
 // work; all others follow in the order of the prior, which is known beforehand. So the cost of a request does not grow with the catalogue.
 type ranker struct {
 	rows   *rows
-	prior  []float32 // by item, already weighted
-	order  []int32   // items with events, by descending prior, ties by item
-	scored int       // untouched items beyond so many of order have no score
-	decay  []float32 // weight of the k-th newest event, from k = 0 on
-	demote bool      // items of the history go to the end: nobody comes back to an item
-	floor  float64   // relevance below which odds flatten out
-	odds   float64   // sum of odds over order[:scored] by prior alone
-	goal   *goal     // what counts beside relevance; nil for nothing
+	cold   *estimates  // nil for none
+	tastes *userTastes // nil for none
+	prior  []float32   // by item, already weighted
+	order  []int32     // items with events or an estimate, by descending prior, ties by item
+	scored int         // untouched items beyond so many of order have no score
+	decay  []float32   // weight of the k-th newest event, from k = 0 on
+	demote bool        // items of the history go to the end: nobody comes back to an item
+	floor  float64     // relevance below which odds flatten out
+	odds   float64     // sum of odds over order[:scored] by prior alone
+	goal   *goal       // what counts beside relevance; nil for nothing
 
 	scratch sync.Pool
 }
@@ -55,6 +57,7 @@ type scratch struct {
 	state   []uint8
 	touched []int32
 	steps   []step
+	values  []int32 // of the user's attributes, see userTastes
 	top     []ranked
 }
 
@@ -67,6 +70,7 @@ type ranked struct {
 const (
 	stateTouched = 1 << iota
 	stateSeen
+	stateEstimated
 )
 
 func (s *scratch) touch(item int32) {
@@ -82,19 +86,26 @@ func (k *ranker) release(s *scratch) {
 	for _, i := range s.touched {
 		s.sum[i], s.state[i] = 0, 0
 	}
-	s.touched, s.top = s.touched[:0], s.top[:0]
+	s.touched, s.top, s.values = s.touched[:0], s.top[:0], s.values[:0]
 	k.scratch.Put(s)
 }
 
-// relevance fills s with the touched items of a history, oldest first, in the given situations.
+// relevance fills s with the touched items of a history, oldest first, and of s.values, in the given situations.
 func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 	for n, age := len(history), 0; age < min(n, len(k.decay)); age++ {
 		h := history[n-1-age]
 		w := k.decay[age] * float32(float64(h.weight)/one)
-		items, values := k.rows.of(h.item)
-		for j, i := range items {
-			s.touch(i)
-			s.sum[i] += float32(w * values[j])
+		if near, weight, sum := k.cold.sources(h.item); sum > 0 {
+			for n, i := range near {
+				s.add(k.rows, i, float32(w*float32(weight[n]/sum)))
+			}
+			continue
+		}
+		s.add(k.rows, h.item, w)
+	}
+	if w := tasteWeight(len(history)); w > 0 {
+		for _, v := range s.values {
+			s.add(k.tastes.rows, v, w)
 		}
 	}
 	if k.demote {
@@ -121,10 +132,25 @@ func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 			s.sum[i] -= demotion
 		}
 	}
+	if k.cold != nil {
+		k.estimate(s)
+	}
+}
+
+// add adds a row, with a weight.
+func (s *scratch) add(r *rows, row int32, w float32) {
+	items, values := r.of(row)
+	for j, i := range items {
+		s.touch(i)
+		s.sum[i] += float32(w * values[j])
+	}
 }
 
 // of is the relevance of one item after relevance has filled s.
 func (k *ranker) of(s *scratch, item int32) float32 {
+	if k.cold.has(item) && s.state[item]&(stateEstimated|stateSeen) == 0 {
+		return k.cold.of(k, s, k.cold.place[item])
+	}
 	if s.state[item]&stateTouched != 0 {
 		return s.sum[item]
 	}

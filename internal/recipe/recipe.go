@@ -16,7 +16,8 @@
 //   - personalization: ridge regression of the next item on a decayed history, in closed form, beside the regression without order, a graph filter
 //     and popularity (ridge.go, counts.go, spectral.go, prior.go), each with the weight that predicts the hidden ends of histories best (choose.go,
 //     blend.go)
-//   - context of a request: Bayes' rule over counts of users (situation.go)
+//   - items with few events: the mean of those that are most like them by their attributes (cold.go, content.go)
+//   - context of a request, and attributes of users: Bayes' rule over counts of users (situation.go, taste.go)
 //   - next best action: shrunk shares of taken actions, weighed by ridge regression and calibrated (actions.go)
 //   - hyperparameter search: a fixed low-discrepancy sequence of candidates on the evaluation split (search.go)
 //

@@ -29,6 +29,7 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 	s := m.ranker.acquire()
 	defer m.ranker.release(s)
 	s.steps = m.steps(s.steps[:0], &q)
+	m.taste(s, &q)
 	m.ranker.relevance(s, s.steps, m.situations(q.Context)...)
 	list := m.ranker.top(s, q.N, exclude)
 	buf = m.score(s, list, buf)
@@ -38,16 +39,19 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 	return m.explore(&q, buf)
 }
 
-// Rank orders the items of a list for the user of q, each once: those with events by relevance, with scores that sum to 1, then the others as they stand, without.
+// Rank orders the items of a list for the user of q, each once: those with events by relevance, with scores that sum to 1; then, without scores, those that
+// the model knows by their attributes, by relevance, and the others as they stand.
 // The model must be one of personalization.
 func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 	buf = buf[:0]
 	s := m.ranker.acquire()
 	defer m.ranker.release(s)
 	s.steps = m.steps(s.steps[:0], &q)
+	m.taste(s, &q)
 	m.ranker.relevance(s, s.steps, m.situations(q.Context)...)
 	given := make(map[string]bool, len(list))
-	var cold []string
+	var cold []ranked
+	var unknown []string
 	sum := 0.0
 	for _, id := range list {
 		if given[id] || q.Exclude != nil && q.Exclude(id) {
@@ -55,11 +59,15 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 		}
 		given[id] = true
 		i, known := slices.BinarySearch(m.items, id)
-		if !known || m.count[i] == 0 {
-			cold = append(cold, id)
+		if !known || m.count[i] == 0 && !m.estimated(int32(i)) {
+			unknown = append(unknown, id)
 			continue
 		}
 		r := m.ranker.at(s, int32(i))
+		if m.count[i] == 0 {
+			cold = append(cold, r)
+			continue
+		}
 		s.top = append(s.top, r)
 		sum += m.ranker.share(r)
 	}
@@ -67,7 +75,11 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 	for _, r := range s.top {
 		buf = append(buf, Scored{Item: m.items[r.item], Score: round7(m.ranker.share(r) / sum), HasScore: true})
 	}
-	for _, id := range cold {
+	slices.SortFunc(cold, before)
+	for _, r := range cold {
+		buf = append(buf, Scored{Item: m.items[r.item]})
+	}
+	for _, id := range unknown {
 		buf = append(buf, Scored{Item: id})
 	}
 	return buf
@@ -105,7 +117,7 @@ func (m *Model) steps(steps []step, q *Query) []step {
 func (m *Model) liveStep(e *dataset.LiveEvent) (step, bool) {
 	weight := m.admit.weight(e.Type, e.Value)
 	i, known := slices.BinarySearch(m.items, e.Item)
-	if weight == 0 || !known || m.count[i] == 0 {
+	if weight == 0 || !known || m.count[i] == 0 && !m.estimated(int32(i)) {
 		return step{}, false
 	}
 	return step{int32(i), weight, e.Time}, true

@@ -115,6 +115,7 @@ func build(ctx context.Context, in *input, seq int64, dir string, reserve int64,
 		if err := in.choose(ctx, phased("choice", progress)); err != nil {
 			return nil, err
 		}
+		in.compare()
 	}
 	w, err := createModel(dir, reserve)
 	if err != nil {

@@ -20,14 +20,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"runtime/pprof"
 	"strings"
-	"syscall"
-	"time"
 
 	_ "modernc.org/sqlite"
 
+	"github.com/palate-dev/palate/bench/internal/measure"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/rowtext"
 	"github.com/palate-dev/palate/internal/schema"
@@ -143,8 +141,6 @@ type bench struct {
 
 // measure runs one step and prints its line.
 func (b *bench) measure(name string, f func(context.Context) (string, error)) error {
-	debug.FreeOSMemory()
-	resetPeak()
 	if b.profile != "" {
 		out, err := os.Create(b.profile + strings.Map(func(r rune) rune {
 			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
@@ -161,44 +157,19 @@ func (b *bench) measure(name string, f func(context.Context) (string, error)) er
 		}
 		defer pprof.StopCPUProfile()
 	}
-	start, before := time.Now(), cpu()
-	result, err := f(context.Background())
+	var result string
+	cost, err := measure.Step(func() (err error) {
+		result, err = f(context.Background())
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	used, wall := cpu()-before, time.Since(start).Seconds()
 	if b.base == 0 {
-		b.base = used
+		b.base = cost.CPU
 	}
-	fmt.Printf("| %s | %.2f | %.2f | %.0f | %.2f | %s |\n", name, used, wall, peak(), used/b.base, result)
+	fmt.Printf("| %s | %.2f | %.2f | %.0f | %.2f | %s |\n", name, cost.CPU, cost.Wall, cost.Peak, cost.CPU/b.base, result)
 	return nil
-}
-
-// cpu is the processor time of this process in seconds.
-func cpu() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
-}
-
-// resetPeak makes Linux forget the peak of resident memory; elsewhere the peak is that of the whole run.
-func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
-
-// peak is the peak of resident memory in MB, 0 if the system does not say.
-func peak() float64 {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		var kb float64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kb); n == 1 {
-			return kb / 1024
-		}
-	}
-	return 0
 }
 
 // baseline reads the file with the standard library and does nothing with it.

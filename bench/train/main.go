@@ -19,14 +19,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
-	"time"
 
+	"github.com/palate-dev/palate/bench/internal/measure"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/recipe"
 	"github.com/palate-dev/palate/internal/recipe/vec"
@@ -84,7 +82,7 @@ func (b *bench) table(only string) error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		fmt.Printf("| %s | %d | %d | %d | %.1f | %.1f | %.0f | %.0f | %.1f | %.2f | %s |\n",
-			s.name, r.events, r.users, r.items, r.train.wall, r.train.cpu, r.train.peak, r.planned, r.rebuild.cpu, r.rebuild.cpu/r.train.cpu, r.phases)
+			s.name, r.events, r.users, r.items, r.train.Wall, r.train.CPU, r.train.Peak, r.planned, r.rebuild.CPU, r.rebuild.CPU/r.train.CPU, r.phases)
 	}
 	return nil
 }
@@ -92,20 +90,9 @@ func (b *bench) table(only string) error {
 // result is what was measured of one data set.
 type result struct {
 	events, users, items int64
-	train, rebuild       cost
+	train, rebuild       measure.Cost
 	planned              float64 // MB
 	phases               string
-}
-
-// cost is elapsed and processor time in seconds, and the peak of resident memory in MB.
-type cost struct{ wall, cpu, peak float64 }
-
-func timed(f func() error) (cost, error) {
-	debug.FreeOSMemory()
-	resetPeak()
-	start, before := time.Now(), cpu()
-	err := f()
-	return cost{time.Since(start).Seconds(), cpu() - before, peak()}, err
 }
 
 // measure trains and rebuilds a model of generated data.
@@ -138,7 +125,7 @@ func (b *bench) measure(s shape) (r result, err error) {
 		}
 	}
 	var m *recipe.Manifest
-	r.train, err = timed(func() (err error) {
+	r.train, err = measure.Step(func() (err error) {
 		m, err = recipe.Train(context.Background(), data, config, quota.Limits{}, filepath.Join(dir, "model"), p.report)
 		return err
 	})
@@ -148,7 +135,7 @@ func (b *bench) measure(s shape) (r result, err error) {
 	}
 	r.events, r.users, r.items, r.phases = m.Events, m.Users, m.Items, p.String()
 	data = recipe.Data{}
-	r.rebuild, err = timed(func() error {
+	r.rebuild, err = measure.Step(func() error {
 		_, _, err := recipe.Retrain(context.Background(), filepath.Join(dir, "model"), userset.New(gone), filepath.Join(dir, "rebuilt"), nil)
 		return err
 	})
@@ -166,7 +153,7 @@ type phases struct {
 func (p *phases) report(phase string, done, total int64) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
-	now := cpu()
+	now := measure.CPU()
 	if p.spent == nil {
 		p.spent, p.last = map[string]float64{}, now
 	}
@@ -186,31 +173,4 @@ func (p *phases) String() string {
 		}
 	}
 	return strings.Join(parts, ", ")
-}
-
-// cpu is the processor time of this process in seconds.
-func cpu() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
-}
-
-// resetPeak makes Linux forget the peak of resident memory; elsewhere the peak is that of the whole run.
-func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
-
-// peak is the peak of resident memory in MB, 0 if the system does not say.
-func peak() float64 {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		var kb float64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kb); n == 1 {
-			return kb / 1024
-		}
-	}
-	return 0
 }

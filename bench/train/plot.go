@@ -32,8 +32,8 @@ func (b *bench) series(dir string) error {
 			if err != nil {
 				return err
 			}
-			p.y = [2]float64{r.train.cpu, r.train.peak / 1024}
-			fmt.Printf("| %.0f | %.1f | %.1f | %.0f | %.1f |\n", p.x, r.train.wall, r.train.cpu, r.train.peak, r.rebuild.cpu)
+			p.y = [2]float64{r.train.CPU, r.train.Peak / 1024}
+			fmt.Printf("| %.0f | %.1f | %.1f | %.0f | %.1f |\n", p.x, r.train.Wall, r.train.CPU, r.train.Peak, r.rebuild.CPU)
 		}
 		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(plot(c.title, c.x, c.points)), 0o644); err != nil {
 			return err

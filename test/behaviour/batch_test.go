@@ -25,43 +25,24 @@ type batchLine struct {
 	Error *string
 }
 
-// startBatch starts a batch inference job over the input at key.
-func startBatch(h *shop.Shop, version, key string, with M) (arn, folder string) {
-	h.T.Helper()
-	name := h.Name("batch")
-	request := M{"jobName": name, "solutionVersionArn": version, "roleArn": shop.Role, "jobInput": M{"s3DataSource": M{"path": "s3://shop/" + key}},
-		"jobOutput": M{"s3DataDestination": M{"path": "s3://shop/results/" + name + "/"}}}
-	for member, value := range with {
-		request[member] = value
-	}
-	return h.Must("CreateBatchInferenceJob", request)["batchInferenceJobArn"].(string), "results/" + name + "/"
-}
-
-// batch runs a job over one object with the given lines and returns the lines of its result.
+// batch runs an inference job over one object with the given lines and returns the lines of its result.
 func batch(h *shop.Shop, version string, with M, lines ...string) []batchLine {
 	h.T.Helper()
-	key := "ask/" + h.Name("lines") + ".json"
-	h.Upload(h.Objects, key, strings.Join(lines, "\n"))
-	arn, folder := startBatch(h, version, key, with)
-	if d := h.Wait("batchInferenceJob", arn); d["status"] != "ACTIVE" {
-		h.T.Fatalf("batch: %v", d["failureReason"])
-	}
-	if check := h.Download(h.Objects, folder+"_CHECK"); len(check) != 1 {
-		h.T.Error("there is no object _CHECK")
-	}
-	return resultOf(h, folder+strings.TrimPrefix(key, "ask/")+".out")
+	return decoded[batchLine](h, h.Batch(shop.Inference, version, with, lines...))
 }
 
-func resultOf(h *shop.Shop, key string) (out []batchLine) {
+func resultOf(h *shop.Shop, key string) []batchLine {
 	h.T.Helper()
-	texts := h.Download(h.Objects, key)
-	if len(texts) != 1 {
-		h.T.Fatalf("%d objects are called %s", len(texts), key)
-	}
-	for line := range strings.Lines(texts[0]) {
-		var l batchLine
+	return decoded[batchLine](h, h.ResultOf(key))
+}
+
+// decoded reads the lines of a result.
+func decoded[T any](h *shop.Shop, lines []string) (out []T) {
+	h.T.Helper()
+	for _, line := range lines {
+		var l T
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
-			h.T.Fatalf("a line of %s is not JSON: %v", key, err)
+			h.T.Fatalf("a line of a result is not JSON: %v", err)
 		}
 		out = append(out, l)
 	}
@@ -160,7 +141,7 @@ func TestABatchThatIsKilledGoesOnWithTheNextObject(t *testing.T) {
 	h.Stop()
 	h.Env = []string{"PALATE_CRASH=batch/object:2"}
 	h.Restart()
-	arn, folder := startBatch(h, version, "ask/folder/", nil)
+	arn, folder := h.StartBatch(shop.Inference, version, "ask/folder/", nil)
 	if !h.Died(t.Context()) {
 		t.Fatal("the server did not come by the crash point")
 	}
@@ -180,7 +161,7 @@ func TestABatchThatIsKilledGoesOnWithTheNextObject(t *testing.T) {
 		if key == "ask/bad.json" {
 			h.Upload(h.Objects, key, "nonsense\n")
 		}
-		arn, _ := startBatch(h, version, key, nil)
+		arn, _ := h.StartBatch(shop.Inference, version, key, nil)
 		if job := h.Wait("batchInferenceJob", arn); job["status"] != "CREATE FAILED" || !strings.Contains(job["failureReason"].(string), reason) {
 			t.Errorf("%s: %v %v", key, job["status"], job["failureReason"])
 		}

@@ -298,7 +298,7 @@ func TestABatchNamesThemes(t *testing.T) {
 		many = append(many, fmt.Sprintf(`{"itemId":%q}`, d.Items[1][0]))
 	}
 	h.Upload(h.Objects, "ask/many.json", strings.Join(many, "\n"))
-	arn, _ := startBatch(h, version, "ask/many.json", themes)
+	arn, _ := h.StartBatch(shop.Inference, version, "ask/many.json", themes)
 	if reason := failure(h, "batchInferenceJob", arn); !strings.Contains(reason, "more than 100 lines") {
 		t.Errorf("101 lines: %q", reason)
 	}

@@ -1,7 +1,6 @@
 package behaviour
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,48 +18,25 @@ type segmentLine struct {
 	Error  *string
 }
 
-// startSegments starts a batch segment job over the input at key.
-func startSegments(h *shop.Shop, version, key string, with M) (arn, folder string) {
-	h.T.Helper()
-	name := h.Name("segments")
-	request := M{"jobName": name, "solutionVersionArn": version, "roleArn": shop.Role, "jobInput": M{"s3DataSource": M{"path": "s3://shop/" + key}},
-		"jobOutput": M{"s3DataDestination": M{"path": "s3://shop/results/" + name}}}
-	for member, value := range with {
-		request[member] = value
-	}
-	return h.Must("CreateBatchSegmentJob", request)["batchSegmentJobArn"].(string), "results/" + name + "/"
-}
-
 // segments runs a job over one object with the given lines and returns the lines of its result.
 func segments(h *shop.Shop, version string, with M, lines ...string) []segmentLine {
 	h.T.Helper()
-	key := "ask/" + h.Name("lines") + ".json"
-	h.Upload(h.Objects, key, strings.Join(lines, "\n"))
-	arn, folder := startSegments(h, version, key, with)
-	if d := h.Wait("batchSegmentJob", arn); d["status"] != "ACTIVE" {
-		h.T.Fatalf("segments: %v", d["failureReason"])
-	}
-	if check := h.Download(h.Objects, folder+"_CHECK"); len(check) != 1 {
-		h.T.Error("there is no object _CHECK")
-	}
-	return segmentsOf(h, folder+strings.TrimPrefix(key, "ask/")+".out")
+	return checked(h, h.Batch(shop.Segment, version, with, lines...))
 }
 
-func segmentsOf(h *shop.Shop, key string) (out []segmentLine) {
+func segmentsOf(h *shop.Shop, key string) []segmentLine {
 	h.T.Helper()
-	texts := h.Download(h.Objects, key)
-	if len(texts) != 1 {
-		h.T.Fatalf("%d objects are called %s", len(texts), key)
-	}
-	for line := range strings.Lines(texts[0]) {
-		var l segmentLine
-		if err := json.Unmarshal([]byte(line), &l); err != nil {
-			h.T.Fatalf("a line of %s is not JSON: %v", key, err)
-		}
+	return checked(h, h.ResultOf(key))
+}
+
+// checked reads the lines of a result, each of which has users or an error.
+func checked(h *shop.Shop, lines []string) []segmentLine {
+	h.T.Helper()
+	out := decoded[segmentLine](h, lines)
+	for _, l := range out {
 		if (l.Output == nil) == (l.Error == nil) || l.Output != nil && l.Output.UsersList == nil {
-			h.T.Fatalf("a line of %s has neither users nor an error, or both", key)
+			h.T.Fatal("a line of a result has neither users nor an error, or both")
 		}
-		out = append(out, l)
 	}
 	return out
 }
@@ -198,7 +174,7 @@ func TestASegmentJobThatIsKilledGoesOnWithTheNextObject(t *testing.T) {
 	h.Stop()
 	h.Env = []string{"PALATE_CRASH=batch/object:2"}
 	h.Restart()
-	arn, folder := startSegments(h, version, "ask/folder/", nil)
+	arn, folder := h.StartBatch(shop.Segment, version, "ask/folder/", nil)
 	if !h.Died(t.Context()) {
 		t.Fatal("the server did not come by the crash point")
 	}
@@ -216,7 +192,7 @@ func TestASegmentJobThatIsKilledGoesOnWithTheNextObject(t *testing.T) {
 	h.Upload(h.Objects, "ask/empty.json", "\n\n")
 	h.Upload(h.Objects, "ask/bad.json", "nonsense\n{\"itemId\":\"nothing\"}")
 	for key, reason := range map[string]string{"ask/none/": "does not contain any input", "ask/bad.json": "No line of the input could be answered", "ask/empty.json": "No line of the input could be answered"} {
-		arn, _ := startSegments(h, version, key, nil)
+		arn, _ := h.StartBatch(shop.Segment, version, key, nil)
 		if job := h.Wait("batchSegmentJob", arn); job["status"] != "CREATE FAILED" || !strings.Contains(job["failureReason"].(string), reason) {
 			t.Errorf("%s: %v %v", key, job["status"], job["failureReason"])
 		}
@@ -238,7 +214,7 @@ func TestADeletionOvertakesASegmentJob(t *testing.T) {
 	for n := range objects {
 		h.Upload(h.Objects, fmt.Sprintf("ask/many/%03d.json", n), line)
 	}
-	arn, folder := startSegments(h, version, "ask/many/", M{"numResults": 100})
+	arn, folder := h.StartBatch(shop.Segment, version, "ask/many/", M{"numResults": 100})
 	deletion := h.StartDeletion(d.Users[3])
 	if job := h.Wait("dataDeletionJob", deletion); job["status"] != "COMPLETED" {
 		t.Fatalf("deletion: %v", job["failureReason"])

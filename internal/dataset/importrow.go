@@ -269,7 +269,8 @@ var errSpill = errors.New("read spill: a row is damaged")
 // chunk decodes rows to position at and on.
 func (d *runDecoder) chunk(data []byte, c *spill.Chunk, at int) error {
 	seq, keys, cols := d.in.run.base, d.b.cols[d.in.layout.key].code, d.in.cols
-	for end := at + c.Rows; at < end; at++ {
+	start, end := at, at+c.Rows
+	for ; at < end; at++ {
 		step, n := uvarint(data)
 		if n <= 0 {
 			return errSpill
@@ -298,12 +299,16 @@ func (d *runDecoder) chunk(data []byte, c *spill.Chunk, at int) error {
 				}
 				code := binary.LittleEndian.Uint32(data)
 				data = data[4:]
+				if code > 0 && v.ranked {
+					v.code[at] = code - 1 // of the worker, until the chunk is at its end
+					continue
+				}
+				ranks := d.in.ranks[col.codes][c.Worker]
 				if code > 0 {
-					ranks := d.in.ranks[col.codes][c.Worker]
 					if int(code) > len(ranks) {
 						return errSpill
 					}
-					v.code[at] = d.known(v, col.codes, ranks[code-1])
+					v.code[at] = d.texts[col.codes].known(d.in.dictionary[col.codes], ranks[code-1])
 					continue
 				}
 				s, rest := cutText(data)
@@ -311,7 +316,13 @@ func (d *runDecoder) chunk(data []byte, c *spill.Chunk, at int) error {
 					return errSpill
 				}
 				data = rest
-				v.code[at] = d.inline(v, col.codes, s, at)
+				if v.ranked {
+					if !rankAll(v.code[start:at], ranks) {
+						return errSpill
+					}
+					d.leaveRanks(v, col.codes, at)
+				}
+				v.code[at], _ = d.texts[col.codes].table.code(&d.texts[col.codes].dict, s, false)
 			case schema.Float, schema.Double:
 				if len(data) < 8 {
 					return errSpill
@@ -336,7 +347,27 @@ func (d *runDecoder) chunk(data []byte, c *spill.Chunk, at int) error {
 	if len(data) > 0 {
 		return errSpill
 	}
+	for i := range cols {
+		col := &cols[i]
+		if v := d.b.cols[col.col]; col.codes >= 0 && v.ranked && !rankAll(v.code[start:end], d.in.ranks[col.codes][c.Worker]) {
+			return errSpill
+		}
+	}
 	return nil
+}
+
+// rankAll turns the codes of a worker into ranks. Its look-ups are far apart and do not wait for one another, as they would in the midst of decoding rows.
+func rankAll(codes, ranks []uint32) bool {
+	for i, code := range codes {
+		if code == nullCode {
+			continue
+		}
+		if uint64(code) >= uint64(len(ranks)) {
+			return false
+		}
+		codes[i] = ranks[code]
+	}
+	return true
 }
 
 // uvarint is binary.Uvarint with the one byte that most numbers here take looked at first.
@@ -375,13 +406,6 @@ func (d *runDecoder) setNull(v *vector, col, at int) {
 }
 
 // known returns the code, in this run, of a string of the import's dictionary.
-func (d *runDecoder) known(v *vector, dict int, rank uint32) uint32 {
-	if v.ranked {
-		return rank
-	}
-	return d.texts[dict].known(d.in.dictionary[dict], rank)
-}
-
 func (t *inlineTexts) known(all []string, rank uint32) uint32 {
 	if t.local[rank] == 0 {
 		code, _ := t.table.code(&t.dict, all[rank], false)
@@ -390,27 +414,21 @@ func (t *inlineTexts) known(all []string, rank uint32) uint32 {
 	return t.local[rank] - 1
 }
 
-// inline returns the code of a string that the import's dictionary lacks. The first such string gives the column a dictionary of the run's own, into which the
-// codes of the n rows before it move.
-func (d *runDecoder) inline(v *vector, dict int, s string, n int) uint32 {
-	t := d.texts[dict]
-	if v.ranked {
-		v.ranked = false
-		all := d.in.dictionary[dict]
-		if t == nil {
-			t = &inlineTexts{table: newInterner()}
-			d.texts[dict] = t
-		}
-		t.table.reset()
-		t.dict = t.dict[:0]
-		t.local = resized(t.local, len(all))
-		clear(t.local)
-		for i, rank := range v.code[:n] {
-			if rank != nullCode {
-				v.code[i] = t.known(all, rank)
-			}
+// leaveRanks gives a column a dictionary of the run's own, for strings that the import's dictionary lacks. The codes of the n rows so far move into it.
+func (d *runDecoder) leaveRanks(v *vector, dict, n int) {
+	v.ranked = false
+	all, t := d.in.dictionary[dict], d.texts[dict]
+	if t == nil {
+		t = &inlineTexts{table: newInterner()}
+		d.texts[dict] = t
+	}
+	t.table.reset()
+	t.dict = t.dict[:0]
+	t.local = resized(t.local, len(all))
+	clear(t.local)
+	for i, rank := range v.code[:n] {
+		if rank != nullCode {
+			v.code[i] = t.known(all, rank)
 		}
 	}
-	code, _ := t.table.code(&t.dict, s, false)
-	return code
 }

@@ -27,7 +27,8 @@ type cell struct {
 	code uint32
 }
 
-// head is a string of up to 15 bytes and its length as two numbers: equal heads are equal strings. Of a longer string it is both ends.
+// head is a string of up to 15 bytes, with zeros behind it, and its length, as two little-endian numbers: equal heads are equal strings. Of a longer string it is
+// both ends.
 type head struct{ first, last uint64 }
 
 const (
@@ -42,30 +43,35 @@ func headOf(s string) head {
 		return head{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:]) | longHead}
 	case n >= 8: // the last eight bytes, without those that the first eight have
 		return head{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[n-8:])>>(8*(16-n)) | uint64(n)<<56}
-	case n >= 4: // the two may overlap
-		return head{uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<32, uint64(n) << 56}
+	case n >= 4: // the same with four
+		return head{uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))>>(8*(8-n))<<32, uint64(n) << 56}
 	}
 	h := head{last: uint64(len(b)) << 56}
-	for _, c := range b {
-		h.first = h.first<<8 | uint64(c)
+	for i, c := range b {
+		h.first |= uint64(c) << (8 * i)
 	}
 	return h
 }
 
 func (h head) long() bool { return h.last >= longHead }
 
+// mix hashes the head as wyhash does. The salt keeps collisions unknown to whoever writes the strings.
+func (h head) mix(salt uint64) uint64 {
+	hi, lo := bits.Mul64(h.first^salt, h.last^0x9E3779B97F4A7C15)
+	hi, lo = bits.Mul64(hi^lo^0xA0761D6478BD642F, salt|1)
+	return hi ^ lo
+}
+
 func newNames() *names {
 	return &names{seed: maphash.MakeSeed(), salt: rand.Uint64(), cells: make([]cell, 64)}
 }
 
-// hash mixes short strings as wyhash does; what lies between the ends of long ones must count too.
+// hash mixes short strings; what lies between the ends of long ones must count too.
 func (n *names) hash(h head, s string) uint64 {
 	if h.long() {
 		return maphash.String(n.seed, s)
 	}
-	hi, lo := bits.Mul64(h.first^n.salt, h.last^0x9E3779B97F4A7C15)
-	hi, lo = bits.Mul64(hi^lo^0xA0761D6478BD642F, n.salt|1)
-	return hi ^ lo
+	return h.mix(n.salt)
 }
 
 // code returns the code of s.

@@ -103,19 +103,24 @@ func (w *fileWriter) appendNumbers(k schema.Kind, v *vector, order []int32, null
 	}
 	all := nulls == 0
 	if k == schema.Float || k == schema.Double {
+		page := w.plain // not the field: it would be stored with every value
 		for _, i := range order {
 			if all || !v.null[i] {
-				w.plain = binary.LittleEndian.AppendUint64(w.plain, math.Float64bits(v.floats[i]))
+				page = binary.LittleEndian.AppendUint64(page, math.Float64bits(v.floats[i]))
 			}
 		}
+		w.plain = page
 		return
 	}
-	w.ints = w.ints[:0]
+	ints := resized(w.ints, len(order))
+	n := 0
 	for _, i := range order {
 		if all || !v.null[i] {
-			w.ints = append(w.ints, v.ints[i])
+			ints[n] = v.ints[i]
+			n++
 		}
 	}
+	w.ints = ints[:n]
 	var enc delta.BinaryPackedEncoding
 	var err error
 	switch k {

@@ -1,70 +1,45 @@
 package dataset
 
 import (
+	"encoding/binary"
 	"hash/maphash"
-	"math/bits"
 	"math/rand/v2"
-	"unsafe"
 
 	"github.com/palate-dev/palate/internal/rowtext"
 	"github.com/palate-dev/palate/internal/schema"
 )
 
-// textTable gives each distinct string a code, in order of appearance, and keeps the strings back to back: looking up a string that is known touches a slot,
-// its end and its bytes, which for the tens of thousands of keys of a run all stay in a core's own cache.
+// textTable gives each distinct string a code, in order of appearance. The strings stand in records of 16 bytes, a short one as a whole: looking one up that is
+// known touches a slot and a record, and calls nothing to compare it.
 type textTable struct {
-	seed   maphash.Seed
-	secret [2]uint64
-	slots  []uint64 // open addressing: 0 is free, else hash<<32 | 1 + code
-	ends   []uint32 // where each string ends in text
-	text   []byte
+	seed    maphash.Seed // of long strings
+	salt    uint64       // of all
+	slots   []uint64     // open addressing: 0 is free, else hash<<32 | 1 + code
+	records []byte       // by code: the head of a short string, little-endian, or where a long one stands in text
+	text    []byte
 
 	touched byte // keeps the compiler from leaving out the loads of touch
 }
 
-const firstSlots = 64
+const (
+	firstSlots  = 64
+	recordBytes = headBytes + 1
+)
 
 func newTextTable() *textTable {
-	t := &textTable{seed: maphash.MakeSeed(), slots: make([]uint64, firstSlots)}
-	for i := range t.secret {
-		t.secret[i] = rand.Uint64() | 1
-	}
-	return t
+	return &textTable{seed: maphash.MakeSeed(), salt: rand.Uint64(), slots: make([]uint64, firstSlots)}
 }
 
-// hash returns 32 bits of hash, as the upper half. Short strings, which nearly all are, are mixed here; the secret keeps their collisions unknown to whoever
-// writes the input.
-func (t *textTable) hash(s string) uint64 {
-	n := len(s)
-	var a, b uint64
-	switch {
-	case n > 16:
+// hash returns 32 bits of hash, as the upper half.
+func (t *textTable) hash(h head, s string) uint64 {
+	if h.long() {
 		return maphash.String(t.seed, s) << 32
-	case n >= 8:
-		a, b = load64(s, 0), load64(s, n-8)
-	case n >= 4:
-		a, b = load32(s, 0), load32(s, n-4)
-	case n > 0:
-		a = uint64(s[0]) | uint64(s[n/2])<<8 | uint64(s[n-1])<<16
 	}
-	hi, lo := bits.Mul64(a^t.secret[0], b^t.secret[1]^uint64(n)<<56)
-	hi, lo = bits.Mul64(hi^t.secret[1], lo^t.secret[0])
-	return (hi ^ lo) << 32
-}
-
-func load64(s string, at int) uint64 {
-	_ = s[at+7]
-	return uint64(s[at]) | uint64(s[at+1])<<8 | uint64(s[at+2])<<16 | uint64(s[at+3])<<24 |
-		uint64(s[at+4])<<32 | uint64(s[at+5])<<40 | uint64(s[at+6])<<48 | uint64(s[at+7])<<56
-}
-
-func load32(s string, at int) uint64 {
-	_ = s[at+3]
-	return uint64(s[at]) | uint64(s[at+1])<<8 | uint64(s[at+2])<<16 | uint64(s[at+3])<<24
+	return h.mix(t.salt) << 32
 }
 
 // find returns the code of s, or the slot where it belongs.
-func (t *textTable) find(s string, hash uint64) (code uint32, known bool, slot int) {
+func (t *textTable) find(s string, h head, hash uint64) (code uint32, known bool, slot int) {
 	mask := len(t.slots) - 1
 	for slot = int(hash>>32) & mask; ; slot = (slot + 1) & mask {
 		x := t.slots[slot]
@@ -72,31 +47,38 @@ func (t *textTable) find(s string, hash uint64) (code uint32, known bool, slot i
 			return 0, false, slot
 		}
 		if (x^hash)>>32 == 0 {
-			if code := uint32(x) - 1; t.at(code) == s {
+			if code := uint32(x) - 1; t.holds(code, s, h) {
 				return code, true, slot
 			}
 		}
 	}
 }
 
-// touch brings what find will look at into the cache. Loads that do not wait for one another are in flight together, where find alone would wait for three
-// in a row, string by string.
+// holds tells whether a code is that of s.
+func (t *textTable) holds(code uint32, s string, h head) bool {
+	if h.long() {
+		return t.at(code) == s
+	}
+	return t.record(code) == h
+}
+
+func (t *textTable) record(code uint32) head {
+	r := t.records[int(code)*recordBytes:][:recordBytes]
+	return head{binary.LittleEndian.Uint64(r), binary.LittleEndian.Uint64(r[8:])}
+}
+
+// touch brings what find will look at into the cache. Loads that do not wait for one another are in flight together, where find alone would wait for both, string
+// by string.
 func (t *textTable) touch(hashes []uint64) {
 	var slots [rowtext.BatchRows]uint64
 	mask := len(t.slots) - 1
 	for i, h := range hashes {
 		slots[i&(rowtext.BatchRows-1)] = t.slots[int(h>>32)&mask]
 	}
-	var starts [rowtext.BatchRows]uint32
-	for i := range hashes {
-		if code := uint32(slots[i&(rowtext.BatchRows-1)]); code > 1 {
-			starts[i&(rowtext.BatchRows-1)] = t.ends[code-2]
-		}
-	}
 	sum := byte(0)
 	for i := range hashes {
-		if at := int(starts[i&(rowtext.BatchRows-1)]); at < len(t.text) {
-			sum += t.text[at]
+		if at := (int(uint32(slots[i&(rowtext.BatchRows-1)])) - 1) * recordBytes; uint(at) < uint(len(t.records)) {
+			sum += t.records[at]
 		}
 	}
 	t.touched = sum
@@ -104,21 +86,25 @@ func (t *textTable) touch(hashes []uint64) {
 
 // code returns the code of s, a new one if need be.
 func (t *textTable) code(s string) uint32 {
-	hash := t.hash(s)
-	code, known, slot := t.find(s, hash)
+	h := headOf(s)
+	hash := t.hash(h, s)
+	code, known, slot := t.find(s, h, hash)
 	if !known {
-		code = t.add(s, slot, hash)
+		code = t.add(s, h, slot, hash)
 	}
 	return code
 }
 
 // add appends a string that find has not found.
-func (t *textTable) add(s string, slot int, hash uint64) uint32 {
-	code := uint32(len(t.ends))
-	t.text = append(t.text, s...)
-	t.ends = append(t.ends, uint32(len(t.text)))
+func (t *textTable) add(s string, h head, slot int, hash uint64) uint32 {
+	code := uint32(t.len())
+	if h.long() {
+		h = head{uint64(len(t.text))<<32 | uint64(len(s)), longHead}
+		t.text = append(t.text, s...)
+	}
+	t.records = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(t.records, h.first), h.last)
 	t.slots[slot] = hash | uint64(code+1)
-	if len(t.ends)*2 > len(t.slots) {
+	if t.len()*2 > len(t.slots) {
 		t.grow()
 	}
 	return code
@@ -142,21 +128,20 @@ func (t *textTable) grow() {
 
 // at returns a string of the table, valid until the next reset.
 func (t *textTable) at(code uint32) string {
-	start := uint32(0)
-	if code > 0 {
-		start = t.ends[code-1]
+	r := t.records[int(code)*recordBytes:][:recordBytes]
+	if n := r[headBytes]; n <= headBytes {
+		return textOf(r[:n])
 	}
-	return unsafe.String(unsafe.SliceData(t.text[start:]), int(t.ends[code]-start))
+	span := binary.LittleEndian.Uint64(r)
+	return textOf(t.text[span>>32:][:uint32(span)])
 }
 
-func (t *textTable) len() int { return len(t.ends) }
+func (t *textTable) len() int { return len(t.records) / recordBytes }
 
 // strings appends all strings in the order of their codes. They are valid until the next reset.
 func (t *textTable) strings(dst []string) []string {
-	start := uint32(0)
-	for _, end := range t.ends {
-		dst = append(dst, unsafe.String(unsafe.SliceData(t.text[start:]), int(end-start)))
-		start = end
+	for code := range t.len() {
+		dst = append(dst, t.at(uint32(code)))
 	}
 	return dst
 }
@@ -164,7 +149,7 @@ func (t *textTable) strings(dst []string) []string {
 // reset empties the table and keeps its memory.
 func (t *textTable) reset() {
 	clear(t.slots)
-	t.ends, t.text = t.ends[:0], t.text[:0]
+	t.records, t.text = t.records[:0], t.text[:0]
 }
 
 // textCodes is the dictionary of one column that a worker of an import fills while it reads, so that the rows of the spill hold short codes for what is
@@ -194,6 +179,7 @@ func newTextCodes(budget *int) *textCodes { return &textCodes{table: newTextTabl
 // codes fills out with 1 + code of each string of a column of a batch of rows, 0 for null and for what has no code. The column's values stand in values, one
 // in each of so many fields.
 func (c *textCodes) codes(values []schema.Value, fields int, out []uint32) {
+	var heads [rowtext.BatchRows]head
 	var hashes [rowtext.BatchRows]uint64
 	out = out[:min(len(out), rowtext.BatchRows)]
 	if c.state == codesClosed {
@@ -201,7 +187,9 @@ func (c *textCodes) codes(values []schema.Value, fields int, out []uint32) {
 		return
 	}
 	for i := range out {
-		hashes[i] = c.table.hash(values[i*fields].Str)
+		s := values[i*fields].Str
+		heads[i] = headOf(s)
+		hashes[i] = c.table.hash(heads[i], s)
 	}
 	if len(c.table.slots) > nearSlots {
 		c.table.touch(hashes[:len(out)])
@@ -209,7 +197,7 @@ func (c *textCodes) codes(values []schema.Value, fields int, out []uint32) {
 	for i := range out {
 		out[i] = 0
 		if v := &values[i*fields]; v.Valid && len(v.Str) <= maxCoded {
-			out[i] = c.code(v.Str, hashes[i])
+			out[i] = c.code(v.Str, heads[i], hashes[i])
 		}
 	}
 }
@@ -217,10 +205,14 @@ func (c *textCodes) codes(values []schema.Value, fields int, out []uint32) {
 // nearSlots is up to how many slots a table is in a near cache anyway.
 const nearSlots = 2048
 
-func (c *textCodes) code(s string, hash uint64) uint32 {
+func (c *textCodes) code(s string, h head, hash uint64) uint32 {
 	c.asked++
-	code, known, slot := c.table.find(s, hash)
-	switch n, cost := c.table.len(), len(s)+4+16; { // two slots on the average, and as much while they are moved
+	code, known, slot := c.table.find(s, h, hash)
+	cost := recordBytes + 16 // two slots on the average, and as much while they are moved
+	if h.long() {
+		cost += len(s)
+	}
+	switch n := c.table.len(); {
 	case known:
 		return code + 1
 	case c.state != codesOpen:
@@ -233,7 +225,7 @@ func (c *textCodes) code(s string, hash uint64) uint32 {
 		return 0
 	default:
 		*c.budget -= cost
-		return c.table.add(s, slot, hash) + 1
+		return c.table.add(s, h, slot, hash) + 1
 	}
 }
 

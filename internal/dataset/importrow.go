@@ -104,8 +104,9 @@ func (w *importWorker) Rows(lines []int64, values []schema.Value) (n int, err er
 			w.codes[c.codes].codes(values[c.field:], fields, w.coded[c.codes][:len(lines)])
 		}
 	}
+	most := linesOf(w.object)
 	for i, line := range lines {
-		if line >= linesOf(w.object) {
+		if line >= most {
 			return i, errors.New("object " + w.object.Name() + " is longer than its size")
 		}
 		if err := w.row(i, line, values[i*fields:(i+1)*fields]); err != nil {
@@ -270,6 +271,7 @@ var errSpill = errors.New("read spill: a row is damaged")
 func (d *runDecoder) chunk(data []byte, c *spill.Chunk, at int) error {
 	seq, keys, cols := d.in.run.base, d.b.cols[d.in.layout.key].code, d.in.cols
 	start, end := at, at+c.Rows
+	var batch [rowtext.BatchRows]string
 	for ; at < end; at++ {
 		step, n := uvarint(data)
 		if n <= 0 {
@@ -282,7 +284,10 @@ func (d *runDecoder) chunk(data []byte, c *spill.Chunk, at int) error {
 		if rest == nil || len(rest) < bitmap {
 			return errSpill
 		}
-		keys[at] = d.keys.code(key)
+		k := (at - start) % len(batch)
+		if batch[k] = key; k == len(batch)-1 || at == end-1 {
+			d.keys.codes(batch[:k+1], keys[at-k:at+1])
+		}
 		present := rest[:bitmap]
 		data = rest[bitmap:]
 		for i := range cols {

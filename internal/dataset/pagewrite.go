@@ -199,32 +199,32 @@ func (w *chunkWriter) localCodes(v *vector, order []int32) (nulls int) {
 		w.used = append(w.used, 0)
 		return 0
 	}
-	w.present = resized(w.present, (len(order)+7)/8)
-	clear(w.present)
-	w.int32s = resized(w.int32s, len(order))
-	w.codes = resized(w.codes, len(order))
+	// The loops work on variables: a field would be loaded and stored with every value.
+	present, int32s, codes := resized(w.present, (len(order)+7)/8), resized(w.int32s, len(order)), resized(w.codes, len(order))
+	w.present, w.codes = present, codes
+	clear(present)
 	for at, i := range order {
-		w.codes[at] = v.code[i]
+		codes[at] = v.code[i]
 	}
-	n := 0
-	for at, code := range w.codes {
+	used, locals, n := w.used, w.local, 0
+	for at, code := range codes {
 		if at%touchAhead == 0 {
-			w.touchLocal(w.codes[at:min(at+touchAhead, len(order))])
+			w.touchLocal(codes[at:min(at+touchAhead, len(codes))])
 		}
 		if code == nullCode {
 			continue
 		}
-		w.present[at>>3] |= 1 << (at & 7)
-		local := w.local[code]
+		present[at>>3] |= 1 << (at & 7)
+		local := locals[code]
 		if local == 0 {
-			w.used = append(w.used, code)
-			local = uint32(len(w.used))
-			w.local[code] = local
+			used = append(used, code)
+			local = uint32(len(used))
+			locals[code] = local
 		}
-		w.int32s[n] = int32(local - 1)
+		int32s[n] = int32(local - 1)
 		n++
 	}
-	w.int32s = w.int32s[:n]
+	w.used, w.int32s = used, int32s[:n]
 	return len(order) - n
 }
 

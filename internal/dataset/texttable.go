@@ -23,6 +23,7 @@ type textTable struct {
 
 const (
 	firstSlots  = 64
+	nearSlots   = 2048 // up to so many, a table is in a near cache anyway
 	recordBytes = headBytes + 1
 )
 
@@ -70,6 +71,9 @@ func (t *textTable) record(code uint32) head {
 // touch brings what find will look at into the cache. Loads that do not wait for one another are in flight together, where find alone would wait for both, string
 // by string.
 func (t *textTable) touch(hashes []uint64) {
+	if len(t.slots) <= nearSlots {
+		return
+	}
 	var slots [rowtext.BatchRows]uint64
 	mask := len(t.slots) - 1
 	for i, h := range hashes {
@@ -84,15 +88,24 @@ func (t *textTable) touch(hashes []uint64) {
 	t.touched = sum
 }
 
-// code returns the code of s, a new one if need be.
-func (t *textTable) code(s string) uint32 {
-	h := headOf(s)
-	hash := t.hash(h, s)
-	code, known, slot := t.find(s, h, hash)
-	if !known {
-		code = t.add(s, h, slot, hash)
+// codes fills out with the codes of a batch of strings, new ones if need be.
+func (t *textTable) codes(texts []string, out []uint32) {
+	var heads [rowtext.BatchRows]head
+	var hashes [rowtext.BatchRows]uint64
+	texts = texts[:min(len(texts), rowtext.BatchRows)]
+	out = out[:len(texts)]
+	for i, s := range texts {
+		heads[i] = headOf(s)
+		hashes[i] = t.hash(heads[i], s)
 	}
-	return code
+	t.touch(hashes[:len(texts)])
+	for i, s := range texts {
+		code, known, slot := t.find(s, heads[i], hashes[i])
+		if !known {
+			code = t.add(s, heads[i], slot, hashes[i])
+		}
+		out[i] = code
+	}
 }
 
 // add appends a string that find has not found.
@@ -191,9 +204,7 @@ func (c *textCodes) codes(values []schema.Value, fields int, out []uint32) {
 		heads[i] = headOf(s)
 		hashes[i] = c.table.hash(heads[i], s)
 	}
-	if len(c.table.slots) > nearSlots {
-		c.table.touch(hashes[:len(out)])
-	}
+	c.table.touch(hashes[:len(out)])
 	for i := range out {
 		out[i] = 0
 		if v := &values[i*fields]; v.Valid && len(v.Str) <= maxCoded {
@@ -201,9 +212,6 @@ func (c *textCodes) codes(values []schema.Value, fields int, out []uint32) {
 		}
 	}
 }
-
-// nearSlots is up to how many slots a table is in a near cache anyway.
-const nearSlots = 2048
 
 func (c *textCodes) code(s string, h head, hash uint64) uint32 {
 	c.asked++

@@ -3,7 +3,6 @@ package dataset
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -25,14 +24,19 @@ func TestTextTableGivesEachStringItsOwnCode(t *testing.T) {
 		table := newTextTable()
 		for range 2 { // the second time in used memory
 			want := make(map[string]uint32)
-			for _, s := range drawTexts(rt) {
-				code, known := want[s]
-				if !known {
-					code = uint32(len(want))
-					want[s] = code
-				}
-				if got := table.code(strings.Clone(s)); got != code {
-					rt.Fatalf("code of %q is %d, want %d", s, got, code)
+			texts := drawTexts(rt)
+			for batch := range slices.Chunk(texts, rowtext.BatchRows) {
+				got := make([]uint32, len(batch))
+				table.codes(batch, got)
+				for i, s := range batch {
+					code, known := want[s]
+					if !known {
+						code = uint32(len(want))
+						want[s] = code
+					}
+					if got[i] != code {
+						rt.Fatalf("code of %q is %d, want %d", s, got[i], code)
+					}
 				}
 			}
 			for code, s := range table.strings(nil) {

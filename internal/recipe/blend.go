@@ -17,40 +17,27 @@ type weighted struct {
 func blend(ctx context.Context, parts []weighted, column []float32, keep int) (*rows, error) {
 	n := len(column)
 	best := newSelections(n, keep)
-	type space struct {
-		sum     []float32
-		known   []bool
-		touched []int32
-	}
-	spaces := make([]space, n) // one per worker
+	spaces := make([]sums, n) // one per worker
 	err := vec.Parallel(ctx, n, func(i, worker int) {
 		s := &spaces[worker]
-		if s.sum == nil {
-			s.sum, s.known = make([]float32, n), make([]bool, n)
-		}
+		s.grow(n)
 		for _, p := range parts {
 			if p.weight == 0 {
 				continue
 			}
 			items, values := p.rows.of(int32(i))
 			for k, j := range items {
-				if !s.known[j] {
-					s.known[j] = true
-					s.touched = append(s.touched, j)
-				}
-				s.sum[j] += float32(p.weight * values[k])
+				s.add(j, float32(p.weight*values[k]))
 			}
 		}
-		for _, j := range s.touched {
-			best[i].offer(j, s.sum[j]*column[j])
-			s.sum[j], s.known[j] = 0, false
-		}
-		s.touched = s.touched[:0]
+		s.each(func(j int32, sum float32) { best[i].offer(j, sum*column[j]) })
 	})
 	if err != nil {
 		return nil, err
 	}
-	return flatten(best), nil
+	blended := flatten(best)
+	blended.core = parts[0].rows.core
+	return blended, nil
 }
 
 // temper returns the factors by which the columns of frequent items lose weight: the count to the power of -eighths/8, and 1 for an item as frequent as

@@ -42,7 +42,8 @@ const (
 	choiceEvents    = 400_000 // about as many events at most, those of users drawn by lot
 	choiceQuestions = 3072    // about as many hidden items, or with no order sets of them, are ranked at most
 	choiceFewest    = 50      // questions below which the defaults stand
-	choiceCore      = 1536    // items in the dense inverse while choosing
+	choiceCore      = 1536    // items in the dense inverse while choosing, with order
+	choiceCoreSets  = 4096    // and without, where the inverse is most of the work and what is not in it is worse off
 	choiceGain      = 1.002   // what a candidate must be better by
 	choiceLength    = 20      // length of the lists that are compared
 	associationCore = 4096    // items in the dense inverse of the association that goes beside transitions
@@ -53,7 +54,7 @@ func (c *corpus) start() choice {
 	if !c.ordered {
 		return choice{rate: 1, ridge: 1, damping: true, spectral: 0.3, temper: 1, prior: 0.6}
 	}
-	s := choice{rate: sparseDecay, back: 0.25, ridge: 1, damping: true, association: 0.1, spectral: 0.1, prior: 0.6, recency: 1.0 / 3}
+	s := choice{rate: sparseDecay, back: 0.25, ridge: 1, damping: true, association: 0.1, prior: 0.6, recency: 1.0 / 3}
 	if c.baskets {
 		s.rate = basketDecay
 	}
@@ -96,7 +97,7 @@ func (c *corpus) alternatives() []func(choice) []choice {
 			return []choice{slower, faster}
 		},
 		among(func(c *choice, v float64) { c.association = v }, 0, 0.3, 0.6),
-		among(spectral, 0, 0.03, 0.3),
+		among(spectral, 0.1),
 		among(temper, 1, 2),
 		among(func(c *choice, v float64) { c.prior = v }, 0.1, 0.3, 1.2, 2.5),
 		among(recency, 0, 1.0/3, 2.0/3),
@@ -163,6 +164,7 @@ type judge struct {
 	shares    shares
 	count     []int64
 	questions []question
+	rated     map[choice]float64
 }
 
 // question asks for the items at from..to of what is hidden of a user's history, after everything before them if there is an order.
@@ -172,7 +174,14 @@ type question struct {
 }
 
 func newJudge(c *corpus) *judge {
-	j := &judge{parts: parts{corpus: c, reach: reachDefault, core: choiceCore, keep: rowEntries}, shares: c.shares(), count: make([]int64, c.items)}
+	core := choiceCoreSets
+	if c.ordered {
+		core = choiceCore
+	}
+	j := &judge{
+		parts:  parts{corpus: c, reach: reachDefault, core: core, keep: rowEntries},
+		shares: c.shares(), count: make([]int64, c.items), rated: map[choice]float64{},
+	}
 	for _, i := range c.item {
 		j.count[i]++
 	}
@@ -198,6 +207,9 @@ func newJudge(c *corpus) *judge {
 
 // quality is the NDCG of the hidden items under a choice.
 func (j *judge) quality(ctx context.Context, chosen choice) (float64, error) {
+	if rating, ok := j.rated[chosen]; ok {
+		return rating, nil
+	}
 	c := j.parts.corpus
 	r, err := j.parts.blend(ctx, chosen, func(string, int64, int64) {})
 	if err != nil {
@@ -236,7 +248,10 @@ func (j *judge) quality(ctx context.Context, chosen choice) (float64, error) {
 	for _, g := range gains {
 		sum += g
 	}
-	return sum / float64(max(1, len(gains))), err
+	if err == nil {
+		j.rated[chosen] = sum / float64(max(1, len(gains)))
+	}
+	return j.rated[chosen], err
 }
 
 // parts are what a model is blended of, each fitted when it is first asked for.

@@ -405,7 +405,7 @@ type contentSearch struct {
 	best    selection
 }
 
-// near returns the items that are most like item i, itself left out, in no particular order. They are valid until the next search.
+// near returns the items that are most like item i, itself left out, by item.
 func (x *contentIndex) near(i int32, s *contentSearch) []entry {
 	if s.sum == nil {
 		s.sum, s.query = make([]float32, len(x.offsets)-1), make([]float32, x.terms)

@@ -48,44 +48,6 @@ func invert(item []int32, n int) *postings {
 	return p
 }
 
-// counter is a sparse row of sums that can be cleared in the time it took to fill.
-type counter struct {
-	sum     []int64
-	touched []int32
-	full    bool // there are too many terms for it to be worth while to note where sums are
-}
-
-func newCounter(n int) *counter { return &counter{sum: make([]int64, n)} }
-
-// expect says how many terms are about to be added to an empty counter.
-func (c *counter) expect(terms int) { c.full = terms >= len(c.sum) }
-
-func (c *counter) add(item int32, v int64) {
-	if !c.full && c.sum[item] == 0 && v != 0 { // terms are not negative: a sum never comes back to zero
-		c.touched = append(c.touched, item)
-	}
-	c.sum[item] += v
-}
-
-// each calls do for every counted item, in ascending order, and clears the counter.
-func (c *counter) each(do func(item int32, sum int64)) {
-	if !c.full && len(c.touched) < len(c.sum)/16 {
-		slices.Sort(c.touched)
-		for _, i := range c.touched {
-			do(i, c.sum[i])
-			c.sum[i] = 0
-		}
-	} else { // a scan is cheaper than a sort
-		for i, sum := range c.sum {
-			if sum != 0 {
-				do(int32(i), sum)
-				c.sum[i] = 0
-			}
-		}
-	}
-	c.touched, c.full = c.touched[:0], false
-}
-
 // window holds the decayed sums over pairs of events that stand close together in a history.
 //
 // With w(k) the weight of the event k steps before a target, h the decayed history in front of a target and e the target itself, it counts the
@@ -116,16 +78,16 @@ func newWindow(seq *sequences, where *postings, decay []int64, back int64) *wind
 
 func (w *window) reach() int { return len(w.decay) - 1 }
 
-// geometric is the decay g^(k-1), g in units of 2⁻¹⁶, for k = 1..reach.
+// geometric is the decay g^(k-1), g in units of 2⁻¹⁶, for k = 1..reach, or up to the last k for which it is not negligible: what is left out of sums costs nothing.
 func geometric(g int64, reach int) []int64 {
-	decay := make([]int64, reach+1)
-	v := int64(one)
-	for k := 1; k <= reach; k++ {
-		decay[k] = v
-		v = (v*g + one/2) >> fixed
+	decay := []int64{0}
+	for v := int64(one); len(decay) <= reach && v >= negligibleDecay; v = (v*g + one/2) >> fixed {
+		decay = append(decay, v)
 	}
 	return decay
 }
+
+const negligibleDecay = one / 128
 
 // gram counts row i of HᵀH, in units of 2⁻³².
 func (w *window) gram(i int, c *counter) {
@@ -143,6 +105,18 @@ func (w *window) gram(i int, c *counter) {
 			c.add(w.seq.item[q], met*(w.seq.weight[p]*w.seq.weight[q]>>fixed))
 		}
 	}
+}
+
+// own is what the events of item i add to its diagonal element of HᵀH each by itself, in the same units.
+func (w *window) own(i int) int64 {
+	sum := int64(0)
+	for _, at := range w.where.of(i) {
+		p := int(at)
+		user := w.seq.user[p]
+		after, before := min(int(w.seq.offsets[user+1])-1-p, w.reach()), min(p-int(w.seq.offsets[user]), w.reach())
+		sum += (w.meet[0][after] + w.meet[0][before]*w.back>>fixed) * (w.seq.weight[p] * w.seq.weight[p] >> fixed)
+	}
+	return sum
 }
 
 // into counts column j of HᵀE, in units of 2⁻³²: from where users came to item j.
@@ -238,6 +212,15 @@ func (b *baskets) together(i int, c *counter) {
 			}
 		}
 	}
+}
+
+// own is the diagonal element of item i, in the same units.
+func (b *baskets) own(i int) int64 {
+	sum := int64(0)
+	for _, at := range b.where.of(i) {
+		sum += b.weight[b.seq.user[at]]
+	}
+	return sum
 }
 
 // size is the number of users who have item i.

@@ -24,7 +24,7 @@ func (d Data) Size() Size {
 	s := Size{Events: int64(d.Events.Len()), Users: int64(len(d.Events.Users)), Items: int64(len(d.Events.Items) + len(d.Items.ids()))}
 	count := make([]int32, len(d.Events.Items))
 	for _, i := range d.Events.Item {
-		if count[i]++; count[i] == coreCount {
+		if count[i]++; count[i] == activeCount {
 			s.Active++
 		}
 	}
@@ -58,13 +58,16 @@ func (a *Attributes) bytes() (n int64) {
 
 // Size is at least that of the data the model was trained on.
 func (m *Manifest) Size() Size {
-	s := Size{Events: m.Events, Users: m.Users, Items: m.Items, Active: min(m.Items, m.Events/coreCount)}
+	s := Size{Events: m.Events, Users: m.Users, Items: m.Items, Active: min(m.Items, m.Events/activeCount)}
 	width := map[string]int64{"uint8": 1, "uint16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8}
 	for _, a := range m.Arrays {
 		s.Given += a.Count * width[a.Type] // of which attributes are a part
 	}
 	return s
 }
+
+// activeCount is the fewest events of an item whose sums can stand out against the weakest λ.
+const activeCount = 2
 
 // Bytes of a training; see the types that are named.
 const (

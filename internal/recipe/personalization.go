@@ -47,7 +47,7 @@ func (in *input) trainPersonalization(ctx context.Context, m *Manifest, w *model
 		return err
 	}
 	m.Settings["lambda"] = f.lambda
-	m.Settings["core"] = float64(f.core())
+	m.Settings["core"] = float64(f.rows.core)
 	m.Settings["ordered"] = indicator(f.ordered)
 	m.Settings["repeats"] = indicator(f.repeats)
 	if f.cold != nil {
@@ -73,16 +73,6 @@ func indicator(b bool) float64 {
 		return 1
 	}
 	return 0
-}
-
-// core is the number of items in the dense inverse: the size of the data alone decides it, so it is the same on every machine.
-func (f *fitted) core() (n int) {
-	for _, events := range f.count {
-		if events >= coreCount {
-			n++
-		}
-	}
-	return min(n, coreSize)
 }
 
 // fit trains on the users that use accepts, after choose.

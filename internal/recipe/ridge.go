@@ -19,14 +19,25 @@ import (
 // regression of each item on the user's other items, B = I - P diag(P)⁻¹ with P = (XᵀWX + λI)⁻¹ (EASE, Steck 2019), where a user of n items has the
 // weight 1 in W, or 1/√n where that suits the data: quality is judged by user and not by event.
 //
-// The inverse is dense, so it spans only the most frequent items, the core. An item outside of the core is a full target of the regression; as a
-// source it gets the regression on itself alone, which is all that its few events can carry: row / (own diagonal + λ). Of each row the entries of
-// largest magnitude are kept.
+// The inverse is dense, so it spans only the core: the items whose own sums stand out against λ, the most frequent ones. The others are hardly held
+// together with anything but the core, so their rows follow from those of the core by one step of block Gauss-Seidel: with G the Gram matrix and C the
+// right-hand side,
+//
+//	row i of B = (row i of C - Σ over k in the core of G[i][k] · row k of B) / (G[i][i] + λ)
+//
+// where the sum takes the largest elements of G. A step more would gain nothing where rows are weak, and need not converge where they are strong. As
+// a target of the regression, every item is a full one. Of each row the entries of largest magnitude are kept.
 const (
-	coreSize     = 12288 // most items in the dense inverse: 604 MB and, on two cores, about ten seconds
-	coreCount    = 4     // fewest events of an item of the core
-	reachDefault = 32    // events of the history that count, the default of bptt
-	rowEntries   = 300   // kept per row of B, unless hidden_dimension says otherwise
+	coreSize       = 8192    // most items in the dense inverse: 268 MB, and 2.7 · 10¹¹ multiplications
+	tailTerms      = 32      // elements of G in the row of an item outside of the core, at most
+	tailNegligible = 1 << 14 // a term of such a row that is this part of one, or less, is left out
+	reachDefault   = 32      // events of the history that count, the default of bptt
+	rowEntries     = 300     // kept per row of B, unless hidden_dimension says otherwise
+
+	// The least own sum of an item of the core, as a share of λ. Without order λ follows the mean of the own sums, and what a row is
+	// held back by is mostly other rows.
+	coreShareOrdered   = 1.0 / 4
+	coreShareUnordered = 1.0 / 64
 )
 
 // regression says what is regressed on what, and how strongly it is held back.
@@ -81,15 +92,21 @@ func newSolver(seq *sequences, r regression) *solver {
 	return s
 }
 
-// chooseCore takes the items with the most events, ties by id.
+// chooseCore takes the items whose own sums are the largest, ties by id.
 func (s *solver) chooseCore(size int) {
-	for i := range s.seq.items {
-		if len(s.where.of(i)) >= coreCount {
+	own := make([]int64, s.seq.items)
+	share := coreShareUnordered
+	if s.window != nil {
+		share = coreShareOrdered
+	}
+	least := float64(share*s.lambda) / s.unit()
+	for i := range own {
+		if own[i] = s.own(i); float64(own[i]) >= least && own[i] > 0 {
 			s.core = append(s.core, int32(i))
 		}
 	}
 	if len(s.core) > size {
-		slices.SortStableFunc(s.core, func(a, b int32) int { return cmp.Compare(len(s.where.of(int(b))), len(s.where.of(int(a)))) })
+		slices.SortStableFunc(s.core, func(a, b int32) int { return cmp.Compare(own[b], own[a]) })
 		s.core = s.core[:size]
 		slices.Sort(s.core)
 	}
@@ -110,7 +127,15 @@ func (s *solver) counter(worker int) *counter {
 	return s.counters[worker]
 }
 
-// gram counts row i of the Gram matrix; its unit is gramUnit.
+// own is the diagonal element of item i of the Gram matrix, without what repeated events of a user add together; its unit is unit().
+func (s *solver) own(i int) int64 {
+	if s.window != nil {
+		return s.window.own(i)
+	}
+	return s.sets.own(i)
+}
+
+// gram counts row i of the Gram matrix, in the same unit.
 func (s *solver) gram(i int, c *counter) {
 	if s.window != nil {
 		s.window.gram(i, c)
@@ -190,33 +215,59 @@ func (s *solver) rows(ctx context.Context, progress Progress) (*rows, error) {
 			return nil, err
 		}
 	}
-	tail := newMeter(progress, "rare items", s.seq.items-len(s.core))
+	if err := vec.Parallel(ctx, len(s.core), func(r, _ int) { best[s.core[r]].ordered() }); err != nil {
+		return nil, err
+	}
+	count := newMeter(progress, "rare items", s.seq.items-len(s.core))
+	tails := make([]tail, s.seq.items) // one per worker
 	err := vec.Parallel(ctx, s.seq.items, func(i, worker int) {
 		if s.rank[i] < 0 {
-			s.tail(int32(i), s.counter(worker), &best[i])
-			tail.add(1)
+			s.tail(int32(i), s.counter(worker), &tails[worker], best)
+			count.add(1)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	return flatten(best), nil
+	solved := flatten(best)
+	solved.core = len(s.core)
+	return solved, nil
 }
 
-// tail is the row of an item outside of the core.
-func (s *solver) tail(item int32, c *counter, best *selection) {
+// tail is a worker's memory for rows outside of the core.
+type tail struct {
+	sums sums
+	near selection
+}
+
+// tail selects the row of an item outside of the core, of which all rows are selected.
+func (s *solver) tail(item int32, c *counter, t *tail, best []selection) {
 	unit := s.unit()
 	own := s.lambda
+	t.near = selection{keep: tailTerms, kept: t.near.kept[:0]}
 	s.gram(int(item), c)
 	c.each(func(i int32, sum int64) {
-		if i == item {
+		switch {
+		case i == item:
 			own = float64(float64(sum)*unit) + own
+		case s.rank[i] >= 0:
+			t.near.offer(i, float32(float64(sum)*unit))
 		}
 	})
+	t.sums.grow(s.seq.items)
+	least := float32(own / tailNegligible)
+	for _, near := range t.near.ordered() {
+		for _, e := range best[near.item()].kept {
+			if v := float32(-near.value() * e.value()); v >= least || v <= -least {
+				t.sums.add(e.item(), v)
+			}
+		}
+	}
 	s.from(int(item), c)
-	c.each(func(i int32, sum int64) {
+	c.each(func(i int32, sum int64) { t.sums.add(i, float32(float64(sum)*unit)) })
+	t.sums.each(func(i int32, sum float32) {
 		if i != item || s.window != nil {
-			best.offer(i, float32(float64(sum)*unit/own))
+			best[item].offer(i, sum/float32(own))
 		}
 	})
 }

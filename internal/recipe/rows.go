@@ -1,8 +1,8 @@
 package recipe
 
 import (
-	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/palate-dev/palate/internal/recipe/vec"
@@ -14,11 +14,33 @@ type entry struct {
 	value float32
 }
 
+// packed is an entry as one number: the item above the bits of the value, so that packed entries are in the order of their items.
+type packed uint64
+
+func pack(item int32, value float32) packed {
+	return packed(item)<<32 | packed(math.Float32bits(value))
+}
+
+func (p packed) item() int32 { return int32(p >> 32) }
+
+func (p packed) value() float32 { return math.Float32frombits(uint32(p)) }
+
+// strength orders packed entries by magnitude, those of the same magnitude from the greatest item to the smallest. The bits of floats that are not
+// negative are in the order of the floats.
+func (p packed) strength() uint64 { return uint64(p)&math.MaxInt32<<32 | uint64(^uint32(p>>32)) }
+
+func magnitude(v float32) float32 {
+	if v < 0 {
+		return -v
+	}
+	return v
+}
+
 // selection keeps the entries of largest magnitude, ties by smaller item: a set that does not depend on the order of the offers. It collects twice as many
 // and then drops the weaker half.
 type selection struct {
 	keep  int // entries, at most
-	kept  []entry
+	kept  []packed
 	floor float32 // magnitude below which an offer has no chance any more
 }
 
@@ -31,25 +53,12 @@ func newSelections(n, keep int) []selection {
 	return best
 }
 
-// weaker orders entries from the first to be dropped to the last.
-func weaker(a, b entry) bool {
-	x, y := magnitude(a.value), magnitude(b.value)
-	return x < y || x == y && a.item > b.item
-}
-
-func magnitude(v float32) float32 {
-	if v < 0 {
-		return -v
-	}
-	return v
-}
-
 func (s *selection) offer(item int32, value float32) {
 	if value != 0 && (value >= s.floor || -value >= s.floor) { // most offers fail here
 		if len(s.kept) == 2*s.keep {
 			s.prune()
 		}
-		s.kept = append(s.kept, entry{item, value})
+		s.kept = append(s.kept, pack(item, value))
 	}
 }
 
@@ -60,22 +69,14 @@ func (s *selection) prune() {
 		return
 	}
 	for high-low > 1 {
-		a, b, c := s.kept[low], s.kept[(low+high)/2], s.kept[high-1]
-		if weaker(b, a) {
-			a, b = b, a
-		}
-		if weaker(c, b) {
-			b = c
-			if weaker(b, a) {
-				b = a
-			}
-		}
+		a, b, c := s.kept[low].strength(), s.kept[(low+high)/2].strength(), s.kept[high-1].strength()
+		pivot := max(min(a, b), min(max(a, b), c)) // the median
 		i, j := low, high-1
-		for i <= j { // b, the median of three, is the pivot
-			for weaker(b, s.kept[i]) {
+		for i <= j {
+			for s.kept[i].strength() > pivot {
 				i++
 			}
-			for weaker(s.kept[j], b) {
+			for s.kept[j].strength() < pivot {
 				j--
 			}
 			if i <= j {
@@ -92,17 +93,26 @@ func (s *selection) prune() {
 		}
 	}
 	s.kept = s.kept[:s.keep]
-	s.floor = magnitude(s.kept[0].value)
+	s.floor = magnitude(s.kept[0].value())
 	for _, e := range s.kept[1:] {
-		s.floor = min(s.floor, magnitude(e.value))
+		s.floor = min(s.floor, magnitude(e.value()))
 	}
+}
+
+// ordered are those that are kept, by item. They are valid until the next offer.
+func (s *selection) ordered() []packed {
+	s.prune()
+	slices.Sort(s.kept)
+	return s.kept
 }
 
 // entries are those that are kept, by item.
 func (s *selection) entries() []entry {
-	s.prune()
-	slices.SortFunc(s.kept, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
-	return s.kept
+	all := make([]entry, 0, min(len(s.kept), s.keep))
+	for _, p := range s.ordered() {
+		all = append(all, entry{p.item(), p.value()})
+	}
+	return all
 }
 
 // rows is a sparse matrix by rows, items ascending within a row.
@@ -110,6 +120,7 @@ type rows struct {
 	offsets []int64
 	item    []int32
 	value   []float32
+	core    int // rows that come of a dense inverse
 }
 
 func (r *rows) of(item int32) ([]int32, []float32) {
@@ -118,16 +129,47 @@ func (r *rows) of(item int32) ([]int32, []float32) {
 }
 
 func flatten(best []selection) *rows {
-	_ = vec.Parallel(context.Background(), len(best), func(i, _ int) { best[i].entries() })
+	_ = vec.Parallel(context.Background(), len(best), func(i, _ int) { best[i].ordered() })
 	r := &rows{offsets: make([]int64, len(best)+1)}
 	for i := range best {
 		r.offsets[i+1] = r.offsets[i] + int64(len(best[i].kept))
 	}
 	r.item, r.value = make([]int32, r.offsets[len(best)]), make([]float32, r.offsets[len(best)])
 	_ = vec.Parallel(context.Background(), len(best), func(i, _ int) {
-		for k, e := range best[i].kept {
-			r.item[r.offsets[i]+int64(k)], r.value[r.offsets[i]+int64(k)] = e.item, e.value
+		for k, p := range best[i].kept {
+			r.item[r.offsets[i]+int64(k)], r.value[r.offsets[i]+int64(k)] = p.item(), p.value()
 		}
 	})
 	return r
+}
+
+// sums is a sparse row of float sums that is cleared in the time that it took to fill. Every sum is of its terms in the order of their coming.
+type sums struct {
+	sum     []float32
+	known   []bool
+	touched []int32
+}
+
+// grow makes room for n items.
+func (s *sums) grow(n int) {
+	if len(s.sum) < n {
+		s.sum, s.known = make([]float32, n), make([]bool, n)
+	}
+}
+
+func (s *sums) add(item int32, v float32) {
+	if !s.known[item] {
+		s.known[item] = true
+		s.touched = append(s.touched, item)
+	}
+	s.sum[item] += v
+}
+
+// each calls do for every item that something was added to, in the order of their first terms, and clears the sums.
+func (s *sums) each(do func(item int32, sum float32)) {
+	for _, i := range s.touched {
+		do(i, s.sum[i])
+		s.sum[i], s.known[i] = 0, false
+	}
+	s.touched = s.touched[:0]
 }

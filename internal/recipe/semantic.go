@@ -90,7 +90,9 @@ func (in *input) trainSemantic(ctx context.Context, m *Manifest, w *modelWriter,
 	best := newSelections(len(in.items), rowEntries)
 	searches := make([]contentSearch, len(in.items)) // by worker
 	err := vec.Parallel(ctx, len(in.items), func(i, worker int) {
-		best[i].kept = slices.Clone(index.near(int32(i), &searches[worker]))
+		for _, e := range index.near(int32(i), &searches[worker]) {
+			best[i].offer(e.item, e.value)
+		}
 	})
 	if err != nil {
 		return err

@@ -155,7 +155,6 @@ func (b *blender) regress(ctx context.Context, popular []int32) (float64, error)
 		}
 		b.users.together(int(i), w.users)
 		near := b.index.near(i, &w.search)
-		slices.SortFunc(near, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
 		for _, e := range near {
 			if b.users.size(int(e.item)) >= manyUsers {
 				a := float64(e.value)

@@ -117,8 +117,13 @@ func start(t *testing.T, what string, modules ...string) *python {
 	return p
 }
 
-// run executes code and decodes what it leaves in the variable result.
-func (p *python) run(code string, result any) {
+// answer is what the driver says to a piece of code.
+type answer struct {
+	Error  string
+	Result json.RawMessage
+}
+
+func (p *python) ask(code string) (a answer) {
 	p.t.Helper()
 	if err := p.in.Encode(code); err != nil {
 		p.t.Fatal(err)
@@ -127,12 +132,18 @@ func (p *python) run(code string, result any) {
 	if err != nil {
 		p.t.Fatalf("%v\nof %s", err, code)
 	}
-	var answer struct {
-		Error  string
-		Result json.RawMessage
-	}
-	if err := json.Unmarshal(line, &answer); err != nil {
+	if err := json.Unmarshal(line, &a); err != nil {
 		p.t.Fatal(err)
+	}
+	return a
+}
+
+// run executes code and decodes what it leaves in the variable result.
+func (p *python) run(code string, result any) {
+	p.t.Helper()
+	answer := p.ask(code)
+	for n := 0; n < 5 && strings.Contains(answer.Error, "No such file"); n++ { // palate has just replaced a file: docs/open-tables.md says what to do
+		answer = p.ask(code)
 	}
 	if answer.Error != "" {
 		p.t.Fatalf("%s\nof %s", answer.Error, code)
@@ -274,8 +285,7 @@ table.append(pyarrow.Table.from_pylist([
 	m.add([]string{"canary-python", "item-02", "1900000000", "view", "1", "0.5", "false"}, []string{"canary-user-01", "item-03", "1900000001", "", "", "", ""})
 	m.holds("after rows were appended", nil)
 
-	read()
-	p.run(`table.delete("ITEM_ID == 'item-03' and QTY > 0")`, nil)
+	p.run(lines+"\ntable.delete(\"ITEM_ID == 'item-03' and QTY > 0\")", nil)
 	m.drop(func(row []string) bool {
 		return row[1] == "item-03" && row[4] != "" && row[4] != "0" && row[4][0] != '-'
 	})

@@ -41,8 +41,8 @@ func TestContextChangesAnswers(t *testing.T) {
 	h, d := screens(t)
 	version := h.Version(h.Solution("aws-user-personalization"))
 	campaign := h.Make("CreateCampaign", "campaign", M{"name": "screens", "solutionVersionArn": version, "campaignConfig": M{"itemExplorationConfig": M{"explorationWeight": "0"}}})
-	ask := func(user string, context M) (items []string) {
-		request := M{"campaignArn": campaign, "userId": user, "numResults": 6}
+	askFor := func(n int, user string, context M) (items []string) {
+		request := M{"campaignArn": campaign, "userId": user, "numResults": n}
 		if context != nil {
 			request["context"] = context
 		}
@@ -51,6 +51,7 @@ func TestContextChangesAnswers(t *testing.T) {
 		}
 		return items
 	}
+	ask := func(user string, context M) []string { return askFor(6, user, context) }
 	onPhone := func(items []string) (n int) {
 		for _, item := range items {
 			n += itemNumber(t, item) % 2
@@ -66,8 +67,8 @@ func TestContextChangesAnswers(t *testing.T) {
 			t.Errorf("context %v says nothing, but answers differ (-without +with)\n%s", context, diff)
 		}
 	}
-	somebody := d.Users[3] // who likes what is seen on the phone
-	if a, b := ask(somebody, M{"DEVICE": "tv"}), ask(somebody, M{"DEVICE": "phone"}); onPhone(a) >= onPhone(b) {
+	somebody := d.Users[3] // who likes what is seen on the phone, so that it takes more than the first few to tell
+	if a, b := askFor(20, somebody, M{"DEVICE": "tv"}), askFor(20, somebody, M{"DEVICE": "phone"}); onPhone(a) >= onPhone(b) {
 		t.Errorf("a user with a history gets %v on tv and %v on the phone", a, b)
 	}
 

@@ -129,6 +129,7 @@ func TestADeletionThatIsKilledForgetsTheSameRows(t *testing.T) {
 	never := shop.Open(t, server.Start(t))
 	never.Load(never.Interactions, left)
 	never.Load(never.Items, all.Items)
+	never.Load(never.People, profiles)
 	never.Version(never.Solution("aws-user-personalization-v2"))
 	if diff := cmp.Diff(never.ModelBytes(), h.ModelBytes()); diff != "" {
 		t.Errorf("the model differs from one that never saw the users:\n%s", diff)

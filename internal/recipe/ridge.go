@@ -25,14 +25,14 @@ import (
 //
 //	row i of B = (row i of C - Σ over k in the core of G[i][k] · row k of B) / (G[i][i] + λ)
 //
-// where the sum takes the largest elements of G. A step more would gain nothing where rows are weak, and need not converge where they are strong. As
+// where the sum takes the largest elements of G, and only the items that row i of C names are looked at: it is they whose weight the core explains in
+// part, and rows of the rarest items stay as short as their histories. A step more would gain nothing where rows are weak, and need not converge where they are strong. As
 // a target of the regression, every item is a full one. Of each row the entries of largest magnitude are kept.
 const (
-	coreSize       = 8192    // most items in the dense inverse: 268 MB, and 2.7 · 10¹¹ multiplications
-	tailTerms      = 32      // elements of G in the row of an item outside of the core, at most
-	tailNegligible = 1 << 14 // a term of such a row that is this part of one, or less, is left out
-	reachDefault   = 32      // events of the history that count, the default of bptt
-	rowEntries     = 300     // kept per row of B, unless hidden_dimension says otherwise
+	coreSize     = 8192 // most items in the dense inverse: 268 MB, and 2.7 · 10¹¹ multiplications
+	tailTerms    = 32   // elements of G in the row of an item outside of the core, at most
+	reachDefault = 32   // events of the history that count, the default of bptt
+	rowEntries   = 300  // kept per row of B, unless hidden_dimension says otherwise
 
 	// The least own sum of an item of the core, as a share of λ. Without order λ follows the mean of the own sums, and what a row is
 	// held back by is mostly other rows.
@@ -255,16 +255,13 @@ func (s *solver) tail(item int32, c *counter, t *tail, best []selection) {
 		}
 	})
 	t.sums.grow(s.seq.items)
-	least := float32(own / tailNegligible)
-	for _, near := range t.near.ordered() {
-		for _, e := range best[near.item()].kept {
-			if v := float32(-near.value() * e.value()); v >= least || v <= -least {
-				t.sums.add(e.item(), v)
-			}
-		}
-	}
 	s.from(int(item), c)
 	c.each(func(i int32, sum int64) { t.sums.add(i, float32(float64(sum)*unit)) })
+	for _, near := range t.near.ordered() {
+		for _, e := range best[near.item()].kept {
+			t.sums.addKnown(e.item(), float32(-near.value()*e.value()))
+		}
+	}
 	t.sums.each(func(i int32, sum float32) {
 		if i != item || s.window != nil {
 			best[item].offer(i, sum/float32(own))

@@ -165,6 +165,13 @@ func (s *sums) add(item int32, v float32) {
 	s.sum[item] += v
 }
 
+// addKnown adds to what has been added to before.
+func (s *sums) addKnown(item int32, v float32) {
+	if s.known[item] {
+		s.sum[item] += v
+	}
+}
+
 // each calls do for every item that something was added to, in the order of their first terms, and clears the sums.
 func (s *sums) each(do func(item int32, sum float32)) {
 	for _, i := range s.touched {

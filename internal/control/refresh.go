@@ -15,18 +15,26 @@ import (
 // RefreshDue starts the refresh of every model in use whose recipe follows new data without a training, if its interval is over and new interactions have come.
 // every, unless it is 0, takes the place of the recipes' own intervals. It reports how many refreshes it started. As TrainDue it decides from the records alone.
 func (s *Service) RefreshDue(ctx context.Context, now time.Time, every time.Duration) (started int, err error) {
+	return s.startDue(ctx, served,
+		func(tx *meta.Tx, r *meta.Resource) (bool, error) { return refreshDue(tx, r, now, every) },
+		func(r *meta.Resource) (bool, error) { return s.refresh(ctx, r, now, every) })
+}
+
+// startDue starts what is due of what list finds, and reports how many it started. One that fails to start does not hold up the others.
+func (s *Service) startDue(ctx context.Context, list func(*meta.Tx) ([]*meta.Resource, error), is func(*meta.Tx, *meta.Resource) (bool, error),
+	start func(*meta.Resource) (bool, error)) (started int, err error) {
 	var due []*meta.Resource
 	err = s.meta.View(ctx, func(tx *meta.Tx) error {
-		served, err := served(tx)
+		all, err := list(tx)
 		if err != nil {
 			return err
 		}
-		for _, r := range served {
-			is, err := refreshDue(tx, r, now, every)
+		for _, r := range all {
+			yes, err := is(tx, r)
 			if err != nil {
 				return err
 			}
-			if is {
+			if yes {
 				due = append(due, r)
 			}
 		}
@@ -34,7 +42,7 @@ func (s *Service) RefreshDue(ctx context.Context, now time.Time, every time.Dura
 	})
 	failures := []error{err}
 	for _, r := range due {
-		ok, err := s.refresh(ctx, r, now, every)
+		ok, err := start(r)
 		if ok {
 			started++
 		}

@@ -13,32 +13,12 @@ import (
 // failed counts. One that was stopped meanwhile is due once it is started again. It reports how many trainings it started. As TrainDue it decides from the records
 // alone.
 func (s *Service) RetrainDue(ctx context.Context, now time.Time, every time.Duration) (started int, err error) {
-	var due []string
-	err = s.meta.View(ctx, func(tx *meta.Tx) error {
-		recommenders, err := tx.Find(meta.Query{Kind: meta.Recommender, Statuses: []string{meta.Active}})
-		if err != nil {
-			return err
-		}
-		for _, r := range recommenders {
-			is, err := retrainDue(r, now, every)
-			if err != nil {
-				return err
-			}
-			if is {
-				due = append(due, r.ARN)
-			}
-		}
-		return nil
-	})
-	failures := []error{err}
-	for _, arn := range due {
-		ok, err := s.retrain(ctx, arn, now, every)
-		if ok {
-			started++
-		}
-		failures = append(failures, err)
-	}
-	return started, errors.Join(failures...)
+	return s.startDue(ctx,
+		func(tx *meta.Tx) ([]*meta.Resource, error) {
+			return tx.Find(meta.Query{Kind: meta.Recommender, Statuses: []string{meta.Active}})
+		},
+		func(_ *meta.Tx, r *meta.Resource) (bool, error) { return retrainDue(r, now, every) },
+		func(r *meta.Resource) (bool, error) { return s.retrain(ctx, r.ARN, now, every) })
 }
 
 func retrainDue(r *meta.Resource, now time.Time, every time.Duration) (bool, error) {

@@ -249,23 +249,6 @@ func (s *actionStudy) calibrate(m *actionModel, use func(u int32) bool) {
 	}
 }
 
-// testDraws marks the test users as testSet does.
-func testDraws(seed uint64, users []string) []bool {
-	test, lowest, least, found := make([]bool, len(users)), 0, uint64(math.MaxUint64), false
-	for u, id := range users {
-		d := draw(seed, id)
-		test[u] = d%testUsers == 0
-		found = found || test[u]
-		if d < least {
-			lowest, least = u, d
-		}
-	}
-	if !found && len(users) > 0 {
-		test[lowest] = true
-	}
-	return test
-}
-
 // measure holds a model against users that it was not trained on: lists against the actions that they took last, and propensities against every example.
 func (s *actionStudy) measure(m *actionModel, test []bool) map[string]float64 {
 	e := newEvaluation(len(s.actions), false)

@@ -109,7 +109,7 @@ func (in *input) estimate(ctx context.Context, count []int64, progress Progress)
 	done := newMeter(progress, "attributes", len(wanted))
 	err := vec.Parallel(ctx, len(wanted), func(n, worker int) {
 		defer done.add(1)
-		near := slices.Clone(x.near(wanted[n], &work[worker]))
+		near := x.near(wanted[n], &work[worker])
 		slices.SortFunc(near, func(a, b entry) int { return cmp.Or(cmp.Compare(b.value, a.value), cmp.Compare(a.item, b.item)) })
 		found[n] = sharpen(near)
 	})

@@ -14,20 +14,21 @@ const (
 	depth     = 25 // length of the lists that are measured
 )
 
-// testSet marks the test users. The smallest draw is one if no other is, so that there always is something to measure.
-func (in *input) testSet() []bool {
-	test := make([]bool, len(in.ev.Users))
-	lowest, found := 0, false
-	least := uint64(math.MaxUint64)
-	for u, id := range in.ev.Users {
-		d := draw(in.cfg.Seed, id)
+// testSet marks the test users.
+func (in *input) testSet() []bool { return testDraws(in.cfg.Seed, in.ev.Users) }
+
+// testDraws marks the test users of those with the ids. The smallest draw is one if no other is, so that there always is something to measure.
+func testDraws(seed uint64, users []string) []bool {
+	test, lowest, least, found := make([]bool, len(users)), 0, uint64(math.MaxUint64), false
+	for u, id := range users {
+		d := draw(seed, id)
 		test[u] = d%testUsers == 0
 		found = found || test[u]
 		if d < least {
 			lowest, least = u, d
 		}
 	}
-	if !found && len(test) > 0 {
+	if !found && len(users) > 0 {
 		test[lowest] = true
 	}
 	return test

@@ -42,6 +42,12 @@ func (e *Engine) ActionsSince(group, user string, seq int64, strict bool) (event
 	return e.since(schema.ActionInteractions, group, user, seq, strict)
 }
 
+// Forgetting reports whether an erasure runs in a group, which with strict serving knows nobody meanwhile.
+func (e *Engine) Forgetting(group string) bool {
+	g, ok := e.group(group)
+	return ok && len(g.activeMasks()) > 0
+}
+
 // liveOf is the index of the event logs of a kind; tables that are not logs have nothing to put into one.
 func (g *group) liveOf(kind schema.Type) *liveIndex {
 	if kind == schema.ActionInteractions {

@@ -18,7 +18,8 @@ type Limits struct {
 	Filters                int // per group
 	FilterFields           int // distinct fields in one filter
 	GroupFilterFields      int // distinct fields over all filters of a group
-	FilterInteractions     int // newest interactions of a user, by event type, that filters look at
+	FilterInteractions     int // newest interactions of a user with items, by event type, that filters look at
+	FilterActions          int // ... with actions
 	PendingDeletionJobs    int // PENDING, per group
 	DeletionInputBytes     int64
 	ImportBytes            int64 // FULL
@@ -38,7 +39,7 @@ type Limits struct {
 func AWS() Limits {
 	return Limits{
 		Schemas: 500, DatasetGroups: 5, ImportJobs: 5, BatchInferenceJobs: 5, BatchSegmentJobs: 5, SegmentItems: 500, SegmentAttributes: 10, SolutionVersions: 20, Solutions: 10, Campaigns: 5, Recommenders: 5,
-		Filters: 30, FilterFields: 10, GroupFilterFields: 20, FilterInteractions: 100, PendingDeletionJobs: 5,
+		Filters: 30, FilterFields: 10, GroupFilterFields: 20, FilterInteractions: 100, FilterActions: 300, PendingDeletionJobs: 5,
 		DeletionInputBytes: 100 << 20, ImportBytes: 100 << 30, IncrementalImportBytes: 1 << 30,
 		ImportRows: 1000, TrainingInteractions: 1000, TrainingUsers: 25, TrainingUsersPercent: 1, EventTypes: 10, Tags: 50, EventCalls: 1000, RecordCalls: 10,
 	}
@@ -47,5 +48,5 @@ func AWS() Limits {
 // Local keeps only the limits that protect the server or belong to the API's contract whatever the machine: the input size and the
 // five pending jobs of data deletion, the tags of a resource, and what filters look at.
 func Local() Limits {
-	return Limits{PendingDeletionJobs: 5, DeletionInputBytes: 100 << 20, Tags: 50, FilterInteractions: 100}
+	return Limits{PendingDeletionJobs: 5, DeletionInputBytes: 100 << 20, Tags: 50, FilterInteractions: 100, FilterActions: 300}
 }

@@ -77,17 +77,19 @@ func loadFilter(tx *meta.Tx, r *meta.Resource) (*namedFilter, error) {
 	return f, nil
 }
 
-// check holds a filter of items against a request.
+// check holds a filter against a request.
 func (f *namedFilter) check(t *target, user string) error {
+	entity, selects := filter.ItemID, "items"
+	if t.recipe.Type == recipe.PersonalizedActions {
+		entity, selects = filter.ActionID, "actions"
+	}
 	switch {
 	case f.refusal != nil:
 		return f.refusal
 	case f.group != t.group:
 		return api.Errorf(api.InvalidInput, "Filter %s belongs to another dataset group than %s.", f.arn, t.arn)
-	case t.recipe.Type == recipe.PersonalizedActions:
-		return api.Errorf(api.InvalidInput, "This build does not support filters of actions.")
-	case f.parsed.Entity() != filter.ItemID:
-		return api.Errorf(api.InvalidInput, "Filter %s does not select items.", f.arn)
+	case f.parsed.Entity() != entity:
+		return api.Errorf(api.InvalidInput, "Filter %s does not select %s.", f.arn, selects)
 	case f.parsed.UsesCurrentItem() && !t.recipe.Has(recipe.CurrentItem):
 		return api.Errorf(api.InvalidInput, "Filter %s refers to CurrentItem, which requests of the recipe %s do not have.", f.arn, t.recipe.Name)
 	case f.parsed.NeedsUser() && user == "":
@@ -100,20 +102,24 @@ func (f *namedFilter) check(t *target, user string) error {
 type selection struct {
 	s     *Service
 	f     *namedFilter
+	of    schema.Type // of the candidates: Items or Actions
 	kept  *filter.Selection
-	types map[string][]string // by item: types of the user's events with it
+	types map[string][]string // by candidate: types of the user's events with it
 	err   error               // the first failure to read a record
 }
 
-// selects prepares a filter for the candidates of a request.
+// selects prepares a filter for the candidates of a request by a user.
 func (s *Service) selects(ctx context.Context, t *target, f *namedFilter, values map[string]string, user, item string) (*selection, error) {
 	bound, err := f.parsed.Bind(f.schemas, values)
 	if err != nil {
 		return nil, api.Errorf(api.InvalidInput, "%s", err)
 	}
-	sel := &selection{s: s, f: f}
+	sel := &selection{s: s, f: f, of: schema.Items}
+	if f.parsed.Entity() == filter.ActionID {
+		sel.of = schema.Actions
+	}
 	subject := filter.Subject{Anonymous: user == ""}
-	if f.parsed.NeedsUser() {
+	if f.parsed.NeedsUser() && !(s.strict && s.engine.Forgetting(t.events)) {
 		if subject.User, err = sel.record(ctx, schema.Users, user); err != nil {
 			return nil, err
 		}
@@ -130,7 +136,7 @@ func (s *Service) selects(ctx context.Context, t *target, f *namedFilter, values
 	return sel, nil
 }
 
-// record reads the newest record of a user or an item; nil if there is none.
+// record reads the newest record of a user, an item or an action; nil if there is none.
 func (sel *selection) record(ctx context.Context, kind schema.Type, id string) (filter.Record, error) {
 	t, ok := sel.f.tables[kind]
 	if !ok {
@@ -148,7 +154,11 @@ func (sel *selection) record(ctx context.Context, kind schema.Type, id string) (
 
 // history is what tests on interactions look at: the imported events of the user and the newest of the streamed ones.
 func (sel *selection) history(ctx context.Context, t *target, user string) (map[string][]string, error) {
-	table, ok := sel.f.tables[schema.Interactions]
+	entity, log, since, most := filter.ItemID, schema.Interactions, sel.s.engine.Since, sel.s.limits.FilterInteractions
+	if sel.of == schema.Actions {
+		entity, log, since, most = filter.ActionID, schema.ActionInteractions, sel.s.engine.ActionsSince, sel.s.limits.FilterActions
+	}
+	table, ok := sel.f.tables[log]
 	if !ok || !sel.f.parsed.ReadsEvents() {
 		return nil, nil
 	}
@@ -156,25 +166,25 @@ func (sel *selection) history(ctx context.Context, t *target, user string) (map[
 	if err != nil && !errors.Is(err, dataset.ErrNoTable) {
 		return nil, err
 	}
-	streamed, _ := sel.s.engine.Since(t.events, user, 0, false)
+	streamed, _ := since(t.events, user, 0, sel.s.strict)
 	events = append(events, streamed...)
 	slices.SortStableFunc(events, func(a, b dataset.LiveEvent) int { return cmp.Compare(a.Time, b.Time) })
 	looked := make([]filter.Event, len(events))
 	for i, e := range events {
 		looked[i] = filter.Event{Of: e.Item, Type: e.Type}
 	}
-	return filter.Recent(filter.ItemID, looked, sel.s.limits.FilterInteractions), nil
+	return filter.Recent(entity, looked, most), nil
 }
 
-// excludes tells whether the filter takes an item out.
-func (sel *selection) excludes(ctx context.Context, item string) bool {
+// excludes tells whether the filter takes a candidate out.
+func (sel *selection) excludes(ctx context.Context, id string) bool {
 	if sel.err != nil {
 		return true
 	}
-	record, err := sel.record(ctx, schema.Items, item)
+	record, err := sel.record(ctx, sel.of, id)
 	if err != nil {
 		sel.err = err
 		return true
 	}
-	return !sel.kept.Keeps(filter.Candidate{Record: record, Types: sel.types[item]})
+	return !sel.kept.Keeps(filter.Candidate{Record: record, Types: sel.types[id]})
 }

@@ -36,24 +36,36 @@ func (s *Service) GetRecommendations(ctx context.Context, in *api.GetRecommendat
 	if err != nil {
 		return nil, err
 	}
-	buf := buffers.Get().(*[]recipe.Scored)
-	defer buffers.Put(buf)
 	q := s.query(t, m, in.UserID, n)
 	q.Item, q.Context = in.ItemID, in.Context
-	sel, err := s.narrow(ctx, t, &q, in.FilterARN, in.FilterValues)
+	promoted, err := s.promote(ctx, t, m, &q, in.Promotions)
 	if err != nil {
 		return nil, err
 	}
-	*buf = m.Recommend(q, *buf)
-	if sel != nil && sel.err != nil {
-		return nil, sel.err
+	list, err := s.list(ctx, t, m, q, in.FilterARN, in.FilterValues)
+	if err != nil {
+		return nil, err
 	}
-
-	list := t.present(*buf)
+	list = scatter(promoted, list)
 	if err := s.addMetadata(ctx, t, columns, list); err != nil {
 		return nil, err
 	}
 	return &api.GetRecommendationsResponse{ItemList: list, RecommendationID: recommendationID()}, nil
+}
+
+// list asks a query under a filter.
+func (s *Service) list(ctx context.Context, t *target, m *model, q recipe.Query, filter string, values map[string]string) ([]api.PredictedItem, error) {
+	sel, err := s.narrow(ctx, t, &q, filter, values)
+	if err != nil {
+		return nil, err
+	}
+	buf := buffers.Get().(*[]recipe.Scored)
+	defer buffers.Put(buf)
+	*buf = m.Recommend(q, *buf)
+	if sel != nil && sel.err != nil {
+		return nil, sel.err
+	}
+	return t.present(*buf), nil
 }
 
 // deployed returns the target of a request, which asked finds and checks, with its model, which the caller must release.
@@ -90,7 +102,10 @@ func (s *Service) asked(ctx context.Context, in *api.GetRecommendationsRequest) 
 	if t.refusal != nil {
 		return nil, 0, t.refusal
 	}
-	return t, version, t.check(in.UserID, in.ItemID)
+	if err := t.check(in.UserID, in.ItemID); err != nil {
+		return nil, 0, err
+	}
+	return t, version, s.refusePromotions(ctx, t, in.Promotions, in.UserID)
 }
 
 // check holds the ids of a GetRecommendations request against the recipe.
@@ -144,8 +159,6 @@ func (s *Service) refuseFilters(ctx context.Context, t *target, arn string, valu
 	switch {
 	case f == nil && len(values) > 0:
 		return api.Errorf(api.InvalidInput, "filterValues need a filterArn.")
-	case len(promotions) > 0:
-		return api.Errorf(api.InvalidInput, "This build does not support promotions.")
 	case f != nil && t.refusal == nil:
 		return f.check(t, user)
 	}

@@ -15,8 +15,6 @@
 //
 // An event that a client sends again under the same eventId is stored again, as the export shows; training counts it once (dataset.Engine.Events).
 // Until the next training both copies stand in the user's recent history, where the second changes little: the model reads a history, not a count.
-//
-// Filters and promotions are not built yet: their requests are checked in full and then refused with InvalidInputException.
 package serve
 
 import (

@@ -115,6 +115,28 @@ func TestActionsAreRecommendedByPropensity(t *testing.T) {
 		t.Errorf("after five refusals the propensity is %v, was %v", is["action-1"], was["action-1"])
 	}
 
+	// Filters select actions by their records and by what the user did with them, imported or a second ago.
+	filtered := func(user, expression string, values M) (ids []string) {
+		t.Helper()
+		out := h.Must("GetActionRecommendations", M{"campaignArn": campaign, "userId": user, "numResults": 100, "filterArn": filterOf(h, expression), "filterValues": values})
+		for _, x := range out["actionList"].([]any) {
+			ids = append(ids, x.(M)["actionId"].(string))
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	if got := filtered(users[0], `INCLUDE ActionID WHERE Actions.VALUE > ($V)`, M{"V": "1"}); !slices.Equal(got, []string{"new-high", "new-low"}) {
+		t.Errorf("actions of a value above 1 are %v", got)
+	}
+	if got := filtered(users[0], `EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN ("not taken")`, nil); !slices.Equal(got, []string{"action-0", "new-high", "new-low"}) {
+		t.Errorf("actions that the user did not refuse are %v", got)
+	}
+	act(users[0], "new-low", "Viewed", now-50)
+	if got := filtered(users[0], `EXCLUDE ActionID WHERE Action_Interactions.EVENT_TYPE IN (*)`, nil); !slices.Equal(got, []string{"new-high"}) {
+		t.Errorf("actions that the user never met are %v", got)
+	}
+	h.Refused("InvalidInputException", "GetActionRecommendations", M{"campaignArn": campaign, "userId": users[0], "filterArn": filterOf(h, `EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN (*)`)})
+
 	// Actions are those of the dataset as it is now.
 	h.Must("PutActions", M{"datasetArn": strings.Replace(h.Interactions, "/INTERACTIONS", "/ACTIONS", 1), "actions": []M{
 		{"actionId": "newest", "properties": `{"value": 10}`}, {"actionId": "new-low", "properties": `{"expirationTimestamp": 1000}`}}})

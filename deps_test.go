@@ -28,6 +28,7 @@ const policy = `
 	internal/meta       ->
 	internal/recipe/vec -> internal/pace
 	internal/gateway    -> internal/blob
+	internal/shown      -> internal/blob
 	internal/verify     ->
 	internal/ledger     -> internal/blob
 	internal/receipt    -> internal/blob
@@ -44,7 +45,7 @@ const policy = `
 	internal/filter     -> internal/schema
 	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec internal/schema internal/userset
 	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe internal/schema
-	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/quota internal/recipe internal/rowtext internal/schema
+	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/quota internal/recipe internal/rowtext internal/schema internal/shown
 	internal/work       -> internal/api internal/blob internal/crash internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/pace internal/quota internal/receipt internal/recipe internal/rowtext internal/schema internal/userset internal/verify
 	internal/demo       -> internal/api internal/blob
 	cmd/palate          -> *

@@ -35,6 +35,8 @@ type config struct {
 	TrendRefresh  time.Duration     // how often trends are evaluated again; 0 = as often as their recipes say
 	FirstTraining time.Duration     // from a solution's creation to its first training by schedule; 0: an hour
 	UpdatePeriod  time.Duration     // between automatic updates of models; 0: none
+	AnswerBytes   byteSize          // what the record of answers may take on disk; 0: none is kept
+	AnswerAge     time.Duration     // and how long it goes back; 0: none is kept
 	MetricsListen string            // HOST:PORT of /metrics, for itself; "" = on Listen, unless credentials are configured
 	DrainDelay    time.Duration     // how long everything is served at shutdown while /readyz says no
 	Drain         time.Duration     // how long requests under way may take to end at shutdown, after that
@@ -58,6 +60,9 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.RetrainPeriod, "retrain-period", 7*24*time.Hour, "how often recommenders are fully trained again, counted from their creation; 0: never")
 	fs.BoolVar(&c.AutoTraining, "auto-training", true, "create solution versions on the schedule of each solution")
 	fs.DurationVar(&c.TrendRefresh, "trend-refresh", 0, "evaluate trends again, and make incremental updates, each `DURATION` in which data came (default: trend_discovery_frequency of each solution, 2h of vod-trending-now, 20m of incremental updates)")
+	c.AnswerBytes = 256 << 20
+	fs.Var(&c.AnswerBytes, "answers-size", "`SIZE` on disk of the record of what answers showed, by recommendationId, for impressions and attribution of later events; the oldest are forgotten, 0 keeps none")
+	fs.DurationVar(&c.AnswerAge, "answers-age", 7*24*time.Hour, "how long the record of answers goes back at most; 0 keeps none")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "", "`HOST:PORT` that answers /metrics (default: --listen answers it, but not where credentials are configured)")
 	fs.DurationVar(&c.DrainDelay, "drain-delay", 0, "at shutdown, go on serving for this `DURATION` while /readyz answers 503, so that a proxy sends its requests elsewhere")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "wait at most this `DURATION` for requests under way at shutdown")
@@ -86,6 +91,9 @@ func (c *config) check() error {
 	}
 	if c.TrendRefresh < 0 {
 		return errors.New("--trend-refresh must not be negative")
+	}
+	if c.AnswerAge < 0 {
+		return errors.New("--answers-age must not be negative")
 	}
 	if c.RetrainPeriod < 0 {
 		return errors.New("--retrain-period must not be negative")

@@ -28,6 +28,7 @@ import (
 	"github.com/palate-dev/palate/internal/metrics"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/serve"
+	"github.com/palate-dev/palate/internal/shown"
 	"github.com/palate-dev/palate/internal/wire"
 	"github.com/palate-dev/palate/internal/work"
 )
@@ -94,7 +95,12 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	models := filepath.Join(c.Data, "store", "models")
 	queue := job.New(db, c.Log, job.Options{Hold: c.Hold})
 	ctl := control.New(control.Options{Meta: db, Engine: engine, Wake: queue.Wake, Limits: limits, FirstTraining: c.FirstTraining})
-	srv := serve.New(serve.Options{Meta: db, Engine: engine, ModelDir: models, Limits: limits, Log: c.Log, Strict: c.Strict})
+	answers, err := shown.Open(filepath.Join(c.Data, "answers"), shown.Options{Bytes: int64(c.AnswerBytes), Age: c.AnswerAge, Log: c.Log})
+	if err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, answers.Close)
+	srv := serve.New(serve.Options{Meta: db, Engine: engine, ModelDir: models, Limits: limits, Log: c.Log, Strict: c.Strict, Shown: answers})
 	s.closers = append(s.closers, srv.Close)
 	if err := work.SweepModels(ctx, db, models); err != nil {
 		return s, err
@@ -111,7 +117,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	}
 	work.Register(queue, work.Options{
 		Meta: db, Engine: engine, Data: c.Data, Models: models, Ledger: deletions, Limits: limits, Log: c.Log, Version: version(), Strict: c.Strict,
-		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire,
+		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire, ForgetAnswers: answers.Forget,
 	})
 
 	numbers, err := metrics.Handler(state{engine, db})

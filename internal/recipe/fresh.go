@@ -25,9 +25,17 @@ func (e *Entry) AdmitsItems() bool {
 	return e.Has(AutomaticUpdates) && (e.TrainedAs == personalizationV1 || e.TrainedAs == personalizationV2)
 }
 
+// Shown tells what answers to requests of one dataset group showed.
+type Shown interface {
+	// Items lists what the answer of that recommendationId showed, nothing if the answer is not known.
+	Items(recommendationID string) []string
+	// Impressions yields every item that an event showed of which the rows do not tell, as often as it was shown.
+	Impressions(yield func(item string)) error
+}
+
 // ReadFresh counts over the effective rows of a group's Interactions and, if there is one, Items dataset. An event counts once for its item and once for each
-// item of its impression.
-func ReadFresh(ctx context.Context, effective func(context.Context, dataset.Table, func(dataset.Row) error) error, interactions dataset.Table, items *dataset.Table) (*Fresh, error) {
+// item of its impression: the one that it brought or, if it brought none, what the answer showed that its RECOMMENDATION_ID names. shown may be nil.
+func ReadFresh(ctx context.Context, effective func(context.Context, dataset.Table, func(dataset.Row) error) error, interactions dataset.Table, items *dataset.Table, shown Shown) (*Fresh, error) {
 	found := map[string]*freshItem{}
 	item := func(id string) *freshItem {
 		f, ok := found[id]
@@ -38,7 +46,8 @@ func ReadFresh(ctx context.Context, effective func(context.Context, dataset.Tabl
 		return f
 	}
 	var newest int64
-	key, at, shown := interactions.Schema.Match("ITEM_ID"), interactions.Schema.Match("TIMESTAMP"), interactions.Schema.Match("IMPRESSION")
+	key, at := interactions.Schema.Match("ITEM_ID"), interactions.Schema.Match("TIMESTAMP")
+	impression, answer := interactions.Schema.Match("IMPRESSION"), interactions.Schema.Match("RECOMMENDATION_ID")
 	dated := false
 	err := effective(ctx, interactions, func(r dataset.Row) error {
 		f, t := item(r.Values[key].Str), r.Values[at].Int
@@ -49,8 +58,13 @@ func ReadFresh(ctx context.Context, effective func(context.Context, dataset.Tabl
 		if !dated || t > newest {
 			dated, newest = true, t
 		}
-		if shown >= 0 && shown < len(r.Values) && r.Values[shown].Valid {
-			for id := range strings.SplitSeq(r.Values[shown].Str, "|") {
+		switch {
+		case given(r, impression):
+			for id := range strings.SplitSeq(r.Values[impression].Str, "|") {
+				item(id).impressions++
+			}
+		case given(r, answer) && shown != nil:
+			for _, id := range shown.Items(r.Values[answer].Str) {
 				item(id).impressions++
 			}
 		}
@@ -59,12 +73,17 @@ func ReadFresh(ctx context.Context, effective func(context.Context, dataset.Tabl
 	if err != nil {
 		return nil, err
 	}
+	if shown != nil {
+		if err := shown.Impressions(func(id string) { item(id).impressions++ }); err != nil {
+			return nil, err
+		}
+	}
 	if items != nil {
 		id, created := items.Schema.KeyField(), items.Schema.Match("CREATION_TIMESTAMP")
 		err := effective(ctx, *items, func(r dataset.Row) error {
 			f := item(r.Values[id].Str)
 			f.listed = true
-			if created >= 0 && created < len(r.Values) && r.Values[created].Valid {
+			if given(r, created) {
 				f.created, f.dated = r.Values[created].Int, true
 			}
 			return nil
@@ -90,6 +109,11 @@ func ReadFresh(ctx context.Context, effective func(context.Context, dataset.Tabl
 		}
 	}
 	return &Fresh{newNovelty(ids, seen, appeared, newest)}, nil
+}
+
+// given tells whether a row has a value in a field, -1 being none.
+func given(r dataset.Row, field int) bool {
+	return field >= 0 && field < len(r.Values) && r.Values[field].Valid
 }
 
 // freshItem is what the rows say about an item.

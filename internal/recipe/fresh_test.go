@@ -32,7 +32,7 @@ func freshly(t *testing.T, interactions [][]schema.Value, items [][]schema.Value
 		}
 		return nil
 	}
-	f, err := ReadFresh(t.Context(), effective, log, &list)
+	f, err := ReadFresh(t.Context(), effective, log, &list, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

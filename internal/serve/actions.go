@@ -83,7 +83,7 @@ func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActio
 	for place, i := range order {
 		list[place] = api.PredictedAction{ActionID: ids[i], Score: &scores[i]}
 	}
-	return &api.GetActionRecommendationsResponse{ActionList: list, RecommendationID: recommendationID()}, nil
+	return &api.GetActionRecommendationsResponse{ActionList: list, RecommendationID: s.remember(t, nil)}, nil
 }
 
 // exploreActions cuts the order to n places, of which some of the last go to actions without a score that would have had none, drawn at random.

@@ -24,6 +24,7 @@ func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api
 		return nil, err
 	}
 	rows := make([]dataset.Row, 0, len(in.EventList))
+	var impressions [][]string
 	for i := range in.EventList {
 		e := &in.EventList[i]
 		row, err := interaction(d.table.Schema, in.UserID, in.SessionID, e)
@@ -32,13 +33,20 @@ func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api
 		}
 		if !s.engine.Late(d.table.Group, owner(in.UserID, in.SessionID), e.SentAt.Time) {
 			rows = append(rows, row)
+			impressions = append(impressions, s.unkept(d, e))
 		}
 	}
 	err = s.store(ctx, d, rows)
 	if errors.Is(err, dataset.ErrNoTable) { // deleted since it was looked up
 		err = api.Errorf(api.InvalidInput, "Resource Arn %s is in status %s.", d.arn, meta.DeleteInProgress)
 	}
-	return nil, err
+	if err != nil {
+		return nil, err
+	}
+	for _, items := range impressions {
+		s.shown.Impression(d.table.Group, items)
+	}
+	return nil, nil
 }
 
 // interaction makes the row of one event. An event without a user belongs to its session, until a training joins the two. itemId and eventValue may stand

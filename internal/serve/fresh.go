@@ -143,7 +143,7 @@ func (s *Service) update(ctx context.Context, group string, g *updated, last *fr
 		s.fresh.set(group, next)
 		return false, nil
 	}
-	if next.items, err = recipe.ReadFresh(ctx, s.engine.Effective, *g.interactions, g.items); err != nil {
+	if next.items, err = recipe.ReadFresh(ctx, s.engine.Effective, *g.interactions, g.items, answers{s.shown, g.interactions.Group}); err != nil {
 		return false, err
 	}
 	s.fresh.set(group, next) // a deletion that took effect meanwhile shows in the target's count: nobody uses it then

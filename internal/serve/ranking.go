@@ -54,7 +54,7 @@ func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersona
 	if err := s.addMetadata(ctx, t, columns, list); err != nil {
 		return nil, err
 	}
-	return &api.GetPersonalizedRankingResponse{PersonalizedRanking: list, RecommendationID: recommendationID()}, nil
+	return &api.GetPersonalizedRankingResponse{PersonalizedRanking: list, RecommendationID: s.remember(t, list)}, nil
 }
 
 // only finds a campaign that serves, for an operation that takes nothing else.

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 
-	"github.com/google/uuid"
-
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/recipe"
 )
@@ -50,7 +48,7 @@ func (s *Service) GetRecommendations(ctx context.Context, in *api.GetRecommendat
 	if err := s.addMetadata(ctx, t, columns, list); err != nil {
 		return nil, err
 	}
-	return &api.GetRecommendationsResponse{ItemList: list, RecommendationID: recommendationID()}, nil
+	return &api.GetRecommendationsResponse{ItemList: list, RecommendationID: s.remember(t, list)}, nil
 }
 
 // list asks a query under a filter.
@@ -215,9 +213,6 @@ func (t *target) present(scored []recipe.Scored) []api.PredictedItem {
 	}
 	return list
 }
-
-// recommendationID names a response, so that later events can refer to it.
-func recommendationID() string { return "RID-" + uuid.NewString() }
 
 // buffers keeps the result lists of answered requests.
 var buffers = sync.Pool{New: func() any { return new([]recipe.Scored) }}

@@ -26,6 +26,7 @@ import (
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/quota"
+	"github.com/palate-dev/palate/internal/shown"
 )
 
 var (
@@ -40,6 +41,7 @@ type Options struct {
 	ModelDir string // holds the model directories; only read
 	Limits   quota.Limits
 	Log      *slog.Logger
+	Shown    *shown.Log       // remembers what answers showed; nil: nothing is remembered
 	Strict   bool             // while a deletion runs in a group, nobody there is answered personally
 	Clock    func() time.Time // nil means time.Now
 }
@@ -55,6 +57,7 @@ type Service struct {
 	actions actionTables
 	clock   func() time.Time
 	fresh   fresh
+	shown   *shown.Log
 }
 
 // New returns a Service. Models are opened when the first request needs them.
@@ -70,6 +73,7 @@ func New(o Options) *Service {
 		catalog: &catalog{db: o.Meta},
 		models:  newModels(o.ModelDir, o.Log, o.Clock),
 		clock:   o.Clock,
+		shown:   o.Shown,
 		fresh:   fresh{lists: map[string]*freshList{}},
 	}
 }

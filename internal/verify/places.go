@@ -40,6 +40,8 @@ var places = []Place{
 	{"salt of a receipt", "receipts/*.salt", "taken by whoever asked for the deletion, or destroyed after 30 days", "searched as bytes", (*search).salt},
 	{"signing key", "receipts/signing-key.pem", "holds a key", "searched as bytes", (*search).signingKey},
 	{"unfinished receipt", "receipts/.tmp-*", "its writer, or the next receipt", "must go away while verification waits", nil},
+	{"record of answers", "answers/*.shown", "knows no user; a deletion takes out the items of every answer of its group", "every record decoded: no items before the group was forgotten", (*search).shown},
+	{"unfinished record of answers", "answers/.tmp-*", "its writer, or the next start", "must go away while verification waits", nil},
 	{"model", "store/models/*/**", "trained again from its own input without the users, then destroyed", "every user id decoded, the rest searched as bytes", nil},
 	{"streamed rows in memory", "", "dropped when the log is folded", "every row compared", nil},
 	{"live events in memory", "", "dropped by the erasure", "every user compared", nil},

@@ -213,7 +213,7 @@ func (s *search) checked(place string) {
 func (s *search) inUse(p *Place, rel string) bool {
 	names := strings.Split(rel, "/")
 	switch p.Name {
-	case "unfinished file", "unfinished receipt", "ended list":
+	case "unfinished file", "unfinished receipt", "unfinished record of answers", "ended list":
 		return false
 	case "staging":
 		return s.Store.Staged(names[2], names[4])

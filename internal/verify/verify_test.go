@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"math"
@@ -150,6 +151,14 @@ func (f *fixture) search(users ...string) error {
 		}})
 }
 
+// shownFile is a record of answers of g1 with an answer whose item stayed when g1 was forgotten.
+var shownFile = func() string {
+	payload := "\x01\x06\x02ar\x02g1" + "\x02\x15" + strings.Repeat("\x07", 16) + "\x00\x01\x01\x01i" + "\x04\x03\x02g1"
+	head := binary.LittleEndian.AppendUint32([]byte("PALSHOW1"), uint32(len(payload)))
+	head = binary.LittleEndian.AppendUint32(head, crc32.Checksum([]byte(payload), crc32.MakeTable(crc32.Castagnoli)))
+	return string(head) + payload
+}()
+
 // leaks plants one trace of gone in every place of the registry.
 var leaks = map[string]func(f *fixture){
 	"lock file": func(f *fixture) { f.write("palate.lock", gone) },
@@ -185,15 +194,17 @@ var leaks = map[string]func(f *fixture){
 	"late-event filter": func(f *fixture) {
 		f.write("store/groups/g1/late/job", string(binary.LittleEndian.AppendUint64([]byte("PALLATE1"), uint64(time.Now().Unix())+3600))+gone)
 	},
-	"receipt":                 func(f *fixture) { f.write("receipts/00000001.json", gone) },
-	"salt of a receipt":       func(f *fixture) { f.write("receipts/00000001.salt", gone) },
-	"signing key":             func(f *fixture) { f.write("receipts/signing-key.pem", gone) },
-	"unfinished receipt":      func(f *fixture) { f.write("receipts/.tmp-1", gone) },
-	"model":                   func(f *fixture) { f.modelUsers("user", "canary-kept-0001", gone) },
-	"model, attributes":       func(f *fixture) { f.modelUsers("users.id", "canary-kept-0001", gone) },
-	"streamed rows in memory": func(f *fixture) { f.memory["streamed rows in memory"] = gone },
-	"live events in memory":   func(f *fixture) { f.memory["live events in memory"] = gone },
-	"records in memory":       func(f *fixture) { f.memory["records in memory"] = gone },
+	"record of answers":            func(f *fixture) { f.write("answers/0000000000000000.shown", shownFile) },
+	"unfinished record of answers": func(f *fixture) { f.write("answers/.tmp-1", gone) },
+	"receipt":                      func(f *fixture) { f.write("receipts/00000001.json", gone) },
+	"salt of a receipt":            func(f *fixture) { f.write("receipts/00000001.salt", gone) },
+	"signing key":                  func(f *fixture) { f.write("receipts/signing-key.pem", gone) },
+	"unfinished receipt":           func(f *fixture) { f.write("receipts/.tmp-1", gone) },
+	"model":                        func(f *fixture) { f.modelUsers("user", "canary-kept-0001", gone) },
+	"model, attributes":            func(f *fixture) { f.modelUsers("users.id", "canary-kept-0001", gone) },
+	"streamed rows in memory":      func(f *fixture) { f.memory["streamed rows in memory"] = gone },
+	"live events in memory":        func(f *fixture) { f.memory["live events in memory"] = gone },
+	"records in memory":            func(f *fixture) { f.memory["records in memory"] = gone },
 }
 
 // notLookedAt are the places in which a trace is no leak.

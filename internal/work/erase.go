@@ -220,6 +220,9 @@ func (e *erasureRun) hide(ctx context.Context, location string) error {
 	if err := e.noteBefore(ctx); err != nil {
 		return err
 	}
+	if err := e.ForgetAnswers(e.id); err != nil {
+		return err
+	}
 	return e.Meta.Update(ctx, func(tx *meta.Tx) error {
 		g, err := tx.Get(e.group.ARN)
 		if err != nil {
@@ -528,6 +531,9 @@ func (e *erasureRun) sweep(ctx context.Context) error {
 		}
 	}
 	if err := e.destroyUnnamed(ctx); err != nil { // of trainings that failed or were stopped: they know the users
+		return err
+	}
+	if err := e.ForgetAnswers(e.id); err != nil { // of requests that were under way when the mask came into force
 		return err
 	}
 	return e.Engine.Sweep(ctx, e.id, e.state.ID)

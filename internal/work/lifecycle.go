@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/palate-dev/palate/internal/job"
@@ -64,7 +65,7 @@ func (w *worker) removeStored(ctx context.Context, r *meta.Resource) error {
 		if err != nil {
 			return err
 		}
-		return w.Engine.DropGroup(ctx, p.ID)
+		return errors.Join(w.Engine.DropGroup(ctx, p.ID), w.ForgetAnswers(p.ID))
 	case meta.Recommender:
 		return w.removeModel(ctx, r)
 	case meta.Solution:

@@ -96,7 +96,7 @@ func (w *worker) freshItems(ctx context.Context, group string, interactions data
 	if ok {
 		listed = &items
 	}
-	return recipe.ReadFresh(ctx, w.Engine.Effective, interactions, listed)
+	return recipe.ReadFresh(ctx, w.Engine.Effective, interactions, listed, nil)
 }
 
 // latestFresh is freshItems for a batch job on a version that automatic updates are for: the newest one that was trained. Others have what they were

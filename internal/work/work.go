@@ -43,6 +43,8 @@ type Options struct {
 	FollowLatest func(ctx context.Context, solutionARN string) error
 	// Retire returns once no request reads the model directory of that name any more.
 	Retire func(ctx context.Context, model string) error
+	// ForgetAnswers takes the items out of what is remembered of the answers to requests of a dataset group, by the engine's name of it.
+	ForgetAnswers func(group string) error
 }
 
 type worker struct {

@@ -29,6 +29,7 @@ type config struct {
 	S3AccessKey   string            // credentials of jobs at S3Endpoint
 	S3SecretKey   string            //
 	Hold          time.Duration     // least time that a resource stays in each transitional status
+	Filtered      int               // how many of a user's newest events of a type filters look at
 	Memory        byteSize          // what all trainings together may take; 0 is no limit
 	RetrainPeriod time.Duration     // how often recommenders are trained again; 0 = never
 	AutoTraining  bool              // whether solutions train on their schedule
@@ -53,6 +54,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Region, "region", "us-east-1", "`REGION` of requests that name none")
 	fs.StringVar(&c.S3Endpoint, "s3-endpoint", "", "`URL` of the S3 that jobs read and write (default: the embedded S3)")
 	fs.DurationVar(&c.Hold, "hold", 0, "hold every transitional status for at least this `DURATION`, so that clients can watch each")
+	fs.IntVar(&c.Filtered, "filter-interactions", 100, "how many of a user's newest interactions of each event type filters look at, 1 to 100")
 	c.Memory = defaultTrainingMemory()
 	fs.Var(&c.Memory, "training-memory", "`SIZE` such as 4GiB or 500MiB that all trainings together may take; one that needs more fails at once, 0 is no limit; unless given, half of the machine's or container's")
 	fs.DurationVar(&c.FirstTraining, "first-training", time.Hour, "from the creation of a solution to its first training by its schedule")
@@ -74,6 +76,9 @@ var accountPattern = regexp.MustCompile(`^\d{12}$`)
 func (c *config) check() error {
 	if c.Limits != "local" && c.Limits != "aws" {
 		return fmt.Errorf("--limits must be local or aws, not %q", c.Limits)
+	}
+	if c.Filtered < 1 || c.Filtered > 100 {
+		return fmt.Errorf("--filter-interactions must be between 1 and 100, not %d", c.Filtered)
 	}
 	if !accountPattern.MatchString(c.Account) {
 		return fmt.Errorf("--account-id must be 12 digits, not %q", c.Account)

@@ -74,6 +74,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		limits = quota.AWS()
 	}
 	limits.TrainingMemory = int64(c.Memory)
+	limits.FilterInteractions = c.Filtered
 	db, err := meta.Open(filepath.Join(c.Data, "meta.db"))
 	if err != nil {
 		return s, fmt.Errorf("open the metadata database: %w", err)

@@ -74,7 +74,7 @@ func (t *tableState) receive(p memPut) {
 	defer live.close()
 	err := d.put(&p, func(r *memRow) error {
 		if records != nil {
-			records.add(r.key(l), r.vals, r.seq, Put)
+			records.add(r.key(l), r.vals, r.seq, Put, true)
 		}
 		if t.kind.IsLog() {
 			live.insert(r.key(l), at.of(r))

@@ -87,7 +87,7 @@ func (s *Selection) Keeps(c Candidate) bool {
 		if included && !r.exclude {
 			continue
 		}
-		if slices.ContainsFunc(r.where, func(conjunction []check) bool { return all(conjunction, c) }) {
+		if anyOf(r.where, c) {
 			if r.exclude {
 				return false
 			}
@@ -95,6 +95,10 @@ func (s *Selection) Keeps(c Candidate) bool {
 		}
 	}
 	return included
+}
+
+func anyOf(where [][]check, c Candidate) bool {
+	return slices.ContainsFunc(where, func(conjunction []check) bool { return all(conjunction, c) })
 }
 
 func all(checks []check, c Candidate) bool {
@@ -113,14 +117,21 @@ func (c *check) holds(of Candidate) bool {
 	}
 	v := of.Record.field(c.column)
 	if !v.Valid || c.null {
-		return c.op == opNotIn || c.op == opNotEqual
+		return c.ofNull()
 	}
 	if c.kind.Numeric() {
 		return c.holdsOfNumber(number(c.kind, v))
 	}
-	found := slices.Contains(c.texts, v.Str)
-	if !found && strings.Contains(v.Str, "|") {
-		for element := range strings.SplitSeq(v.Str, "|") {
+	return c.holdsOfText(v.Str)
+}
+
+func (c *check) ofNull() bool { return c.op == opNotIn || c.op == opNotEqual }
+
+// holdsOfText asks whether the text, or one of its elements, is an operand.
+func (c *check) holdsOfText(text string) bool {
+	found := slices.Contains(c.texts, text)
+	if !found && strings.Contains(text, "|") {
+		for element := range strings.SplitSeq(text, "|") {
 			found = found || slices.Contains(c.texts, element)
 		}
 	}

@@ -6,7 +6,7 @@
 // API's client and name the character at fault. A Filter is immutable.
 //
 // Bind gives a filter the values that a request has for its placeholders, For leaves what counts for the user and item that the request names, and Keeps asks it
-// about one candidate after the other. Evaluation is the plain reading of the rules, test by test.
+// about one candidate after the other: the plain reading of the rules, test by test. On is the quick one, for candidates whose records stand in Columns.
 //
 // Keywords, entities, dataset names and field names are matched ignoring case; placeholders and strings are exact. White space is free between tokens. AND
 // binds tighter than OR, and there are no parentheses for grouping, so a condition is always a disjunction of conjunctions.

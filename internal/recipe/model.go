@@ -208,6 +208,18 @@ func (m *Model) Warm(item string) bool {
 	return ok && m.count[i] > 0
 }
 
+// Items is how many items the model knows. Their codes are from 0 on.
+func (m *Model) Items() int { return len(m.items) }
+
+// Item returns the id of the item of a code.
+func (m *Model) Item(code int32) string { return m.items[code] }
+
+// Code returns the code of an item; ok is false if the model does not know it.
+func (m *Model) Code(item string) (code int32, ok bool) {
+	i, ok := slices.BinarySearch(m.items, item)
+	return int32(i), ok
+}
+
 // HoldsUser reports whether the model was trained on events, with items or actions, or attributes of the user.
 func (m *Model) HoldsUser(id string) bool {
 	_, events := m.users.find(id)

@@ -94,7 +94,8 @@ type Query struct {
 	Influence Influence         // aws-semantic-similarity only: what counts beside similarity
 	Context   map[string]string // the situation: values of context columns, which are columns of the interactions; personalization only
 
-	Exclude func(item string) bool // items that must not appear; nil excludes nothing
+	Exclude  func(item string) bool // items that must not appear; nil excludes nothing
+	Excluded func(code int32) bool  // the same for items of the model, by their codes (Model.Code), if that is cheaper; nil: Exclude is asked
 
 	ExplorationWeight float64 // 0..1; aws-user-personalization only
 	CutOff            float64 // age in days up to which an item is explored

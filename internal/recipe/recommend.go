@@ -16,8 +16,8 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 	if q.N <= 0 {
 		return buf
 	}
-	var exclude func(item int32) bool
-	if q.Exclude != nil {
+	exclude := q.Excluded
+	if exclude == nil && q.Exclude != nil {
 		exclude = func(item int32) bool { return q.Exclude(m.items[item]) }
 	}
 	if m.related != nil {
@@ -54,11 +54,18 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 	var unknown []string
 	sum := 0.0
 	for _, id := range list {
-		if given[id] || q.Exclude != nil && q.Exclude(id) {
+		if given[id] {
 			continue
 		}
 		given[id] = true
 		i, known := slices.BinarySearch(m.items, id)
+		if known && q.Excluded != nil {
+			if q.Excluded(int32(i)) {
+				continue
+			}
+		} else if q.Exclude != nil && q.Exclude(id) {
+			continue
+		}
 		if !known || m.count[i] == 0 && !m.estimated(int32(i)) {
 			unknown = append(unknown, id)
 			continue

@@ -56,14 +56,14 @@ func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActio
 	q := recipe.ActionQuery{Query: s.query(t, m, in.UserID, count)}
 	q.Acted, q.Acting = s.engine.ActionsSince(t.events, in.UserID, m.Manifest().Seq, s.strict)
 	offered = open(offered, m.Acted(&q), s.clock().Unix())
-	sel, err := s.narrow(ctx, t, &q.Query, in.FilterARN, in.FilterValues)
+	sel, err := s.narrow(ctx, t, m, &q.Query, in.FilterARN, in.FilterValues)
 	if err != nil {
 		return nil, err
 	}
 	if sel != nil {
 		offered = slices.DeleteFunc(offered, func(a action) bool { return q.Exclude(a.id) })
-		if sel.err != nil {
-			return nil, sel.err
+		if err := sel.failure(); err != nil {
+			return nil, err
 		}
 	}
 	ids := make([]string, len(offered))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
@@ -24,6 +25,8 @@ type namedFilter struct {
 	parsed  *filter.Filter
 	schemas map[schema.Type]*schema.Schema
 	tables  map[schema.Type]dataset.Table
+
+	itemFields []string // names of the fields of Items that it reads, in upper case
 }
 
 // filter looks up a filter that the caller may see; nil for no ARN.
@@ -59,6 +62,11 @@ func loadFilter(tx *meta.Tx, r *meta.Resource) (*namedFilter, error) {
 	}
 	if f.parsed, err = filter.Parse(doc.FilterExpression); err != nil {
 		return nil, fmt.Errorf("parse the stored expression of %s: %w", r.ARN, err)
+	}
+	for _, name := range f.parsed.Fields() {
+		if field, ok := strings.CutPrefix(name, string(schema.Items)+"."); ok {
+			f.itemFields = append(f.itemFields, field)
+		}
 	}
 	rows, err := tx.Find(meta.Query{Kind: meta.Dataset, Group: r.Group})
 	if err != nil {
@@ -106,6 +114,39 @@ type selection struct {
 	kept  *filter.Selection
 	types map[string][]string // by candidate: types of the user's events with it
 	err   error               // the first failure to read a record
+
+	compiled *filter.Compiled // the same by codes of the model; nil if there is no view of it
+}
+
+// compile prepares the filter for the items of a model by their codes.
+func (sel *selection) compile(m *model) error {
+	v, err := sel.s.view(m, sel.f)
+	if v == nil || err != nil {
+		return err
+	}
+	types := make(map[int32][]string, len(sel.types))
+	for id, kinds := range sel.types {
+		if code, ok := m.Code(id); ok {
+			types[code] = kinds
+		}
+	}
+	sel.compiled = sel.kept.On(v.columns, types)
+	return nil
+}
+
+// failure is why what the selection said cannot be trusted. Like close, it may be asked of no selection.
+func (sel *selection) failure() error {
+	if sel == nil {
+		return nil
+	}
+	return sel.err
+}
+
+// close lets go of the view.
+func (sel *selection) close() {
+	if sel != nil && sel.compiled != nil {
+		sel.compiled.Done()
+	}
 }
 
 // selects prepares a filter for the candidates of a request by a user.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/palate-dev/palate/internal/recipe"
@@ -42,6 +43,9 @@ type model struct {
 	failedAt time.Time
 	refs     int
 	gone     chan struct{} // closed when the files are unmapped
+
+	view     atomic.Pointer[view] // of filters; nil until a request with one
+	building atomic.Bool          // whether a new view is being made
 }
 
 // deployment is the model that a target serves, and the version of the catalog that says so: a request that looked the target up earlier must not

@@ -41,13 +41,14 @@ func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersona
 	defer buffers.Put(buf)
 	q := s.query(t, m, in.UserID, len(in.InputList))
 	q.Context = in.Context
-	sel, err := s.narrow(ctx, t, &q, in.FilterARN, in.FilterValues)
+	sel, err := s.narrow(ctx, t, m, &q, in.FilterARN, in.FilterValues)
 	if err != nil {
 		return nil, err
 	}
+	defer sel.close()
 	*buf = m.Rank(q, in.InputList, *buf)
-	if sel != nil && sel.err != nil {
-		return nil, sel.err
+	if err := sel.failure(); err != nil {
+		return nil, err
 	}
 
 	list := t.present(*buf)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/recipe"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 const (
@@ -53,15 +54,16 @@ func (s *Service) GetRecommendations(ctx context.Context, in *api.GetRecommendat
 
 // list asks a query under a filter.
 func (s *Service) list(ctx context.Context, t *target, m *model, q recipe.Query, filter string, values map[string]string) ([]api.PredictedItem, error) {
-	sel, err := s.narrow(ctx, t, &q, filter, values)
+	sel, err := s.narrow(ctx, t, m, &q, filter, values)
 	if err != nil {
 		return nil, err
 	}
+	defer sel.close()
 	buf := buffers.Get().(*[]recipe.Scored)
 	defer buffers.Put(buf)
 	*buf = m.Recommend(q, *buf)
-	if sel != nil && sel.err != nil {
-		return nil, sel.err
+	if err := sel.failure(); err != nil {
+		return nil, err
 	}
 	return t.present(*buf), nil
 }
@@ -163,8 +165,8 @@ func (s *Service) refuseFilters(ctx context.Context, t *target, arn string, valu
 	return nil
 }
 
-// narrow adds the filter of a request to a query; nil without one. Whoever asks the query must look at the selection's err afterwards.
-func (s *Service) narrow(ctx context.Context, t *target, q *recipe.Query, arn string, values map[string]string) (*selection, error) {
+// narrow adds the filter of a request to a query; nil without one. Whoever asks the query must ask the selection for its error afterwards, and close it.
+func (s *Service) narrow(ctx context.Context, t *target, m *model, q *recipe.Query, arn string, values map[string]string) (*selection, error) {
 	f, err := s.filter(ctx, arn)
 	if f == nil || err != nil {
 		return nil, err
@@ -178,6 +180,14 @@ func (s *Service) narrow(ctx context.Context, t *target, q *recipe.Query, arn st
 	}
 	also := q.Exclude
 	q.Exclude = func(item string) bool { return also != nil && also(item) || sel.excludes(ctx, item) }
+	if sel.of == schema.Items {
+		if err := sel.compile(m); err != nil {
+			return nil, err
+		}
+	}
+	if c := sel.compiled; c != nil {
+		q.Excluded = func(code int32) bool { return !c.Keeps(code) || also != nil && also(m.Item(code)) }
+	}
 	return sel, nil
 }
 

@@ -54,6 +54,7 @@ type Service struct {
 	rates   rates
 	catalog *catalog
 	models  *models
+	builds  background
 	actions actionTables
 	clock   func() time.Time
 	fresh   fresh
@@ -79,7 +80,10 @@ func New(o Options) *Service {
 }
 
 // Close lets go of every model. Requests that still run finish on theirs.
-func (s *Service) Close() error { return s.models.close() }
+func (s *Service) Close() error {
+	s.builds.close()
+	return s.models.close()
+}
 
 // Retire makes the service forget the model directory of that name and returns once nobody reads it any more; it will never be opened again. It must be
 // called before a superseded directory is destroyed, after the row that named it has changed.

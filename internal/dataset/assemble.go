@@ -36,14 +36,10 @@ func newAssembly(buckets []*bucketRead, joins map[string]int, context []string) 
 		end += joins[user]
 		a.joiners.ends = append(a.joiners.ends, int32(end))
 	}
-	lists, users := []*runUsers{&a.joiners}, len(joins) // about as many users as there are
+	lists, users := []*runUsers{&a.joiners}, len(joins)
 	for _, b := range buckets {
-		longest := 0
-		for k := range b.users {
-			lists = append(lists, &b.users[k])
-			longest = max(longest, len(b.users[k].names))
-		}
-		users += longest
+		lists = append(lists, &b.all)
+		users += len(b.all.names)
 	}
 	a.ev.Users, a.starts = make([]string, 0, users), make([]int64, 0, users+1)
 	a.place(lists)

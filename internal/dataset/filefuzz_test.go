@@ -251,7 +251,7 @@ func FuzzPage(f *testing.F) {
 		v := &vector{kind: k, dict: dict}
 		h := format.DataPageHeader{NumValues: int32(n), Encoding: encodingOf(k)}
 		var err error
-		hostile.Bound(t, len(data), func() { err = new(fileReader).decode(v, &h, bytes.Clone(data), required) })
+		hostile.Bound(t, len(data), func() { err = new(pageDecoder).decode(v, &h, bytes.Clone(data), required) })
 		if err != nil {
 			return
 		}

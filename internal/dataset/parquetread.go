@@ -29,6 +29,11 @@ type fileReader struct {
 	layout *layout
 	source Source
 	chunk  map[int]int // field id -> column of the file
+	*pageDecoder
+}
+
+// pageDecoder decodes pages, one at a time.
+type pageDecoder struct {
 	dec    *zstd.Decoder
 	packed []byte  // the compressed pages of the column that is being read
 	plain  []byte  // the data page that is being decoded
@@ -41,8 +46,8 @@ type dataBytes interface {
 	io.Closer
 }
 
-// decoders go from file to file: a small file costs less than a new one.
-var decoders sync.Pool
+// pageDecoders go from file to file: a small file costs less than a new one.
+var pageDecoders sync.Pool
 
 func openFile(path string, l *layout, source Source) (*fileReader, error) {
 	f, err := os.Open(path)
@@ -68,10 +73,11 @@ func newFileReader(f dataBytes, name string, size int64, l *layout, source Sourc
 	for i, e := range r.meta.Schema[1:] {
 		r.chunk[int(e.FieldID)] = i
 	}
-	if dec, ok := decoders.Get().(*zstd.Decoder); ok {
-		r.dec = dec
+	if d, ok := pageDecoders.Get().(*pageDecoder); ok {
+		r.pageDecoder = d
 		return r, nil
 	}
+	r.pageDecoder = new(pageDecoder)
 	r.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true)) // a page is as long as its header says
 	return r, err
 }
@@ -123,7 +129,7 @@ func (r *fileReader) checkExtents(end int64) error {
 }
 
 func (r *fileReader) close() error {
-	decoders.Put(r.dec)
+	pageDecoders.Put(r.pageDecoder)
 	return r.f.Close()
 }
 
@@ -211,7 +217,7 @@ func (r *fileReader) pages(g, at int) ([]byte, error) {
 
 // page decodes the first page of buf and returns what follows it. The data of a dictionary is in the memory of text if that is large enough, that of another
 // page is valid until the next one.
-func (r *fileReader) page(buf, text []byte) (h format.PageHeader, data, rest []byte, err error) {
+func (r *pageDecoder) page(buf, text []byte) (h format.PageHeader, data, rest []byte, err error) {
 	in := new(thrift.CompactProtocol).NewReaderFromBytes(buf)
 	if err := thrift.NewDecoder(in).Decode(&h); err != nil {
 		return h, nil, nil, fmt.Errorf("page header: %w", err)
@@ -304,7 +310,7 @@ func decodeDictionary(dict []string, data []byte, n int) ([]string, error) {
 func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // decode appends the values of one data page.
-func (r *fileReader) decode(v *vector, h *format.DataPageHeader, data []byte, required bool) error {
+func (r *pageDecoder) decode(v *vector, h *format.DataPageHeader, data []byte, required bool) error {
 	n := int(h.NumValues)
 	present := n
 	var levels []uint8

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/twmb/murmur3"
 
@@ -273,7 +274,8 @@ func (h *hider) concerns(key string) bool {
 	return h.cut != 0 || h.alone != 0
 }
 
-// eachPutBlock yields the streamed rows of a snapshot, also those that are hidden, in blocks, on several cores at once and in no particular order.
+// eachPutBlock yields the streamed rows of a snapshot, also those that are hidden, in blocks, on several cores at once and in no particular order. As with eachBlock,
+// a block is valid during the call only.
 func (s *snapshot) eachPutBlock(ctx context.Context, mem map[int]*block, yield func(b *block) error) error {
 	var files []*dataFile
 	for _, f := range s.files {
@@ -296,15 +298,40 @@ func (s *snapshot) eachPutBlock(ctx context.Context, mem map[int]*block, yield f
 	return ctx.Err()
 }
 
-// eachBlock yields the row groups of a file.
+// blockMemories hold the columns of blocks that nobody looks at any more.
+var blockMemories = sync.Pool{New: func() any { return new(blockMemory) }}
+
+type blockMemory struct {
+	columns []*vector
+	used    int
+}
+
+// next returns a column, which may hold anything.
+func (m *blockMemory) next() *vector {
+	if m.used == len(m.columns) {
+		m.columns = append(m.columns, new(vector))
+	}
+	m.used++
+	return m.columns[m.used-1]
+}
+
+// eachBlock yields the row groups of a file. A block, with the strings in it, is valid during the call only.
 func eachBlock(f *dataFile, l *layout, yield func(b *block) error) (err error) {
 	r, err := openFile(f.path, l, f.source)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	memory := blockMemories.Get().(*blockMemory)
+	defer blockMemories.Put(memory)
 	for g := range r.groups() {
-		if err := yield(r.group(g)); err != nil {
+		memory.used = 0
+		b := r.group(g)
+		b.load = func(_ *block, c int) (*vector, error) {
+			v := memory.next()
+			return v, r.readInto(v, g, c)
+		}
+		if err := yield(b); err != nil {
 			return err
 		}
 	}

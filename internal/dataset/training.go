@@ -188,10 +188,7 @@ func (s *snapshot) surveyStreamed(ctx context.Context, mem map[int]*block) (stre
 		defer mu.Unlock()
 		all.ids.add(seen)
 		for session, n := range anonymous {
-			if _, ok := all.anonymous[session]; !ok {
-				session = strings.Clone(session)
-			}
-			all.anonymous[session] += n
+			all.anonymous[strings.Clone(session)] += n // also where it is known: an assignment replaces the key
 		}
 		return b.err
 	})

@@ -14,6 +14,7 @@ type bucketRead struct {
 	files []*dataFile
 	mem   *block     // what is in memory, if anything is
 	users []runUsers // of each run: the files, and what is in memory
+	all   runUsers   // of the runs together, from when they are read until their places are handed on
 	moved []movedEvent
 }
 
@@ -22,6 +23,58 @@ type runUsers struct {
 	names  []string // ascending, until they have their places
 	ends   []int32  // of each user's rows
 	places []int32  // of the users in the result
+}
+
+// unite lists the users of all runs of a bucket, so that the whole table's have fewer lists to go through. A run's places are in this list for now.
+func (in *bucketRead) unite() {
+	if len(in.users) == 1 {
+		in.all, in.users[0].names = in.users[0], nil
+		return
+	}
+	longest := 0
+	for k := range in.users {
+		n := len(in.users[k].names)
+		in.users[k].places = make([]int32, 0, n)
+		longest = max(longest, n)
+	}
+	in.all = runUsers{names: make([]string, 0, longest), ends: make([]int32, 0, longest)}
+	for end := int32(0); ; {
+		name, found := "", false
+		for k := range in.users {
+			u := &in.users[k]
+			if at := len(u.places); at < len(u.names) && (!found || u.names[at] < name) {
+				name, found = u.names[at], true
+			}
+		}
+		if !found {
+			break
+		}
+		for k := range in.users {
+			u := &in.users[k]
+			if at := len(u.places); at < len(u.names) && u.names[at] == name {
+				u.places = append(u.places, int32(len(in.all.names)))
+				end += u.ends[at] - u.start(at)
+			}
+		}
+		in.all.names, in.all.ends = append(in.all.names, name), append(in.all.ends, end)
+	}
+	for k := range in.users {
+		in.users[k].names = nil
+	}
+}
+
+// handOn gives the users of each run the places that those of the bucket have got.
+func (in *bucketRead) handOn() {
+	if len(in.users) == 1 {
+		in.users[0].places = in.all.places
+	} else {
+		for k := range in.users {
+			for i, at := range in.users[k].places {
+				in.users[k].places[i] = in.all.places[at]
+			}
+		}
+	}
+	in.all = runUsers{}
 }
 
 // start is where the rows of the k-th user begin.
@@ -132,6 +185,7 @@ func (r *bucketReader) readUsers(ctx context.Context, in *bucketRead) error {
 		}
 		in.users = append(in.users, u)
 	}
+	in.unite()
 	return nil
 }
 
@@ -159,6 +213,7 @@ func eachGroup(ctx context.Context, file *fileReader, group func(file *fileReade
 
 // readEvents reads a bucket and merges its runs into the places of its users.
 func (r *bucketReader) readEvents(ctx context.Context, in *bucketRead, a *assembly) (err error) {
+	in.handOn()
 	n := 0
 	next := func(put bool, rows int) *run {
 		if n == len(r.runs) {
@@ -384,9 +439,11 @@ func (m *runMerge) mergeUser() {
 			}
 		}
 		c, end := &m.current[first], m.current[second]
-		from := c.at
-		for c.at++; c.at < c.end && m.less(*c, end); {
-			c.at++
+		from, times, until := c.at, m.runs[c.run].time, m.runs[end.run].time[end.at]
+		for c.at++; c.at < c.end; c.at++ {
+			if t := times[c.at]; t > until || t == until && !m.less(*c, end) {
+				break
+			}
 		}
 		m.take(c.run, from, c.at)
 		if c.at == c.end {

@@ -58,7 +58,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	c.Memory = defaultTrainingMemory()
 	fs.Var(&c.Memory, "training-memory", "`SIZE` such as 4GiB or 500MiB that all trainings together may take; one that needs more fails at once, 0 is no limit; unless given, half of the machine's or container's")
 	fs.DurationVar(&c.FirstTraining, "first-training", time.Hour, "from the creation of a solution to its first training by its schedule")
-	fs.DurationVar(&c.UpdatePeriod, "update-period", 2*time.Hour, "how often deployed models admit new items to their exploration, without training; 0: never")
+	fs.DurationVar(&c.UpdatePeriod, "update-period", 2*time.Hour, "how often deployed models admit new items, without training; 0: never")
 	fs.DurationVar(&c.RetrainPeriod, "retrain-period", 7*24*time.Hour, "how often recommenders are fully trained again, counted from their creation; 0: never")
 	fs.BoolVar(&c.AutoTraining, "auto-training", true, "create solution versions on the schedule of each solution")
 	fs.DurationVar(&c.TrendRefresh, "trend-refresh", 0, "evaluate trends again, and make incremental updates, each `DURATION` in which data came (default: trend_discovery_frequency of each solution, 2h of vod-trending-now, 20m of incremental updates)")

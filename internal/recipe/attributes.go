@@ -158,7 +158,7 @@ const completeText = 85
 type AttributesBuilder struct {
 	key    int
 	ids    []string
-	fields []int  // by column: the field's index
+	fields []int  // by column: the field's index, -1 for a column that the schema has no more
 	whole  []bool // by column: its numbers are integers
 	cols   []Column
 	codes  []map[string]int32 // by column: code of a level, in order of appearance
@@ -179,6 +179,47 @@ func NewAttributesBuilder(s *schema.Schema, accept func(schema.Field) bool) *Att
 		b.codes = append(b.codes, map[string]int32{})
 	}
 	return b
+}
+
+// continued is a builder of rows of schema s with the columns of a, whose own rows come first; those have no ids.
+func (a *Attributes) continued(s *schema.Schema, rows int) *AttributesBuilder {
+	b := &AttributesBuilder{key: s.KeyField(), ids: make([]string, rows)}
+	for _, c := range a.Columns {
+		field, whole := -1, false
+		for i, f := range s.Fields {
+			if kind, ok := columnKind(f); ok && kind == c.Kind && schema.SameName(f.Name, c.Name) {
+				field, whole = i, f.Kind == schema.Int || f.Kind == schema.Long
+			}
+		}
+		c.Level, c.Start, c.Cell, c.Number, c.Text = slices.Clone(c.Level), slices.Clone(c.Start), slices.Clone(c.Cell), slices.Clone(c.Number), slices.Clone(c.Text)
+		codes := make(map[string]int32, len(c.Level))
+		for code, level := range c.Level {
+			codes[level] = int32(code)
+		}
+		b.fields, b.whole, b.cols, b.codes = append(b.fields, field), append(b.whole, whole), append(b.cols, c), append(b.codes, codes)
+	}
+	return b
+}
+
+// joined returns all rows of a builder that continued others: first these, so many, then the new ones by id.
+func (b *AttributesBuilder) joined(continued int) *Attributes {
+	all := &Attributes{IDs: b.ids, Columns: b.cols}
+	order := make([]int32, len(b.ids))
+	for r := range order {
+		order[r] = int32(r)
+	}
+	slices.SortFunc(order[continued:], func(x, y int32) int { return cmp.Compare(b.ids[x], b.ids[y]) })
+	for i := range all.Columns {
+		switch c := &all.Columns[i]; c.Kind {
+		case Levels:
+			c.sortLevels()
+		case Text:
+			for r := continued; r < len(c.Text); r++ {
+				c.Text[r] = plainText(c.Text[r])
+			}
+		}
+	}
+	return all.pick(order)
 }
 
 func columnKind(f schema.Field) (ColumnKind, bool) {
@@ -202,7 +243,7 @@ func (b *AttributesBuilder) Add(values []schema.Value) {
 	b.ids = append(b.ids, strings.Clone(values[b.key].Str))
 	for at, i := range b.fields {
 		c, v := &b.cols[at], schema.Value{}
-		if i < len(values) {
+		if 0 <= i && i < len(values) {
 			v = values[i]
 		}
 		switch c.Kind {

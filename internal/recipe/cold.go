@@ -82,8 +82,8 @@ func (in *input) compare() {
 		o := in.cfg.Objective
 		return trainedColumn(c) && (o == nil || !schema.SameName(c.Name, o.Attribute))
 	}
-	if v := in.content(accept, words, func(int) bool { return true }); v.terms > 0 {
-		in.alike = v
+	if v, useful := in.content(accept, words, func(int) bool { return true }); v.terms > 0 {
+		in.alike, in.useful = v, useful
 	}
 }
 
@@ -123,15 +123,20 @@ func (in *input) estimate(ctx context.Context, count []int64, progress Progress)
 		}
 		i := wanted[n]
 		e.item, e.own = append(e.item, i), append(e.own, float32(float64(count[i])/float64(count[i]+coldDoubt)))
-		for _, k := range near {
-			e.near.item, e.near.value = append(e.near.item, k.item), append(e.near.value, k.value)
-		}
-		e.near.offsets = append(e.near.offsets, int64(len(e.near.item)))
+		e.near.append(near)
 	}
 	e.turn(len(in.items))
 	e.number(len(in.items))
 	e.carry(1)
 	return e, nil
+}
+
+// append adds a row.
+func (r *rows) append(row []entry) {
+	for _, e := range row {
+		r.item, r.value = append(r.item, e.item), append(r.value, e.value)
+	}
+	r.offsets = append(r.offsets, int64(len(r.item)))
 }
 
 // sharpen turns likenesses, the greatest first, into weights that sum to 1.
@@ -264,11 +269,13 @@ func (in *input) exposure(ctx context.Context, f *fitted, e *estimates, users []
 }
 
 // sources are the items whose rows speak for an item in a history, with their weights and the sum of these: its neighbours if it has no events, else none.
-func (e *estimates) sources(item int32) (near []int32, weight []float32, sum float32) {
-	if !e.has(item) || e.own[e.place[item]] > 0 {
-		return nil, nil, 0
+func (k *ranker) sources(s *scratch, item int32) (near []int32, weight []float32, sum float32) {
+	switch e := k.cold; {
+	case int(item) >= len(k.prior):
+		near, weight = s.newcomers.near.of(item - int32(len(k.prior)))
+	case e.has(item) && e.own[e.place[item]] == 0:
+		near, weight = e.near.of(e.place[item])
 	}
-	near, weight = e.near.of(e.place[item])
 	n := min(len(near), coldSources)
 	for _, w := range weight[:n] {
 		sum += w
@@ -276,17 +283,21 @@ func (e *estimates) sources(item int32) (near []int32, weight []float32, sum flo
 	return near[:n], weight[:n], sum
 }
 
-// of is the relevance of the item at a place, after relevance has filled s. Neighbours that the user had say nothing: they are demoted.
-func (e *estimates) of(k *ranker, s *scratch, at int32) float32 {
-	sum := float32(0)
-	near, weight := e.near.of(at)
+// gained is the mean of what a request adds to the priors of neighbours, after relevance has filled s. Those that the user had say nothing: they are demoted.
+func (k *ranker) gained(s *scratch, near []int32, weight []float32) (sum float32) {
 	for n, i := range near {
 		if s.state[i]&(stateTouched|stateSeen) == stateTouched {
 			sum += float32(weight[n] * (s.sum[i] - k.prior[i]))
 		}
 	}
+	return sum
+}
+
+// of is the relevance of the item at a place, after relevance has filled s.
+func (e *estimates) of(k *ranker, s *scratch, at int32) float32 {
 	j := e.item[at]
-	r := k.prior[j] + float32(e.gain[at]*sum)
+	near, weight := e.near.of(at)
+	r := k.prior[j] + float32(e.gain[at]*k.gained(s, near, weight))
 	if s.state[j]&stateTouched != 0 {
 		r += float32(e.own[at] * (s.sum[j] - k.prior[j]))
 	}

@@ -219,20 +219,27 @@ func log2(x float64) float64 {
 	return whole
 }
 
-// content makes the vectors of all items from the columns of the Items dataset that accept accepts. use says whose histories show which columns are useful.
-func (in *input) content(accept func(*Column) bool, read func(string, func(string)), use func(u int) bool) *vectors {
+// content makes the vectors of all items from the columns of the Items dataset that accept accepts. use says whose histories show which columns are useful;
+// the result says of each column how useful it is, 0 for one that is in no vector.
+func (in *input) content(accept func(*Column) bool, read func(string, func(string)), use func(u int) bool) (c *vectors, useful []float64) {
 	var blocks []*block
+	var columns []int
 	if in.itemRows != nil {
 		for i := range in.itemRows.Columns {
 			if c := &in.itemRows.Columns[i]; accept(c) {
 				if b, ok := c.block(read); ok {
-					blocks = append(blocks, b)
+					blocks, columns = append(blocks, b), append(columns, i)
 				}
 			}
 		}
+		useful = make([]float64, len(in.itemRows.Columns))
 	}
 	row := in.itemRow()
-	return combine(blocks, in.usefulness(blocks, row, use), row)
+	of := in.usefulness(blocks, row, use)
+	for b, i := range columns {
+		useful[i] = of[b]
+	}
+	return combine(blocks, of, row), useful
 }
 
 // combine puts blocks side by side. row is each item's row, -1 for none.

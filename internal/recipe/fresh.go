@@ -14,15 +14,17 @@ import (
 	"github.com/palate-dev/palate/internal/dataset"
 )
 
-// Fresh is what an automatic update knows beyond the training: every item that there is by now, how often it was seen, and since when it is there. It is what
-// exploration draws from in place of the model's own list; nothing else of an answer depends on it. It holds no user, but counts that users had a part in.
+// Fresh is what an automatic update knows of a group beyond the training: every item that there is by now, how often it was seen, and since when it is there. It is
+// what exploration draws from in place of the model's own list; nothing else of an answer depends on it. It holds no user, but counts that users had a part in.
+// What the attributes of new items say to a model are its Newcomers.
 type Fresh struct {
 	*novelty
 }
 
-// AdmitsItems reports whether automatic updates bring new items to the models of the entry.
+// AdmitsItems reports whether automatic updates bring new items to the models of the entry: those of personalization, of which the ones for ranking explore nothing
+// but can place an item that a list names.
 func (e *Entry) AdmitsItems() bool {
-	return e.Has(AutomaticUpdates) && (e.TrainedAs == personalizationV1 || e.TrainedAs == personalizationV2)
+	return (e.Has(AutomaticUpdates) || e.Type == PersonalizedRanking) && (e.TrainedAs == personalizationV1 || e.TrainedAs == personalizationV2)
 }
 
 // Shown tells what answers to requests of one dataset group showed.
@@ -124,9 +126,9 @@ type freshItem struct {
 	dated, listed     bool
 }
 
-// Update writes into to the model in from as it is, with fresh beside it: training mode UPDATE. Its Seq stays, for it has learnt from no more events. What an
-// interrupted attempt left in to is destroyed first.
-func Update(ctx context.Context, from string, fresh *Fresh, to string) (*Manifest, error) {
+// Update writes into to the model in from as it is, with fresh and newcomers, which may be nil, beside it: training mode UPDATE. Its Seq stays, for it has learnt
+// from no more events. What an interrupted attempt left in to is destroyed first.
+func Update(ctx context.Context, from string, fresh *Fresh, newcomers *Newcomers, to string) (*Manifest, error) {
 	old, err := openMapping(from)
 	if err != nil {
 		return nil, err
@@ -142,7 +144,7 @@ func Update(ctx context.Context, from string, fresh *Fresh, to string) (*Manifes
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if !strings.HasPrefix(a.Name, "fresh.") {
+		if !strings.HasPrefix(a.Name, "fresh.") && !strings.HasPrefix(a.Name, "newcomer.") {
 			w.copy(a, old.data[a.Name])
 		}
 	}
@@ -150,6 +152,7 @@ func Update(ctx context.Context, from string, fresh *Fresh, to string) (*Manifes
 	put(w, "fresh.seen", fresh.seen)
 	put(w, "fresh.appeared", fresh.appeared)
 	put(w, "fresh.newest", []int64{fresh.newest})
+	newcomers.write(w)
 	if err := w.commit(&m); err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func TestAnUpdatedModelIsTheSameModelWithFreshItems(t *testing.T) {
 	from, base := train(t, makeEvents(slices.Clone(events)), nil, Config{Recipe: personalizationV1})
 	update := func(from, item string) (dir string) {
 		dir = filepath.Join(t.TempDir(), "updated")
-		made, err := Update(t.Context(), from, freshly(t, [][]schema.Value{shown("item-0001", 2_000_000_000, "")}, [][]schema.Value{{str(item), none()}}), dir)
+		made, err := Update(t.Context(), from, freshly(t, [][]schema.Value{shown("item-0001", 2_000_000_000, "")}, [][]schema.Value{{str(item), none()}}), nil, dir)
 		if err != nil || made.Seq != base.Seq || !made.Config.Updated {
 			t.Fatalf("%+v, %v", made, err)
 		}

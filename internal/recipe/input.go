@@ -148,7 +148,8 @@ type input struct {
 
 	itemRows, userRows *Attributes // nil if there are none or the recipe does not read them
 
-	alike *vectors // personalization: items by their attributes, nil without any
+	alike  *vectors  // personalization: items by their attributes, nil without any
+	useful []float64 // beside alike: how much each column of itemRows counts
 
 	choice *choice // personalization: what the data decided, nil until they are asked
 }

@@ -30,6 +30,8 @@ type Model struct {
 	acts      *servedActions // actions
 	ranker    *ranker        // personalization
 	novel     *novelty       // personalization: what can be explored
+	useful    []float64      // personalization: how much each column of itemRows says about likeness, empty without estimates
+	newcomers *Newcomers     // personalization: of a model made in training mode UPDATE, if there were any
 	semantics *semantics     // semantic similarity
 
 	contexts []situations // personalization: what is likely where
@@ -148,6 +150,19 @@ func (m *Model) loadPersonalization() error {
 	}
 	m.ranker = newRanker(r, prior, byPrior(prior, cold.known(m.count)), decay, m.manifest.Settings["repeats"] == 0, scored)
 	m.ranker.cold, m.ranker.tastes = cold, tastes
+	m.ranker.carry = 1
+	if carry := m.manifest.Settings["carry"]; carry > 0 {
+		m.ranker.carry = float32(carry)
+	}
+	if _, ok := m.mapping.data["cold.useful"]; ok {
+		var err error
+		if m.useful, err = array[float64](m.mapping, "cold.useful"); err != nil {
+			return err
+		}
+		if m.itemRows == nil || len(m.useful) != len(m.itemRows.Columns) {
+			return fmt.Errorf("open model: %w: columns of items", ErrCorrupt)
+		}
+	}
 	m.ranker.goal = newGoal(m.manifest.Config.Objective, m.itemRows, listedRows(m.shown))
 	_, newest := bounds(m.ev.Time)
 	if m.manifest.Config.Updated {
@@ -156,6 +171,9 @@ func (m *Model) loadPersonalization() error {
 			return err
 		}
 		m.novel = fresh.novelty
+		if m.newcomers, err = loadNewcomers(m.mapping, len(m.items)); err != nil {
+			return err
+		}
 		return m.loadSituations()
 	}
 	appeared := slices.Clone(first)

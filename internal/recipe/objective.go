@@ -33,6 +33,7 @@ const leastValue = 0.01
 // goal is an objective with the values of items.
 type goal struct {
 	value       []float64 // by item
+	least, most float64   // of the attribute
 	sensitivity int
 }
 
@@ -46,34 +47,40 @@ func newGoal(o *Optimization, rows *Attributes, row []int32) *goal {
 	if c := rows.column(o.Attribute); c != nil {
 		numbers = c.Number
 	}
-	least, most := math.Inf(1), math.Inf(-1)
+	g.least, g.most = math.Inf(1), math.Inf(-1)
 	for _, n := range numbers {
-		if !math.IsNaN(n) && !math.IsInf(n, 0) {
-			least, most = min(least, n), max(most, n)
+		if finite(n) {
+			g.least, g.most = min(g.least, n), max(g.most, n)
 		}
 	}
 	for i, r := range row {
 		g.value[i] = leastValue
-		if r < 0 || int(r) >= len(numbers) || !(most > least) {
-			continue
-		}
-		if n := numbers[r]; least <= n && n <= most {
-			place := (n/2 - least/2) / (most/2 - least/2) // halves: the difference of two numbers may be infinite
-			g.value[i] = leastValue + float64(place*(1-leastValue))
+		if r >= 0 && int(r) < len(numbers) {
+			g.value[i] = g.worth(numbers[r])
 		}
 	}
 	return g
 }
 
+// worth is the value of an attribute; numbers beyond those that there were at the training are worth no more than these.
+func (g *goal) worth(n float64) float64 {
+	if !finite(n) || !(g.most > g.least) {
+		return leastValue
+	}
+	n = max(g.least, min(g.most, n))
+	place := (n/2 - g.least/2) / (g.most/2 - g.least/2) // halves: the difference of two numbers may be infinite
+	return leastValue + float64(place*(1-leastValue))
+}
+
 // goal is that of the configuration.
 func (in *input) goal() *goal { return newGoal(in.cfg.Objective, in.itemRows, in.itemRow()) }
 
-// weigh turns the odds of an item into what it is ranked by.
-func (g *goal) weigh(item int32, odds float64) float64 {
+// weigh turns the odds of an item with a value into what it is ranked by.
+func (g *goal) weigh(value, odds float64) float64 {
 	product := 1.0
 	for k := range 4 {
 		if k < g.sensitivity {
-			product = float64(product * g.value[item])
+			product = float64(product * value)
 		} else {
 			product = float64(product * odds)
 		}
@@ -85,7 +92,13 @@ func (g *goal) weigh(item int32, odds float64) float64 {
 func (k *ranker) at(s *scratch, item int32) ranked {
 	r := ranked{item, k.of(s, item)}
 	if k.goal != nil {
-		r.relevance = float32(k.goal.weigh(item, k.odd(r.relevance)))
+		value := 0.0
+		if at := int(item) - len(k.prior); at >= 0 {
+			value = k.goal.worth(s.newcomers.aim[at])
+		} else {
+			value = k.goal.value[item]
+		}
+		r.relevance = float32(k.goal.weigh(value, k.odd(r.relevance)))
 	}
 	return r
 }

@@ -81,7 +81,7 @@ func TestValuesOfStrangeAttributes(t *testing.T) {
 		rows := &Attributes{IDs: []string{"a", "b", "c"}, Columns: []Column{{Name: "V", Kind: Number, Number: numbers}}}
 		g := newGoal(&Optimization{"V", 2}, rows, []int32{0, 1, -1, 2})
 		for i, v := range g.value {
-			if !(v >= leastValue && v <= 1) || math.IsNaN(g.weigh(int32(i), 1e-9)) {
+			if !(v >= leastValue && v <= 1) || math.IsNaN(g.weigh(g.value[i], 1e-9)) {
 				t.Errorf("%s: value %d is %v", name, i, v)
 			}
 		}

@@ -60,6 +60,9 @@ func (in *input) trainPersonalization(ctx context.Context, m *Manifest, w *model
 	put(w, "prior", f.prior)
 	put(w, "decay", f.decay)
 	f.cold.write(w)
+	if in.alike != nil {
+		put(w, "cold.useful", in.useful)
+	}
 	f.tastes.write(w)
 	w.situations(in, func(u int) bool { return in.eligible[u] })
 	count, first := in.appearances()

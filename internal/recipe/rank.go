@@ -22,6 +22,7 @@ type ranker struct {
 	floor  float64     // relevance below which odds flatten out
 	odds   float64     // sum of odds over order[:scored] by prior alone
 	goal   *goal       // what counts beside relevance; nil for nothing
+	carry  float32     // how far estimates of newcomers are carried, see cold.go
 
 	scratch sync.Pool
 }
@@ -59,6 +60,8 @@ type scratch struct {
 	steps   []step
 	values  []int32 // of the user's attributes, see userTastes
 	top     []ranked
+
+	newcomers *Newcomers // of the request; the codes of these items follow those of the model's
 }
 
 type ranked struct {
@@ -86,7 +89,7 @@ func (k *ranker) release(s *scratch) {
 	for _, i := range s.touched {
 		s.sum[i], s.state[i] = 0, 0
 	}
-	s.touched, s.top, s.values = s.touched[:0], s.top[:0], s.values[:0]
+	s.touched, s.top, s.values, s.newcomers = s.touched[:0], s.top[:0], s.values[:0], nil
 	k.scratch.Put(s)
 }
 
@@ -95,7 +98,7 @@ func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 	for n, age := len(history), 0; age < min(n, len(k.decay)); age++ {
 		h := history[n-1-age]
 		w := k.decay[age] * float32(float64(h.weight)/one)
-		if near, weight, sum := k.cold.sources(h.item); sum > 0 {
+		if near, weight, sum := k.sources(s, h.item); sum > 0 {
 			for n, i := range near {
 				s.add(k.rows, i, float32(w*float32(weight[n]/sum)))
 			}
@@ -110,8 +113,10 @@ func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 	}
 	if k.demote {
 		for _, h := range history {
-			s.touch(h.item)
-			s.state[h.item] |= stateSeen
+			if int(h.item) < len(k.prior) {
+				s.touch(h.item)
+				s.state[h.item] |= stateSeen
+			}
 		}
 	}
 	for i := range in { // what is often there, and what only is elsewhere
@@ -148,6 +153,9 @@ func (s *scratch) add(r *rows, row int32, w float32) {
 
 // of is the relevance of one item after relevance has filled s.
 func (k *ranker) of(s *scratch, item int32) float32 {
+	if int(item) >= len(k.prior) {
+		return s.newcomers.of(k, s, item-int32(len(k.prior)))
+	}
 	if k.cold.has(item) && s.state[item]&(stateEstimated|stateSeen) == 0 {
 		return k.cold.of(k, s, k.cold.place[item])
 	}

@@ -16,7 +16,8 @@
 //   - personalization: ridge regression of the next item on a decayed history, in closed form, beside the regression without order, a graph filter
 //     and popularity (ridge.go, counts.go, spectral.go, prior.go), each with the weight that predicts the hidden ends of histories best (choose.go,
 //     blend.go)
-//   - items with few events: the mean of those that are most like them by their attributes (cold.go, content.go)
+//   - items with few events, and those that come after the training: the mean of those that are most like them by their attributes (cold.go, newcomers.go, content.go)
+//   - exploration: new items by lot, by relevance and the less the more they were shown (explore.go)
 //   - context of a request, and attributes of users: Bayes' rule over counts of users (situation.go, taste.go)
 //   - next best action: shrunk shares of taken actions, weighed by ridge regression and calibrated (actions.go)
 //   - hyperparameter search: a fixed low-discrepancy sequence of candidates on the evaluation split (search.go)
@@ -101,6 +102,8 @@ type Query struct {
 	CutOff            float64 // age in days up to which an item is explored
 	RequestSeed       uint64  // decides what is explored; 0 turns exploration off
 	Fresh             *Fresh  // what can be explored, nil for what there was at the training
+
+	Newcomers *Newcomers // what the attributes of items that came since the training say, nil for what the model has
 }
 
 // Scored is one recommended item. Items of recipes without scores, and placeholders, have none.

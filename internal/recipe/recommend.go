@@ -26,17 +26,27 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 	if m.ranker == nil {
 		return m.listPopular(q.N, exclude, buf)
 	}
-	s := m.ranker.acquire()
+	s := m.ask(&q)
 	defer m.ranker.release(s)
-	s.steps = m.steps(s.steps[:0], &q)
-	m.taste(s, &q)
-	m.ranker.relevance(s, s.steps, m.situations(q.Context)...)
 	list := m.ranker.top(s, q.N, exclude)
 	buf = m.score(s, list, buf)
 	if m.manifest.Recipe == personalizationV2 {
 		buf = m.pad(s, q.N, exclude, buf)
 	}
-	return m.explore(&q, buf)
+	return m.explore(s, &q, buf)
+}
+
+// ask finds what is relevant to q. The result must be released.
+func (m *Model) ask(q *Query) *scratch {
+	if q.Newcomers == nil {
+		q.Newcomers = m.newcomers
+	}
+	s := m.ranker.acquire()
+	s.newcomers = q.Newcomers
+	s.steps = m.steps(s.steps[:0], q)
+	m.taste(s, q)
+	m.ranker.relevance(s, s.steps, m.situations(q.Context)...)
+	return s
 }
 
 // Rank orders the items of a list for the user of q, each once: those with events by relevance, with scores that sum to 1; then, without scores, those that
@@ -44,11 +54,8 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 // The model must be one of personalization.
 func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 	buf = buf[:0]
-	s := m.ranker.acquire()
+	s := m.ask(&q)
 	defer m.ranker.release(s)
-	s.steps = m.steps(s.steps[:0], &q)
-	m.taste(s, &q)
-	m.ranker.relevance(s, s.steps, m.situations(q.Context)...)
 	given := make(map[string]bool, len(list))
 	var cold []ranked
 	var unknown []string
@@ -58,20 +65,16 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 			continue
 		}
 		given[id] = true
-		i, known := slices.BinarySearch(m.items, id)
-		if known && q.Excluded != nil {
-			if q.Excluded(int32(i)) {
-				continue
-			}
-		} else if q.Exclude != nil && q.Exclude(id) {
+		i, known := m.known(q.Newcomers, id)
+		if m.excluded(&q, i, id) {
 			continue
 		}
-		if !known || m.count[i] == 0 && !m.estimated(int32(i)) {
+		if !known {
 			unknown = append(unknown, id)
 			continue
 		}
-		r := m.ranker.at(s, int32(i))
-		if m.count[i] == 0 {
+		r := m.ranker.at(s, i)
+		if int(i) >= len(m.items) || m.count[i] == 0 {
 			cold = append(cold, r)
 			continue
 		}
@@ -84,12 +87,20 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 	}
 	slices.SortFunc(cold, before)
 	for _, r := range cold {
-		buf = append(buf, Scored{Item: m.items[r.item]})
+		buf = append(buf, Scored{Item: m.name(q.Newcomers, r.item)})
 	}
 	for _, id := range unknown {
 		buf = append(buf, Scored{Item: id})
 	}
 	return buf
+}
+
+// excluded reports whether q takes out an item; code is what known returns for it.
+func (m *Model) excluded(q *Query, code int32, id string) bool {
+	if q.Excluded != nil && 0 <= code && int(code) < len(m.items) {
+		return q.Excluded(code)
+	}
+	return q.Exclude != nil && q.Exclude(id)
 }
 
 // listPopular is the same for everybody.
@@ -114,20 +125,17 @@ func (m *Model) steps(steps []step, q *Query) []step {
 		}
 	}
 	for i := range q.Live {
-		if s, ok := m.liveStep(&q.Live[i]); ok {
+		if s, ok := m.liveStep(&q.Live[i], q.Newcomers); ok {
 			steps = append(steps, s)
 		}
 	}
 	return collapse(steps)
 }
 
-func (m *Model) liveStep(e *dataset.LiveEvent) (step, bool) {
+func (m *Model) liveStep(e *dataset.LiveEvent, n *Newcomers) (step, bool) {
 	weight := m.admit.weight(e.Type, e.Value)
-	i, known := slices.BinarySearch(m.items, e.Item)
-	if weight == 0 || !known || m.count[i] == 0 && !m.estimated(int32(i)) {
-		return step{}, false
-	}
-	return step{int32(i), weight, e.Time}, true
+	item, known := m.known(n, e.Item)
+	return step{item, weight, e.Time}, known && weight > 0
 }
 
 // score turns relevance into scores: each item's odds over the odds of all items with scores, so that these sum to 1.

@@ -39,7 +39,8 @@ func (in *input) blend(ctx context.Context, use, wanted func(int) bool, progress
 			order = append(order, int32(i))
 		}
 	}
-	index := newContentIndex(in.content(trainedColumn, words, use), order, in.entries("item_metadata_hidden_dim"))
+	alike, _ := in.content(trainedColumn, words, use)
+	index := newContentIndex(alike, order, in.entries("item_metadata_hidden_dim"))
 	progress("attributes", 1, 1)
 
 	b := &blender{users: users, index: index, root: make([]float64, len(in.items))}

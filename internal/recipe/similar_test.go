@@ -91,7 +91,7 @@ func TestSearchesFindWhatIsMostAlike(t *testing.T) {
 	cfg := Config{Recipe: similarItems}
 	recipe, _ := Find(cfg.Recipe)
 	in := newInput(&cfg, recipe, newAdmission(&cfg, recipe), d)
-	c := in.content(trainedColumn, words, func(int) bool { return true })
+	c, _ := in.content(trainedColumn, words, func(int) bool { return true })
 	var order []int32
 	for i := range in.items {
 		order = append(order, int32(i))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -13,12 +14,14 @@ import (
 	"github.com/palate-dev/palate/internal/schema"
 )
 
-// Automatic updates. Between trainings, items that have come since are admitted to the exploration of the models that do such a thing, and the counts that
-// exploration goes by are brought up to date. Nothing else of a model changes, above all not its metrics.
+// Automatic updates. Between trainings, items that have come since are admitted to the models of personalization: each model estimates them from their attributes, and
+// those that explore do so by the estimates and by counts of events and impressions, which are brought up to date. Nothing else of a model changes, above all not its
+// metrics.
 //
-// What an update knows lives in memory: it is read from the tables, one list for each dataset group, and after a restart it is read again. So there is nothing
-// to repair after a crash. The counts of a list may have been made with events of a user; when a data deletion takes effect every list that is
-// older is out of use with that transaction, and gone with the next UpdateModels.
+// What an update knows lives in memory: it is read from the tables, one list for each dataset group and the newcomers for each model, and after a restart it is read
+// again. So there is nothing to repair after a crash. The counts of a list may have been made with events of a user, and estimates belong to a model that may
+// have been trained with them: when a data deletion takes effect every list that is older is out of use with that transaction, and gone with the next
+// UpdateModels. A model that is made again without the user has another name, under which it gets its newcomers.
 
 // fresh keeps the newest list of each group.
 type fresh struct {
@@ -30,22 +33,23 @@ type fresh struct {
 // freshList is the outcome of one update.
 type freshList struct {
 	items    *recipe.Fresh
-	erasures int64     // data deletions of the group that it knows
-	seq      [2]int64  // of Interactions and Items: it knows rows up to here
-	at       time.Time // when it was due or began
+	admitted map[string]*recipe.Newcomers // by model: every one that was deployed has an entry, nil if there are none
+	erasures int64                        // data deletions of the group that it knows
+	seq      [2]int64                     // of Interactions and Items: it knows rows up to here
+	at       time.Time                    // when it was due or began
 }
 
-// of returns the list that the target may use, nil if it has none beyond its model's own.
-func (f *fresh) of(t *target) *recipe.Fresh {
+// of returns what the target may use, nil if it has nothing beyond what its model has.
+func (f *fresh) of(t *target) (*recipe.Fresh, *recipe.Newcomers) {
 	if !t.updates {
-		return nil
+		return nil, nil
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	if l := f.lists[t.group]; l != nil && l.erasures == t.erasures && !l.at.Before(t.trained) {
-		return l.items
+		return l.items, l.admitted[t.model]
 	}
-	return nil
+	return nil, nil
 }
 
 func (f *fresh) get(group string) *freshList {
@@ -68,7 +72,7 @@ func (f *fresh) set(group string, l *freshList) {
 type updated struct {
 	erasures            int64
 	interactions, items *dataset.Table
-	trained             []time.Time // when each model that gets updates was
+	trained             map[string]time.Time // when each model that gets updates was
 }
 
 // UpdateModels reads the items of every group anew of which a deployed model has been without an update for period, if rows have come since, or a data deletion has
@@ -107,17 +111,37 @@ func (f *fresh) keep(groups map[string]*updated) {
 			delete(f.lists, arn)
 		} else if g.erasures != l.erasures {
 			f.lists[arn] = &freshList{at: l.at, erasures: -1} // due at once
+		} else if gone := g.superseded(l); len(gone) > 0 {
+			kept := *l
+			kept.admitted = maps.Clone(l.admitted)
+			for _, model := range gone {
+				delete(kept.admitted, model)
+			}
+			f.lists[arn] = &kept
 		}
 	}
 }
 
-// due reports whether some model of the group has been without an update for the period.
+// superseded are the models of a list that are not deployed any more.
+func (g *updated) superseded(l *freshList) (models []string) {
+	for model := range l.admitted {
+		if _, deployed := g.trained[model]; !deployed {
+			models = append(models, model)
+		}
+	}
+	return models
+}
+
+// due reports whether some model of the group has been without an update for the period, or has taken the place of one that had it.
 func (g *updated) due(last *freshList, now time.Time, period time.Duration) bool {
 	if last != nil && last.erasures != g.erasures {
 		return true
 	}
-	for _, at := range g.trained {
+	for model, at := range g.trained {
 		if last != nil && last.at.After(at) {
+			if _, known := last.admitted[model]; !known { // made again, of what it was made of before
+				return true
+			}
 			at = last.at
 		}
 		if !now.Before(at.Add(period)) {
@@ -127,9 +151,9 @@ func (g *updated) due(last *freshList, now time.Time, period time.Duration) bool
 	return false
 }
 
-// update reads one list, unless nothing has come since the last one.
+// update reads one list, unless nothing has come since the last one, and admits the newcomers to the models.
 func (s *Service) update(ctx context.Context, group string, g *updated, last *freshList, now time.Time) (read bool, err error) {
-	next := &freshList{erasures: g.erasures, at: now}
+	next := &freshList{erasures: g.erasures, at: now, admitted: map[string]*recipe.Newcomers{}}
 	for i, t := range []*dataset.Table{g.interactions, g.items} {
 		if t == nil {
 			continue
@@ -138,16 +162,41 @@ func (s *Service) update(ctx context.Context, group string, g *updated, last *fr
 			return false, err
 		}
 	}
-	if last != nil && last.erasures == next.erasures && last.seq == next.seq {
+	same := last != nil && last.erasures == next.erasures && last.seq == next.seq
+	if same {
 		next.items = last.items
-		s.fresh.set(group, next)
-		return false, nil
-	}
-	if next.items, err = recipe.ReadFresh(ctx, s.engine.Effective, *g.interactions, g.items, answers{s.shown, g.interactions.Group}); err != nil {
+	} else if next.items, err = recipe.ReadFresh(ctx, s.engine.Effective, *g.interactions, g.items, answers{s.shown, g.interactions.Group}); err != nil {
 		return false, err
 	}
+	var failures []error
+	for model := range g.trained {
+		n, known := (*recipe.Newcomers)(nil), false
+		if same {
+			n, known = last.admitted[model]
+		}
+		if !known {
+			if n, err = s.newcomers(ctx, model, g.items); errors.Is(err, errRetired) {
+				continue // its successor's turn comes
+			}
+			failures = append(failures, err)
+		}
+		next.admitted[model] = n
+	}
 	s.fresh.set(group, next) // a deletion that took effect meanwhile shows in the target's count: nobody uses it then
-	return true, nil
+	return !same, errors.Join(failures...)
+}
+
+// newcomers reads the items that came after the training of a model.
+func (s *Service) newcomers(ctx context.Context, name string, items *dataset.Table) (*recipe.Newcomers, error) {
+	if items == nil {
+		return nil, nil
+	}
+	m, err := s.models.get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer s.models.release(m)
+	return m.Newcomers(ctx, s.engine.Effective, *items)
 }
 
 // updatedGroups finds the groups with deployed models that get automatic updates. An error beside groups is about targets that were passed over.
@@ -171,7 +220,7 @@ func (s *Service) updatedGroups(ctx context.Context) (map[string]*updated, error
 				}
 				g := groups[t.group]
 				if g == nil {
-					g = &updated{erasures: t.erasures, items: t.items}
+					g = &updated{erasures: t.erasures, items: t.items, trained: map[string]time.Time{}}
 					if g.interactions, err = t.table(tx, schema.Interactions); err != nil {
 						return err
 					}
@@ -179,7 +228,7 @@ func (s *Service) updatedGroups(ctx context.Context) (map[string]*updated, error
 				if g.interactions == nil { // deleted: what was trained on it stays as it is
 					continue
 				}
-				g.trained = append(g.trained, t.trained)
+				g.trained[t.model] = t.trained
 				groups[t.group] = g
 			}
 		}

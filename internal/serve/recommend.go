@@ -200,9 +200,10 @@ func (s *Service) query(t *target, m *model, user string, n int) recipe.Query {
 	if t.recipe.Excludes != "" {
 		q.Exclude = t.exclude(m, q)
 	}
+	q.Fresh, q.Newcomers = s.fresh.of(t)
 	if t.exploration.Weight > 0 || t.reasoned() {
 		q.ExplorationWeight, q.CutOff = t.exploration.Weight, t.exploration.CutOff
-		q.RequestSeed, q.Fresh = rand.Uint64()|1, s.fresh.of(t)
+		q.RequestSeed = rand.Uint64() | 1
 	}
 	return q
 }

@@ -23,9 +23,10 @@ type batch struct {
 	results     int
 	exploration recipe.ExplorationConfig
 	influence   recipe.Influence
-	seed        string         // what is explored depends on it and on the line
-	filter      *batchFilter   // nil without one
-	fresh       *recipe.Fresh  // the items of now, nil for those of the training
+	seed        string        // what is explored depends on it and on the line
+	filter      *batchFilter  // nil without one
+	fresh       *recipe.Fresh // the items of now, nil for those of the training
+	newcomers   *recipe.Newcomers
 	themes      *recipe.Themer // nil in mode BATCH_INFERENCE
 }
 
@@ -59,7 +60,7 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 		if b.exploration, err = entry.Exploration(explore); err != nil {
 			return nil, fmt.Errorf("read the exploration of %s: %w", d.BatchInferenceJobARN, err)
 		}
-		if b.fresh, err = w.latestFresh(ctx, entry, d.SolutionVersionARN); err != nil {
+		if b.fresh, b.newcomers, err = w.latestFresh(ctx, entry, d.SolutionVersionARN, m); err != nil {
 			return nil, fmt.Errorf("read the items of %s: %w", d.BatchInferenceJobARN, err)
 		}
 		if c := d.ThemeGenerationConfig; c != nil {
@@ -137,7 +138,7 @@ func (b *batch) query(in *batchInput, number int) (q recipe.Query, problem strin
 			return q, fmt.Sprintf("An id is longer than %d characters.", longestID)
 		}
 	}
-	q = recipe.Query{Known: true, N: b.results, Influence: b.influence, Context: in.Context, Fresh: b.fresh}
+	q = recipe.Query{Known: true, N: b.results, Influence: b.influence, Context: in.Context, Fresh: b.fresh, Newcomers: b.newcomers}
 	if b.filter != nil {
 		if q.Exclude, problem = b.filter.items(in); problem != "" {
 			return q, problem

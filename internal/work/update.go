@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
@@ -35,11 +36,15 @@ func (w *worker) updateModel(ctx context.Context, group string, interactions dat
 			return nil, err
 		}
 		defer release()
-		fresh, err := w.freshItems(ctx, group, interactions)
+		m, err := recipe.Open(w.model(base))
 		if err != nil {
 			return nil, err
 		}
-		return recipe.Update(ctx, w.model(base), fresh, w.model(name))
+		fresh, newcomers, err := w.freshItems(ctx, group, interactions, m)
+		if err = errors.Join(err, m.Close()); err != nil {
+			return nil, err
+		}
+		return recipe.Update(ctx, w.model(base), fresh, newcomers, w.model(name))
 	}
 }
 
@@ -86,28 +91,33 @@ func (w *worker) trainedModel(ctx context.Context, solution string) (name string
 	return "", job.Fail("trainingMode UPDATE requires an ACTIVE solution version that was trained in mode FULL.")
 }
 
-// freshItems reads what the group's datasets say about items now.
-func (w *worker) freshItems(ctx context.Context, group string, interactions dataset.Table) (*recipe.Fresh, error) {
+// freshItems reads what the group's datasets say about items now, and what a model makes of those that it does not know.
+func (w *worker) freshItems(ctx context.Context, group string, interactions dataset.Table, m *recipe.Model) (*recipe.Fresh, *recipe.Newcomers, error) {
 	items, ok, err := w.tableOfType(ctx, group, schema.Items)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var listed *dataset.Table
-	if ok {
-		listed = &items
+	if !ok {
+		fresh, err := recipe.ReadFresh(ctx, w.Engine.Effective, interactions, nil, nil)
+		return fresh, nil, err
 	}
-	return recipe.ReadFresh(ctx, w.Engine.Effective, interactions, listed, nil)
+	fresh, err := recipe.ReadFresh(ctx, w.Engine.Effective, interactions, &items, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	newcomers, err := m.Newcomers(ctx, w.Engine.Effective, items)
+	return fresh, newcomers, err
 }
 
 // latestFresh is freshItems for a batch job on a version that automatic updates are for: the newest one that was trained. Others have what they were
 // trained with: nil.
-func (w *worker) latestFresh(ctx context.Context, entry *recipe.Entry, arn string) (*recipe.Fresh, error) {
+func (w *worker) latestFresh(ctx context.Context, entry *recipe.Entry, arn string, m *recipe.Model) (*recipe.Fresh, *recipe.Newcomers, error) {
 	if !entry.AdmitsItems() {
-		return nil, nil
+		return nil, nil, nil
 	}
 	version, err := w.get(ctx, arn)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var updates bool
 	err = w.Meta.View(ctx, func(tx *meta.Tx) (err error) {
@@ -115,11 +125,11 @@ func (w *worker) latestFresh(ctx context.Context, entry *recipe.Entry, arn strin
 		return err
 	})
 	if err != nil || !updates {
-		return nil, err
+		return nil, nil, err
 	}
 	interactions, ok, err := w.tableOfType(ctx, version.Group, schema.Interactions)
 	if err != nil || !ok {
-		return nil, err
+		return nil, nil, err
 	}
-	return w.freshItems(ctx, version.Group, interactions)
+	return w.freshItems(ctx, version.Group, interactions, m)
 }

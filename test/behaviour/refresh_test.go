@@ -3,6 +3,7 @@ package behaviour
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,3 +157,118 @@ func TestTrainingModeUpdateKeepsTheModelAndAdmitsItems(t *testing.T) {
 	}
 	s.Refused("InvalidInputException", "CreateSolutionVersion", M{"solutionArn": s.solution, "trainingMode": "AUTOTRAIN"})
 }
+
+// newcomers are items of each taste that come after a training, some by import and some by PutItems.
+func (s story) newcomers(tastes, each int) (ids []string) {
+	s.T.Helper()
+	rows := [][]string{{"ITEM_ID", "TITLE", "GENRES", "PRICE"}}
+	var puts []M
+	for n := range tastes * each {
+		id, genres := fmt.Sprintf("new-%d", n), fmt.Sprintf("taste-%d|all", n%tastes)
+		ids = append(ids, id)
+		if n%2 == 0 {
+			rows = append(rows, []string{id, "New", genres, "1"})
+		} else {
+			puts = append(puts, M{"itemId": id, "properties": fmt.Sprintf(`{"TITLE":"New","GENRES":%q,"PRICE":1}`, genres)})
+		}
+	}
+	s.Must("PutItems", M{"datasetArn": s.Items, "items": puts})
+	s.Imported(s.StartImport(s.Items, rows, "INCREMENTAL"))
+	return ids
+}
+
+// exploredIn counts the newcomers in many answers, by item.
+func (s story) exploredIn(campaign, user string, answers int) map[string]int {
+	s.T.Helper()
+	found := map[string]int{}
+	for range answers {
+		for _, item := range s.Recommend(campaign, user, 25) {
+			if strings.HasPrefix(item, "new-") {
+				found[item]++
+			}
+		}
+	}
+	return found
+}
+
+func total(counts map[string]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+// What came after the training is explored by those who may like it, more with a greater weight and less the more often it was shown in vain; a ranking places
+// it by its attributes; a deletion takes none of that away.
+func TestNewItemsAreAdmittedByTheirAttributes(t *testing.T) {
+	t.Parallel()
+	h := shop.New(t, start(t, "--update-period", "200ms"), "admission", "")
+	h.Interactions = h.Dataset("Interactions", schema("Interactions", "USER_ID string", "ITEM_ID string", "TIMESTAMP long", "EVENT_TYPE string", "EVENT_VALUE float?", "IMPRESSION string?"))
+	h.Items, h.People = h.Dataset("Items", shop.ItemsSchema), h.Dataset("Users", shop.UsersSchema)
+	d := shop.Generate(100, 60, 3000, 61)
+	for i, row := range d.Interactions {
+		d.Interactions[i] = append(row, []string{"IMPRESSION", ""}[min(i, 1)])
+	}
+	h.LoadAll(d)
+	s := story{h, d, h.Solution("aws-user-personalization")}
+	version := s.Version(s.solution)
+	weighted := func(weight string) string {
+		return s.Make("CreateCampaign", "campaign", M{"name": s.Name("campaign"), "solutionVersionArn": version,
+			"campaignConfig": M{"itemExplorationConfig": M{"explorationWeight": weight}}})
+	}
+	none, some, all := weighted("0"), weighted("0.3"), weighted("1")
+	ranking := s.Make("CreateCampaign", "campaign", M{"name": "ranking", "solutionVersionArn": s.Version(s.Solution("aws-personalized-ranking"))})
+
+	const tastes, each = 4, 3
+	ids := s.newcomers(tastes, each)
+	const taste = 2
+	user := s.data.Users[taste]
+	placed := func(user string, taste int) bool {
+		answer := s.Must("GetPersonalizedRanking", M{"campaignArn": ranking, "userId": user, "inputList": append([]string{"nowhere", "item-0000"}, ids...)})["personalizedRanking"].([]any)
+		var order []string
+		for _, x := range answer {
+			order = append(order, x.(M)["itemId"].(string))
+		}
+		if _, scored := answer[1].(M)["score"]; scored || order[0] != "item-0000" {
+			t.Errorf("newcomers do not come without scores after what was trained on: %v", answer)
+		}
+		return order[len(order)-1] == "nowhere" && !slices.ContainsFunc(order[1:1+each], func(id string) bool { return tasted(ids, id, tastes) != taste })
+	}
+	eventually(t, "a ranking places newcomers by their attributes", func() bool { return placed(user, taste) })
+	eventually(t, "newcomers are explored", func() bool { return total(s.exploredIn(all, user, 20)) > 0 })
+
+	const answers = 100
+	few, many := s.exploredIn(some, user, answers), s.exploredIn(all, user, answers)
+	if n := total(s.exploredIn(none, user, 20)); n > 0 {
+		t.Errorf("%d items without a training stand in answers without exploration", n)
+	}
+	if total(few) == 0 || total(many) < 2*total(few) {
+		t.Errorf("in %d answers there are %d newcomers at weight 0.3, %d at 1", answers, total(few), total(many))
+	}
+	own := 0
+	for id, n := range many {
+		if tasted(ids, id, tastes) == taste {
+			own += n
+		}
+	}
+	if own*5 < 2*total(many) { // were they drawn without regard to the user it would be one in four
+		t.Errorf("of %d explored items %d are of the user's taste", total(many), own)
+	}
+
+	tracker, tired := s.Tracker(), ids[taste]
+	for n := range 4 {
+		var events []M
+		for k := range 10 {
+			events = append(events, M{"eventType": "view", "itemId": "item-0001", "sentAt": 1_700_180_000 + 10*n + k, "impression": []string{tired}})
+		}
+		s.Must("PutEvents", M{"trackingId": tracker, "sessionId": "session", "userId": "canary-bored", "eventList": events})
+	}
+	eventually(t, "what was shown in vain gives way", func() bool { return s.exploredIn(all, user, 40)[tired] <= many[tired]/10 })
+
+	s.Forget("canary-bored", s.data.Users[7])
+	eventually(t, "a ranking places newcomers after a deletion", func() bool { return placed(user, taste) })
+	eventually(t, "impressions of a deleted user are forgotten", func() bool { return s.exploredIn(all, user, 40)[tired] > many[tired]/10 })
+}
+
+// tasted is the taste of a newcomer.
+func tasted(ids []string, id string, tastes int) int { return slices.Index(ids, id) % tastes }

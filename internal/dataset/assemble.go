@@ -24,8 +24,8 @@ type assembly struct {
 	levels []canon[int32] // by context column
 }
 
-// newAssembly makes room: for everybody his rows of all runs and what may move to him.
-func newAssembly(buckets []*bucketRead, joins map[string]int, context []string) *assembly {
+// newAssembly makes room: for everybody his rows of all runs and what may move to him. The columns of the context have no values yet.
+func newAssembly(buckets []*bucketRead, joins map[string]int, context []EventColumn) *assembly {
 	a := &assembly{ev: new(Events), buckets: buckets}
 	for user := range joins {
 		a.joiners.names = append(a.joiners.names, user)
@@ -46,8 +46,9 @@ func newAssembly(buckets []*bucketRead, joins map[string]int, context []string) 
 	n := a.starts[len(a.ev.Users)]
 	a.counts, a.readers = make([]int32, len(a.ev.Users)), make([]uint16, len(a.ev.Users))
 	a.ev.Item, a.ev.Type, a.ev.Time, a.ev.Value = make([]int32, n), make([]uint16, n), make([]int64, n), make([]float32, n)
-	for _, name := range context {
-		a.ev.Context = append(a.ev.Context, EventColumn{Name: name, Code: make([]int32, n)})
+	for _, c := range context {
+		c.Code = make([]int32, n)
+		a.ev.Context = append(a.ev.Context, c)
 	}
 	return a
 }

@@ -2,7 +2,9 @@ package dataset
 
 import (
 	"cmp"
+	"math"
 	"slices"
+	"strconv"
 
 	"github.com/palate-dev/palate/internal/userset"
 )
@@ -22,11 +24,24 @@ type Events struct {
 	Seq                 int64 // everything with a smaller or equal sequence number is in
 }
 
-// EventColumn is a categorical field of all events: where or how they happened.
+// EventColumn is a categorical or numeric field of all events: where or how they happened. The levels of a numeric one are its numbers as NumberLevel writes
+// them.
 type EventColumn struct {
-	Name   string
-	Levels []string // sorted, exactly those that occur; none is ""
-	Code   []int32  // index into Levels, -1 for none
+	Name    string
+	Numeric bool
+	Levels  []string // sorted as strings, exactly those that occur; none is ""
+	Code    []int32  // index into Levels, -1 for none
+}
+
+// NumberLevel writes a number with six digits, which is as much as a column of the context needs: so there are not as many levels as events. "" is none.
+func NumberLevel(n float64) string {
+	switch {
+	case math.IsNaN(n) || math.IsInf(n, 0):
+		return ""
+	case n == 0:
+		return "0" // and not -0
+	}
+	return strconv.FormatFloat(n, 'g', 6, 64)
 }
 
 // Len returns the number of events.
@@ -109,7 +124,7 @@ func (c *EventColumn) subset(kept []bool, n int) EventColumn {
 			used[c.Code[i]] = true
 		}
 	}
-	out := EventColumn{Name: c.Name, Code: make([]int32, 0, n)}
+	out := EventColumn{Name: c.Name, Numeric: c.Numeric, Code: make([]int32, 0, n)}
 	var level []int32
 	out.Levels, level = recode[int32](c.Levels, used)
 	for i, k := range kept {

@@ -3,6 +3,7 @@ package dataset
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -48,13 +49,31 @@ func canonical(list []plainEvent) *Events {
 		}
 		ev.Offsets = append(ev.Offsets, int64(len(ev.Item)))
 	}
-	device := EventColumn{Name: "DEVICE"}
-	device.Levels = slices.DeleteFunc(distinct(deviceOf), func(level string) bool { return level == "" })
-	for _, e := range list { // sorted by user
-		device.Code = append(device.Code, int32(slices.Index(device.Levels, deviceOf(e))))
+	column := func(name string, numeric bool, of func(plainEvent) string) EventColumn {
+		c := EventColumn{Name: name, Numeric: numeric}
+		c.Levels = slices.DeleteFunc(distinct(of), func(level string) bool { return level == "" })
+		for _, e := range list { // sorted by user
+			c.Code = append(c.Code, int32(slices.Index(c.Levels, of(e))))
+		}
+		return c
 	}
-	ev.Context = []EventColumn{device}
+	ev.Context = []EventColumn{column("DEVICE", false, deviceOf), column("HOUR", true, hourOf), column("SHARE", true, shareOf)}
 	return ev
+}
+
+// hourOf and shareOf are numbers of the context as a read has them.
+func hourOf(e plainEvent) string { return []string{"", "-3", "1.23457e+06", "0"}[e.time%4] }
+
+func shareOf(e plainEvent) string { return []string{"0.333333", "", "0", "1e-07"}[e.time%4] }
+
+// numbersOf are the values that hourOf and shareOf are made of.
+func numbersOf(e plainEvent) []schema.Value {
+	return []schema.Value{
+		{}, dec(1.0 / 3),
+		num(-3), {},
+		num(1_234_567), dec(math.Copysign(0, -1)),
+		num(0), dec(1e-7),
+	}[e.time%4*2:][:2]
 }
 
 // deviceOf is the context of an event: what it happened on, if that is known.
@@ -118,15 +137,17 @@ func TestTrainingReadIsTheSameHoweverTheRowsAreStored(t *testing.T) {
 		list := drawEvents(rt)
 		s := newStore(t)
 		sc := interactionsSchema()
-		sc.Fields = append(sc.Fields, schema.Field{Name: "DEVICE", Nullable: true, Categorical: true})
+		sc.Fields = append(sc.Fields, schema.Field{Name: "DEVICE", Nullable: true, Categorical: true},
+			schema.Field{Name: "HOUR", Nullable: true, Kind: schema.Int}, schema.Field{Name: "SHARE", Nullable: true, Kind: schema.Double})
 		tab := s.create("t1", sc)
 		for i, e := range list {
-			s.put(tab, Row{Values: []schema.Value{str(e.user), str(e.item), num(e.time), str(e.kind), dec(float64(e.value)), str(deviceOf(e))}, EventID: fmt.Sprint(i)})
+			values := []schema.Value{str(e.user), str(e.item), num(e.time), str(e.kind), dec(float64(e.value)), str(deviceOf(e))}
+			s.put(tab, Row{Values: append(values, numbersOf(e)...), EventID: fmt.Sprint(i)})
 			if rapid.IntRange(0, 9).Draw(rt, "fold") == 0 {
 				s.foldNow("g1")
 			}
 		}
-		ev, err := s.Events(t.Context(), tab, "DEVICE")
+		ev, err := s.Events(t.Context(), tab, "DEVICE", "HOUR", "SHARE")
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -88,7 +88,7 @@ type training struct {
 	kind     int
 	value    int
 	context  []int
-	names    []string          // of context
+	columns  []EventColumn     // of context, without values
 	repeated map[int64]bool    // streamed events whose eventId an earlier one has, by sequence number
 	signedIn map[string]signIn // session -> who signed in, for the sessions that have anonymous events
 	joins    map[string]int    // who signed in -> how many anonymous events may become his
@@ -101,7 +101,7 @@ type signIn struct {
 }
 
 func newTraining(ctx context.Context, s *snapshot, mem map[int]*block, columns []string) (*training, error) {
-	r := &training{s: s, names: columns, item: s.layout.column("ITEM_ID"), kind: s.layout.column("EVENT_TYPE"), value: s.layout.column("EVENT_VALUE")}
+	r := &training{s: s, item: s.layout.column("ITEM_ID"), kind: s.layout.column("EVENT_TYPE"), value: s.layout.column("EVENT_VALUE")}
 	if r.item < 0 {
 		r.item = s.layout.column("ACTION_ID")
 	}
@@ -113,7 +113,7 @@ func newTraining(ctx context.Context, s *snapshot, mem map[int]*block, columns [
 		if c < 0 {
 			return nil, fmt.Errorf("the table has no column %s", name)
 		}
-		r.context = append(r.context, c)
+		r.context, r.columns = append(r.context, c), append(r.columns, EventColumn{Name: name, Numeric: s.layout.cols[c].kind.Numeric()})
 	}
 	streamed, err := s.surveyStreamed(ctx, mem)
 	if err != nil {
@@ -155,7 +155,7 @@ func (r *training) read(ctx context.Context, mem map[int]*block) (*Events, error
 	if err := each(func(b *bucketReader, in *bucketRead) error { return b.readUsers(ctx, in) }); err != nil {
 		return nil, err
 	}
-	a := newAssembly(buckets, r.joins, r.names)
+	a := newAssembly(buckets, r.joins, r.columns)
 	if err := each(func(b *bucketReader, in *bucketRead) error { return b.readEvents(ctx, in, a) }); err != nil {
 		return nil, err
 	}
@@ -244,14 +244,15 @@ type movedEvent struct {
 // codes are the codes of items, types and levels of context columns that one core gives.
 type codes struct {
 	items, kinds *names
-	untyped      bool     // there are events without a type
-	levels       []*names // by context column
+	untyped      bool                // there are events without a type
+	levels       []*names            // by context column
+	numbers      []map[float64]int32 // by context column: the codes of numbers that it has met
 }
 
 func newCodes(columns int) *codes {
 	c := &codes{items: newNames(), kinds: newNames()}
 	for range columns {
-		c.levels = append(c.levels, newNames())
+		c.levels, c.numbers = append(c.levels, newNames()), append(c.numbers, map[float64]int32{})
 	}
 	return c
 }

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // bucketRead is a bucket of a training read.
@@ -329,6 +331,10 @@ func (r *bucketReader) readContext(x *run, k, n int, column func(c int) (*vector
 		x.context[k] = append(x.context[k], slices.Repeat([]int32{-1}, n)...)
 		return nil
 	}
+	if r.columns[k].Numeric {
+		r.readNumbers(x, k, n, v)
+		return nil
+	}
 	r.dict = r.codes.levels[k].all(r.dict[:0], v.dict)
 	for _, c := range v.code[:n] {
 		code := int32(-1)
@@ -338,6 +344,35 @@ func (r *bucketReader) readContext(x *run, k, n int, column func(c int) (*vector
 		x.context[k] = append(x.context[k], code)
 	}
 	return nil
+}
+
+// readNumbers reads the k-th context column from numbers.
+func (r *bucketReader) readNumbers(x *run, k, n int, v *vector) {
+	const mostKnown = 1 << 16 // numbers whose codes are remembered
+	known := r.codes.numbers[k]
+	for i := range n {
+		if v.null != nil && v.null[i] {
+			x.context[k] = append(x.context[k], -1)
+			continue
+		}
+		number := 0.0
+		if v.kind == schema.Int || v.kind == schema.Long {
+			number = float64(v.ints[i])
+		} else {
+			number = v.floats[i]
+		}
+		code, ok := known[number]
+		if !ok {
+			code = -1
+			if level := NumberLevel(number); level != "" {
+				code = r.codes.levels[k].code(level)
+			}
+			if len(known) < mostKnown {
+				known[number] = code
+			}
+		}
+		x.context[k] = append(x.context[k], code)
+	}
 }
 
 func (r *bucketReader) readValues(x *run, n int, column func(c int) (*vector, error)) error {

@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/dataset"
 )
 
 // format is the version of the model directory, see FORMAT.md.
@@ -188,18 +189,28 @@ func (w *modelWriter) input(in *input) {
 	}
 	if len(in.kept.Context) > 0 {
 		var names []string
+		var kinds []uint8
 		for k, c := range in.kept.Context {
-			names = append(names, c.Name)
+			names, kinds = append(names, c.Name), append(kinds, uint8(kindOf(&c)))
 			putStrings(w, fmt.Sprintf("event.context.%d.level", k), c.Levels)
 			put(w, fmt.Sprintf("event.context.%d.code", k), c.Code)
 		}
 		putStrings(w, "event.context.column", names)
+		put(w, "event.context.kind", kinds)
 	}
 	w.attributes("items", in.itemRows)
 	w.attributes("users", in.userRows)
 	if in.userRows != nil { // those of items are the listed ones
 		putStrings(w, "users.id", in.userRows.IDs)
 	}
+}
+
+// kindOf is the kind of a context column.
+func kindOf(c *dataset.EventColumn) ColumnKind {
+	if c.Numeric {
+		return Number
+	}
+	return Levels
 }
 
 // attributes writes the columns of a dataset: their names and kinds, and of column n the arrays that its kind has.

@@ -195,13 +195,22 @@ func (m *Model) loadContext() error {
 	if err != nil {
 		return err
 	}
+	kinds := make([]uint8, names.len()) // as an earlier build had them: all categorical
+	if _, ok := m.mapping.data["event.context.kind"]; ok {
+		if kinds, err = array[uint8](m.mapping, "event.context.kind"); err != nil {
+			return err
+		}
+	}
+	if len(kinds) != names.len() {
+		return fmt.Errorf("open model: %w: kinds of context columns", ErrCorrupt)
+	}
 	for k := range names.len() {
 		of := fmt.Sprintf("event.context.%d", k)
 		levels, err := table(m.mapping, of+".level")
 		if err != nil {
 			return err
 		}
-		c := dataset.EventColumn{Name: strings.Clone(names.at(k)), Levels: levels.strings()}
+		c := dataset.EventColumn{Name: strings.Clone(names.at(k)), Numeric: ColumnKind(kinds[k]) == Number, Levels: levels.strings()}
 		if c.Code, err = array[int32](m.mapping, of+".code"); err != nil {
 			return err
 		}

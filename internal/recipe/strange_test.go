@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/userset"
@@ -107,6 +108,36 @@ func strangeAttributes(t *testing.T, ids []string) (items, users *Attributes) {
 	return catalog.Attributes(), people.Attributes()
 }
 
+// strangeContext are columns of the context: a thousand levels, numbers of all sizes, one number, and nothing.
+func strangeContext(ev *dataset.Events) []dataset.EventColumn {
+	column := func(name string, numeric bool, level func(at int) string) dataset.EventColumn {
+		c := dataset.EventColumn{Name: name, Numeric: numeric}
+		for at := range ev.Len() {
+			if l := level(at); l != "" {
+				c.Levels = append(c.Levels, l)
+			}
+		}
+		slices.Sort(c.Levels)
+		c.Levels = slices.Compact(c.Levels)
+		for at := range ev.Len() {
+			code, ok := slices.BinarySearch(c.Levels, level(at))
+			if !ok {
+				code = -1
+			}
+			c.Code = append(c.Code, int32(code))
+		}
+		return c
+	}
+	sizes := []float64{math.MaxFloat64, -math.MaxFloat64, 0, math.SmallestNonzeroFloat64, math.Inf(1), math.NaN()}
+	return []dataset.EventColumn{
+		column("LEVELS", false, func(at int) string { return fmt.Sprintf("level-%d", at%1000) }),
+		column("SIZES", true, func(at int) string { return dataset.NumberLevel(sizes[at%len(sizes)]) }),
+		column("NUMBERS", true, func(at int) string { return dataset.NumberLevel(float64(at%1000) / 7) }),
+		column("ONE", true, func(int) string { return "1" }),
+		column("NONE", true, func(int) string { return "" }),
+	}
+}
+
 func TestStrangeDataGivesASensibleModelOrAFailureInTheServicesWords(t *testing.T) {
 	high := 1e300
 	variants := map[string]func(*Config){
@@ -121,6 +152,7 @@ func TestStrangeDataGivesASensibleModelOrAFailureInTheServicesWords(t *testing.T
 	for data, events := range strangeEvents() {
 		ev := makeEvents(events)
 		items, users := strangeAttributes(t, ev.Items)
+		ev.Context = strangeContext(ev)
 		strange[data] = Data{Events: ev, Items: items, Users: users}
 	}
 	trainers := map[string]bool{}
@@ -215,7 +247,11 @@ func useStrange(t *testing.T, what, dir string, d Data) {
 	ids := append([]string{"", "nobody"}, d.Events.Users[:min(3, len(d.Events.Users))]...)
 	for _, user := range ids {
 		for _, item := range append([]string{"", "nothing"}, d.Events.Items[:min(3, len(d.Events.Items))]...) {
-			for _, s := range m.Recommend(Query{User: user, Item: item, Known: true, N: 30, ExplorationWeight: 1, CutOff: 30, RequestSeed: 7}, nil) {
+			q := Query{User: user, Item: item, Known: true, N: 30, ExplorationWeight: 1, CutOff: 30, RequestSeed: 7}
+			if user == "nobody" {
+				q.Context = map[string]string{"LEVELS": "level-1", "SIZES": "1e308", "NUMBERS": "50.001", "ONE": "-1", "NONE": "0"}
+			}
+			for _, s := range m.Recommend(q, nil) {
 				if math.IsNaN(s.Score) || s.Score < 0 || s.Score > 1 {
 					t.Errorf("%s: score %v", what, s.Score)
 				}

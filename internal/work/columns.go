@@ -36,10 +36,12 @@ func (w *worker) attributes(ctx context.Context, group string, kind schema.Type,
 	return b.Attributes(), err
 }
 
-// contextColumns names the columns of the interactions that a recipe which takes context trains on: the categorical ones that the plan leaves in.
+// contextColumns names the columns of the interactions that a recipe which takes context trains on: the categorical and numeric ones that the plan leaves in.
 func (p *trainingPlan) contextColumns(s *schema.Schema) (names []string) {
-	for _, f := range s.Fields { // none came later: interactions keep their schema
-		if p.entry.Has(recipe.Context) && f.Kind == schema.String && f.Categorical && p.trainsOn(s.Type, f.Name, time.Time{}) {
+	at, value := s.Match("TIMESTAMP"), s.Match("EVENT_VALUE")
+	for i, f := range s.Fields { // none came later: interactions keep their schema
+		speaks := f.Kind == schema.String && f.Categorical || f.Kind.Numeric() && i != at && i != value
+		if p.entry.Has(recipe.Context) && speaks && p.trainsOn(s.Type, f.Name, time.Time{}) {
 			names = append(names, f.Name)
 		}
 	}

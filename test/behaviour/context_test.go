@@ -11,16 +11,17 @@ import (
 	"github.com/palate-dev/palate/test/shop"
 )
 
-// screens is a dataset group whose users see the even tastes on television and the odd ones on the phone.
+// screens is a dataset group whose users see the even tastes on television in the morning and the odd ones on the phone at night.
 func screens(t *testing.T) (*shop.Shop, shop.Data) {
 	t.Helper()
 	h := shop.New(t, start(t), "screens", "")
 	h.Interactions = h.Dataset("Interactions", schema("Interactions", "USER_ID string", "ITEM_ID string", "TIMESTAMP long", "EVENT_TYPE string", "EVENT_VALUE float?",
-		"DEVICE string? categorical", "SHELF string?"))
+		"DEVICE string? categorical", "SHELF string?", "HOUR float?", "IS_RAINY boolean?"))
 	d := shop.Generate(60, 40, 1500, 5)
-	d.Interactions[0] = append(d.Interactions[0], "DEVICE", "SHELF")
+	d.Interactions[0] = append(d.Interactions[0], "DEVICE", "SHELF", "HOUR", "IS_RAINY")
 	for n, row := range d.Interactions[1:] {
-		d.Interactions[1+n] = append(row, []string{"tv", "phone"}[itemNumber(t, row[1])%2], "top")
+		odd := itemNumber(t, row[1]) % 2
+		d.Interactions[1+n] = append(row, []string{"tv", "phone"}[odd], "top", fmt.Sprint(float64(7+12*odd)+float64(n%100)/25), []string{"true", "false"}[odd])
 	}
 	h.Load(h.Interactions, d.Interactions)
 	return h, d
@@ -62,7 +63,10 @@ func TestContextChangesAnswers(t *testing.T) {
 	if onPhone(tv) != 0 || onPhone(phone) != len(phone) {
 		t.Errorf("on tv: %v; on the phone: %v", tv, phone)
 	}
-	for _, context := range []M{{"DEVICE": "radio"}, {"SHELF": "top"}, {"WEATHER": "fine"}, {}} {
+	if morning, night := ask("nobody", M{"HOUR": "8.123"}), ask("nobody", M{"hour": "23.99"}); onPhone(morning) != 0 || onPhone(night) != len(night) {
+		t.Errorf("in the morning: %v; at night: %v", morning, night)
+	}
+	for _, context := range []M{{"DEVICE": "radio"}, {"SHELF": "top"}, {"WEATHER": "fine"}, {"HOUR": "late"}, {"IS_RAINY": "true"}, {"TIMESTAMP": "1700000000"}, {"EVENT_VALUE": "5"}, {}} {
 		if diff := cmp.Diff(plain, ask("nobody", context)); diff != "" {
 			t.Errorf("context %v says nothing, but answers differ (-without +with)\n%s", context, diff)
 		}

@@ -13,11 +13,14 @@ import (
 	"log"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/palate-dev/palate/bench/internal/target"
 )
 
 func main() {
@@ -32,7 +35,7 @@ func main() {
 	var err error
 	if *plain {
 		runtime.GOMAXPROCS(runtime.NumCPU())
-		err = servePlain()
+		err = target.Plain(nil)
 	} else {
 		err = run(*dir, *binary, *clients, time.Duration(*seconds*float64(time.Second)), *beside)
 	}
@@ -47,11 +50,16 @@ func run(dir, binary, clients string, during time.Duration, beside int) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	t, err := start(binary, tmp)
+	if binary == "" {
+		if binary, err = target.Build(tmp); err != nil {
+			return err
+		}
+	}
+	t, err := target.Start(binary, filepath.Join(tmp, "data"))
 	if err != nil {
 		return err
 	}
-	defer t.stop()
+	defer t.Stop()
 	s, err := newScene(t)
 	if err != nil {
 		return err
@@ -90,11 +98,11 @@ func plainly(requests [][]byte, during time.Duration) error {
 	if err != nil {
 		return err
 	}
-	t, err := spawn(exec.Command(self, "-plain"))
+	t, err := target.Spawn(exec.Command(self, "-plain"))
 	if err != nil {
 		return err
 	}
-	defer t.stop()
+	defer t.Stop()
 	_, err = measure("plain net/http answer", t, requests, 64, lasting(during))
 	return err
 }
@@ -109,16 +117,16 @@ func lasting(d time.Duration) <-chan struct{} {
 const warmUp = time.Second
 
 // measure drives one step, prints its line and returns its rate.
-func measure(name string, t *target, requests [][]byte, clients int, stop <-chan struct{}) (load, error) {
-	serverBefore, clientBefore := t.cpu(), ownCPU()
-	l, err := drive(t.addr(), requests, clients, warmUp, stop)
+func measure(name string, t *target.Server, requests [][]byte, clients int, stop <-chan struct{}) (load, error) {
+	serverBefore, clientBefore := t.CPU(), ownCPU()
+	l, err := drive(t.Addr(), requests, clients, warmUp, stop)
 	if err != nil {
 		return l, fmt.Errorf("%s: %w", name, err)
 	}
 	share := l.seconds / (l.seconds + warmUp.Seconds()) // of the CPU time that fell into the measured part
 	each := func(d time.Duration) float64 { return share * float64(d.Microseconds()) / float64(max(l.calls, 1)) }
 	ms := func(q float64) float64 { return float64(l.quantile(q).Microseconds()) / 1000 }
-	fmt.Printf("%-32s %8d %9.0f %8.1f %8.1f %8.1f %11.0f %11.0f %8d\n", name, clients, l.rate(), ms(0.5), ms(0.99), ms(0.999), each(t.cpu()-serverBefore), each(ownCPU()-clientBefore), l.refused)
+	fmt.Printf("%-32s %8d %9.0f %8.1f %8.1f %8.1f %11.0f %11.0f %8d\n", name, clients, l.rate(), ms(0.5), ms(0.99), ms(0.999), each(t.CPU()-serverBefore), each(ownCPU()-clientBefore), l.refused)
 	return l, nil
 }
 
@@ -148,7 +156,7 @@ func (s *scene) beside(rows int, puts [][]byte, during time.Duration) error {
 		return err
 	}
 	begin := time.Now()
-	if err := s.t.wait("datasetImportJob", arn); err != nil {
+	if err := s.t.Wait("datasetImportJob", arn); err != nil {
 		return err
 	}
 	took[jobs[0].name] = time.Since(begin)
@@ -159,7 +167,7 @@ func (s *scene) beside(rows int, puts [][]byte, during time.Duration) error {
 	if arn, err = jobs[1].begin(); err != nil {
 		return err
 	}
-	if err := s.t.wait("dataDeletionJob", arn); err != nil {
+	if err := s.t.Wait("dataDeletionJob", arn); err != nil {
 		return err
 	}
 	took[jobs[1].name] = time.Since(begin)
@@ -183,7 +191,7 @@ func (s *scene) beside(rows int, puts [][]byte, during time.Duration) error {
 			done, ended := make(chan struct{}), make(chan error, 1)
 			begin := time.Now()
 			go func() {
-				ended <- s.t.wait(j.noun, arn)
+				ended <- s.t.Wait(j.noun, arn)
 				close(done)
 			}()
 			l, err := measure(kind.name+" beside "+j.name, s.t, kind.requests, 64, done)

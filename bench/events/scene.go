@@ -9,10 +9,9 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/palate-dev/palate/bench/internal/target"
 	"github.com/palate-dev/palate/internal/blob"
 )
-
-const role = "arn:aws:iam::000000000000:role/bench"
 
 const schemaText = `{"type":"record","name":"Interactions","namespace":"com.amazonaws.personalize.schema","version":"1.0","fields":[
 	{"name":"USER_ID","type":"string"},{"name":"ITEM_ID","type":"string"},{"name":"TIMESTAMP","type":"long"},{"name":"EVENT_TYPE","type":"string"},
@@ -20,36 +19,36 @@ const schemaText = `{"type":"record","name":"Interactions","namespace":"com.amaz
 
 // scene is a dataset group with an event tracker.
 type scene struct {
-	t                        *target
+	t                        *target.Server
 	group, dataset, tracking string
 	objects                  blob.Store
 	made                     int
 	campaign                 string
 }
 
-func newScene(t *target) (*scene, error) {
+func newScene(t *target.Server) (*scene, error) {
 	s := &scene{t: t}
 	var err error
-	if s.objects, err = t.bucket("bench"); err != nil {
+	if s.objects, err = t.Bucket("bench"); err != nil {
 		return nil, err
 	}
-	schema, err := t.make("schema", object{"name": "bench", "schema": schemaText})
+	schema, err := t.Make("schema", target.Object{"name": "bench", "schema": schemaText})
 	if err != nil {
 		return nil, err
 	}
-	if s.group, err = t.make("datasetGroup", object{"name": "bench"}); err != nil {
+	if s.group, err = t.Make("datasetGroup", target.Object{"name": "bench"}); err != nil {
 		return nil, err
 	}
-	s.dataset, err = t.make("dataset", object{"name": "bench", "datasetType": "Interactions", "schemaArn": schema, "datasetGroupArn": s.group})
+	s.dataset, err = t.Make("dataset", target.Object{"name": "bench", "datasetType": "Interactions", "schemaArn": schema, "datasetGroupArn": s.group})
 	if err != nil {
 		return nil, err
 	}
-	out, err := t.call("CreateEventTracker", object{"name": "bench", "datasetGroupArn": s.group})
+	out, err := t.Call("CreateEventTracker", target.Object{"name": "bench", "datasetGroupArn": s.group})
 	if err != nil {
 		return nil, err
 	}
 	s.tracking = out["trackingId"].(string)
-	return s, t.wait("eventTracker", out["eventTrackerArn"].(string))
+	return s, t.Wait("eventTracker", out["eventTrackerArn"].(string))
 }
 
 func (s *scene) name(kind string) string {
@@ -67,15 +66,15 @@ func (s *scene) events() ([][]byte, error) {
 	random := rand.New(rand.NewPCG(3, 4))
 	requests := make([][]byte, distinctRequests)
 	for n := range requests {
-		list := make([]object, 10)
+		list := make([]target.Object, 10)
 		for i := range list {
-			list[i] = object{
+			list[i] = target.Object{
 				"eventId": fmt.Sprintf("event-%06d-%d", n, i), "eventType": "view", "itemId": itemID(random.IntN(catalogue)), "sentAt": 1_790_000_000 + n,
 				"properties": `{"device":"phone","eventValue":` + fmt.Sprint(random.IntN(100)) + `}`,
 			}
 		}
 		user := userID(random.IntN(200_000))
-		request, err := s.t.raw("/events", object{"trackingId": s.tracking, "userId": user, "sessionId": "session-" + user, "eventList": list})
+		request, err := s.t.Raw("/events", target.Object{"trackingId": s.tracking, "userId": user, "sessionId": "session-" + user, "eventList": list})
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +88,7 @@ func (s *scene) asks() ([][]byte, error) {
 	random := rand.New(rand.NewPCG(5, 6))
 	requests := make([][]byte, distinctRequests)
 	for n := range requests {
-		request, err := s.t.raw("/recommendations", object{"campaignArn": s.campaign, "userId": userID(random.IntN(10_000))})
+		request, err := s.t.Raw("/recommendations", target.Object{"campaignArn": s.campaign, "userId": userID(random.IntN(10_000))})
 		if err != nil {
 			return nil, err
 		}
@@ -129,8 +128,8 @@ func itemID(n int) string { return fmt.Sprintf("item-%07d", n) }
 
 // beginImport starts a FULL import of an uploaded object.
 func (s *scene) beginImport(key string) (arn string, err error) {
-	return s.t.begin("datasetImportJob", object{"jobName": s.name("import"), "datasetArn": s.dataset, "roleArn": role, "importMode": "FULL",
-		"dataSource": object{"dataLocation": "s3://bench/" + key}})
+	return s.t.Begin("datasetImportJob", target.Object{"jobName": s.name("import"), "datasetArn": s.dataset, "roleArn": target.Role, "importMode": "FULL",
+		"dataSource": target.Object{"dataLocation": "s3://bench/" + key}})
 }
 
 // beginErasure starts the deletion of one user in a hundred, whose rows stand in nearly every row group.
@@ -143,21 +142,21 @@ func (s *scene) beginErasure(users int) (arn string, err error) {
 	if err := s.objects.Create(context.Background(), key, strings.NewReader(strings.Join(list, "\n")+"\n"), blob.PutOptions{}); err != nil {
 		return "", err
 	}
-	return s.t.begin("dataDeletionJob", object{"jobName": s.name("erase"), "datasetGroupArn": s.group, "roleArn": role,
-		"dataSource": object{"dataLocation": "s3://bench/" + key}})
+	return s.t.Begin("dataDeletionJob", target.Object{"jobName": s.name("erase"), "datasetGroupArn": s.group, "roleArn": target.Role,
+		"dataSource": target.Object{"dataLocation": "s3://bench/" + key}})
 }
 
 // deploy trains user-personalization-v2 on what the dataset holds and deploys it.
 func (s *scene) deploy() error {
-	solution, err := s.t.make("solution", object{"name": "bench", "datasetGroupArn": s.group, "performAutoTraining": false,
+	solution, err := s.t.Make("solution", target.Object{"name": "bench", "datasetGroupArn": s.group, "performAutoTraining": false,
 		"recipeArn": "arn:aws:personalize:::recipe/aws-user-personalization-v2"})
 	if err != nil {
 		return err
 	}
-	version, err := s.t.make("solutionVersion", object{"solutionArn": solution})
+	version, err := s.t.Make("solutionVersion", target.Object{"solutionArn": solution})
 	if err != nil {
 		return err
 	}
-	s.campaign, err = s.t.make("campaign", object{"name": "bench", "solutionVersionArn": version})
+	s.campaign, err = s.t.Make("campaign", target.Object{"name": "bench", "solutionVersionArn": version})
 	return err
 }

@@ -1,10 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"time"
 )
@@ -28,17 +24,4 @@ func syncRate(dir string, during time.Duration) (float64, error) {
 		}
 	}
 	return float64(n) / time.Since(start).Seconds(), nil
-}
-
-// servePlain is the other yardstick: a net/http server that reads the body of a request and answers with nothing. It runs in a process of its own, as the
-// server under test does.
-func servePlain() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Printf("export AWS_ENDPOINT_URL=http://%s\n", l.Addr())
-	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-	}))
 }

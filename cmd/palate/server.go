@@ -255,10 +255,14 @@ func (s *server) forgetFirst(ctx context.Context, db *meta.DB, jobs []string) er
 	return nil
 }
 
-// bounds is how many calls with records may be under way: about 50 ms of work, for a processor takes at least 2,500 of them a second.
+// bounds is how many calls of the runtime and with records may be under way: about 50 ms of work, for a processor takes at least 2,500 of them a second.
 func bounds() map[string]int {
 	each := 128 * max(runtime.GOMAXPROCS(0), 2)
-	return map[string]int{"PutEvents": each, "PutActionInteractions": each, "PutItems": each, "PutUsers": each, "PutActions": each}
+	bounds := map[string]int{}
+	for _, name := range []string{"PutEvents", "PutActionInteractions", "PutItems", "PutUsers", "PutActions", "GetRecommendations", "GetPersonalizedRanking", "GetActionRecommendations"} {
+		bounds[name] = each
+	}
+	return bounds
 }
 
 // duePeriod is how often the server looks for what is due.

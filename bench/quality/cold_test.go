@@ -138,7 +138,7 @@ func TestGenresAndYearsFindUnseenFilms(t *testing.T) {
 	ours := measured(t, rankings{trainFilms(t, task.train, readFilms(t, "../../internal/demo/movietweetings/items.csv.gz")), hidden}, &task)
 	asTheyStand := measured(t, fixedOrder(hidden), &task)
 	t.Logf("%d unseen films, %d users: %+v, as they stand %+v", len(hidden), len(task.truth), ours, asTheyStand)
-	if ours.recall20 < 4*asTheyStand.recall20 || ours.ndcg10 < 4*asTheyStand.ndcg10 {
+	if ours.Recall20 < 4*asTheyStand.Recall20 || ours.NDCG10 < 4*asTheyStand.NDCG10 {
 		t.Error("attributes do not find unseen films")
 	}
 }

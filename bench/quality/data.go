@@ -178,13 +178,15 @@ type protocol struct {
 	apply func(rows []interaction, rng *rand.Rand) task
 }
 
+// protocols are all there are, those that ask for an order first.
+var protocols = []protocol{{"leave one out", leaveOneOut}, {"by time", byTime}, {"random split", randomSplit}}
+
 // protocols are those that make sense for the data.
 func (c *collection) protocols() []protocol {
-	random := protocol{"random split", randomSplit}
 	if !c.ordered {
-		return []protocol{random}
+		return protocols[2:]
 	}
-	return []protocol{{"leave one out", leaveOneOut}, {"by time", byTime}, random}
+	return protocols
 }
 
 // split makes the test task and the one on which settings are chosen. What is known of a user in a question is everything trained on.

@@ -19,8 +19,11 @@ import (
 
 // figures are the results of one method on one set under one protocol, one for each seed.
 type figures struct {
-	set, protocol, method, settings string
-	results                         []result
+	Set      string   `json:"set"`
+	Protocol string   `json:"protocol"`
+	Method   string   `json:"method"`
+	Settings string   `json:"settings,omitempty"`
+	Results  []result `json:"results"`
 }
 
 func main() {
@@ -29,7 +32,7 @@ func main() {
 	only := flag.String("protocols", "", "names of the protocols, with commas between; empty for all that make sense")
 	methods := flag.String("methods", "", "names of the methods, with commas between; empty for all")
 	seeds := flag.Int("seeds", 3, "number of seeds")
-	write := flag.String("write", "", "folder to write quality.svg into, and the table into the place that is marked for it in quality.md")
+	write := flag.String("write", "", "folder whose quality.json takes the figures beside those of other runs; quality.svg and the marked place of quality.md are written from it")
 	flag.Parse()
 	var all []figures
 	for _, name := range strings.Split(*sets, ",") {
@@ -106,12 +109,12 @@ func compare(c *collection, p protocol, only string, seeds int) ([]figures, erro
 		if only != "" && !listed(only, m.name) {
 			continue
 		}
-		f := figures{set: c.name, protocol: p.name, method: m.name}
+		f := figures{Set: c.name, Protocol: p.name, Method: m.name}
 		chosen, err := choose(c, p, m)
 		if err != nil {
 			return nil, fmt.Errorf("%s, %s, %s: %w", c.name, p.name, m.name, err)
 		}
-		f.settings = chosen.settings
+		f.Settings = chosen.settings
 		for seed := range uint64(seeds) {
 			test, _ := c.split(p, seed+1)
 			method := chosen.make(seed + 1)
@@ -119,11 +122,11 @@ func compare(c *collection, p protocol, only string, seeds int) ([]figures, erro
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s, %s: %w", c.name, p.name, m.name, err)
 			}
-			f.results = append(f.results, r)
+			f.Results = append(f.Results, r)
 			if d, ok := method.(interface{ describe() string }); ok && seed == 0 {
-				f.settings = d.describe()
+				f.Settings = d.describe()
 			}
-			fmt.Fprintf(os.Stderr, "%s, %s, %s %s, seed %d: %+v\n", f.set, f.protocol, f.method, f.settings, seed+1, r)
+			fmt.Fprintf(os.Stderr, "%s, %s, %s %s, seed %d: %+v\n", f.Set, f.Protocol, f.Method, f.Settings, seed+1, r)
 		}
 		all = append(all, f)
 	}
@@ -143,8 +146,8 @@ func choose(c *collection, p protocol, m contender) (option, error) {
 		if err != nil {
 			return o, err
 		}
-		if r.ndcg10 > high {
-			best, high = o, r.ndcg10
+		if r.NDCG10 > high {
+			best, high = o, r.NDCG10
 		}
 	}
 	return best, nil

@@ -13,8 +13,10 @@ const (
 
 // result is the quality of one method on one task: means over the users.
 type result struct {
-	ndcg10, ndcg20, recall20 float64
-	coverage                 float64 // share of the training items in somebody's first ten
+	NDCG10   float64 `json:"ndcg@10"`
+	NDCG20   float64 `json:"ndcg@20"`
+	Recall20 float64 `json:"recall@20"`
+	Coverage float64 `json:"coverage@10"` // share of the training items in somebody's first ten
 }
 
 // method trains on a task and answers with everybody's list, best first: at least listLength items, or all there are, none of them known to the user.
@@ -51,13 +53,13 @@ func measure(m method, t *task) (result, error) {
 				}
 			}
 		}
-		r.recall20 += hits / float64(len(truth))
-		r.ndcg10 += dcg10 / ideal(min(len(truth), ndcgAt))
-		r.ndcg20 += dcg20 / ideal(min(len(truth), listLength))
+		r.Recall20 += hits / float64(len(truth))
+		r.NDCG10 += dcg10 / ideal(min(len(truth), ndcgAt))
+		r.NDCG20 += dcg20 / ideal(min(len(truth), listLength))
 	}
 	n := float64(max(1, len(want)))
-	r.recall20, r.ndcg10, r.ndcg20 = r.recall20/n, r.ndcg10/n, r.ndcg20/n
-	r.coverage = float64(len(shown)) / float64(max(1, len(items)))
+	r.Recall20, r.NDCG10, r.NDCG20 = r.Recall20/n, r.NDCG10/n, r.NDCG20/n
+	r.Coverage = float64(len(shown)) / float64(max(1, len(items)))
 	return r, nil
 }
 

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,23 +29,28 @@ func table(all []figures) string {
 			}
 			return fmt.Sprintf("%.4f ± %.4f", s.mean, s.deviation)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %.3f | %s |\n", f.set, f.protocol, f.method,
-			cell(func(r result) float64 { return r.ndcg10 }), cell(func(r result) float64 { return r.ndcg20 }),
-			cell(func(r result) float64 { return r.recall20 }), f.summary(func(r result) float64 { return r.coverage }).mean, f.settings)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %.3f | %s |\n", f.Set, f.Protocol, f.Method,
+			cell(func(r result) float64 { return r.NDCG10 }), cell(func(r result) float64 { return r.NDCG20 }),
+			cell(func(r result) float64 { return r.Recall20 }), f.summary(func(r result) float64 { return r.Coverage }).mean, f.Settings)
 	}
 	return b.String()
 }
 
 func (f *figures) summary(of func(r result) float64) summary {
 	var values []float64
-	for _, r := range f.results {
+	for _, r := range f.Results {
 		values = append(values, of(r))
 	}
 	return summarize(values)
 }
 
-// publish puts the table into quality.md and draws quality.svg beside it.
-func publish(dir string, all []figures) error {
+// publish puts figures into quality.json, in the place of those of the same method on the same set under the same protocol, so that a table can be made in many runs. From all that
+// is there it writes the table in quality.md and draws quality.svg.
+func publish(dir string, measured []figures) error {
+	all, err := record(filepath.Join(dir, "quality.json"), measured)
+	if err != nil {
+		return err
+	}
 	path := filepath.Join(dir, "quality.md")
 	old, err := os.ReadFile(path)
 	if err != nil {
@@ -58,6 +67,38 @@ func publish(dir string, all []figures) error {
 	return os.WriteFile(filepath.Join(dir, "quality.svg"), []byte(plot(all)), 0o644)
 }
 
+func record(path string, measured []figures) ([]figures, error) {
+	var all []figures
+	old, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(old, &all)
+	} else if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, m := range measured {
+		all = slices.DeleteFunc(all, func(f figures) bool { return f.Set == m.Set && f.Protocol == m.Protocol && f.Method == m.Method })
+		all = append(all, m)
+	}
+	methods := contenders()
+	named := func(name string) int {
+		return slices.IndexFunc(protocols, func(p protocol) bool { return p.name == name })
+	}
+	place := func(f figures) int {
+		return slices.IndexFunc(methods, func(c contender) bool { return c.name == f.Method })
+	}
+	slices.SortFunc(all, func(a, b figures) int {
+		return cmp.Or(cmp.Compare(a.Set, b.Set), cmp.Compare(named(a.Protocol), named(b.Protocol)), cmp.Compare(place(a), place(b)))
+	})
+	text, err := json.MarshalIndent(all, "", " ")
+	if err != nil {
+		return nil, err
+	}
+	return all, os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
 // Sizes of the plot in pixels.
 const (
 	barHeight  = 14
@@ -71,13 +112,13 @@ var colors = map[string]string{"popularity": "#bbbbbb", "item-kNN": "#88aacc", "
 
 // plot draws NDCG@10 as bars, a group for each set and protocol, whiskers of one standard deviation to both sides.
 func plot(all []figures) string {
-	ndcg := func(r result) float64 { return r.ndcg10 }
+	ndcg := func(r result) float64 { return r.NDCG10 }
 	high := 0.0
 	groups := 0
 	for i := range all {
 		s := all[i].summary(ndcg)
 		high = max(high, s.mean+s.deviation)
-		if i == 0 || all[i].set != all[i-1].set || all[i].protocol != all[i-1].protocol {
+		if i == 0 || all[i].Set != all[i-1].Set || all[i].Protocol != all[i-1].Protocol {
 			groups++
 		}
 	}
@@ -87,17 +128,17 @@ func plot(all []figures) string {
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/><text x="%d" y="%d" font-size="13">NDCG@10 by set, protocol and method</text>`+"\n", margin, margin)
 	y := 2 * margin
 	for i, f := range all {
-		if i == 0 || f.set != all[i-1].set || f.protocol != all[i-1].protocol {
+		if i == 0 || f.Set != all[i-1].Set || f.Protocol != all[i-1].Protocol {
 			y += groupGap
-			fmt.Fprintf(&b, `<text x="%d" y="%d">%s, %s</text>`+"\n", margin, y+barHeight-3, f.set, f.protocol)
+			fmt.Fprintf(&b, `<text x="%d" y="%d">%s, %s</text>`+"\n", margin, y+barHeight-3, f.Set, f.Protocol)
 		}
 		s := f.summary(ndcg)
 		x := func(v float64) float64 { return labelWidth + barWidth*v/high }
-		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"><title>%s</title></rect>`, labelWidth, y, x(s.mean)-labelWidth, barHeight, colors[f.method], f.method)
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"><title>%s</title></rect>`, labelWidth, y, x(s.mean)-labelWidth, barHeight, colors[f.Method], f.Method)
 		if s.deviation > 0 {
 			fmt.Fprintf(&b, `<path d="M%.1f %.1fH%.1f" stroke="black"/>`, x(s.mean-s.deviation), float64(y)+barHeight/2, x(s.mean+s.deviation))
 		}
-		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%.4f %s</text>`+"\n", x(s.mean+s.deviation)+4, y+barHeight-3, s.mean, f.method)
+		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%.4f %s</text>`+"\n", x(s.mean+s.deviation)+4, y+barHeight-3, s.mean, f.Method)
 		y += barHeight + 2
 	}
 	b.WriteString("</svg>\n")

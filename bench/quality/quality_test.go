@@ -44,8 +44,8 @@ func TestPersonalizationIsAsGoodAsItWas(t *testing.T) {
 		}
 		t.Logf("%s: %+v, popularity %+v", p.name, ours, popular)
 		floor := map[string]float64{"leave one out": 0.112, "by time": 0.069, "random split": 0.118}[p.name]
-		if ours.ndcg10 < floor || ours.ndcg10 < popular.ndcg10 {
-			t.Errorf("%s: NDCG@10 is %.4f, below %.4f or the %.4f of popularity", p.name, ours.ndcg10, floor, popular.ndcg10)
+		if ours.NDCG10 < floor || ours.NDCG10 < popular.NDCG10 {
+			t.Errorf("%s: NDCG@10 is %.4f, below %.4f or the %.4f of popularity", p.name, ours.NDCG10, floor, popular.NDCG10)
 		}
 	}
 }
@@ -76,8 +76,8 @@ func TestBaselinesAnswerWithUnknownItemsAndBeatPopularityOnBlocks(t *testing.T) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.ndcg20 < 1.3*popular.ndcg20 {
-			t.Errorf("%T: NDCG@20 %.3f, popularity %.3f", m, got.ndcg20, popular.ndcg20)
+		if got.NDCG20 < 1.3*popular.NDCG20 {
+			t.Errorf("%T: NDCG@20 %.3f, popularity %.3f", m, got.NDCG20, popular.NDCG20)
 		}
 		lists, err := m.lists(&task, []string{"aa"})
 		if err != nil {
@@ -101,7 +101,7 @@ func TestMeasuresByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := gain(1) / ideal(2) / 2
-	if got.recall20 != 0.25 || got.ndcg10 != want || got.ndcg20 != want || got.coverage != 1 {
+	if got.Recall20 != 0.25 || got.NDCG10 != want || got.NDCG20 != want || got.Coverage != 1 {
 		t.Errorf("%+v, want recall 0.25, NDCG %v", got, want)
 	}
 }

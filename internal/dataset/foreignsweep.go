@@ -151,7 +151,12 @@ func (t *tableState) pruneIncoming() error {
 
 // eachIncoming yields every file in incoming, links and all.
 func (t *tableState) eachIncoming(yield func(path string, info fs.FileInfo) error) error {
-	return filepath.WalkDir(t.incomingDir(), func(path string, d fs.DirEntry, err error) error {
+	return eachFile(t.incomingDir(), yield)
+}
+
+// eachFile yields every file below a directory, links and all, but those that go away meanwhile.
+func eachFile(dir string, yield func(path string, info fs.FileInfo) error) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -249,13 +254,7 @@ func (t *tableState) holdsCovered(ctx context.Context, path string, m *mask) (fo
 
 // tidyIncoming destroys what dead writers have left in any table.
 func (e *Engine) tidyIncoming(ctx context.Context) error {
-	e.mu.Lock()
-	var groups []*group
-	for _, g := range e.groups {
-		groups = append(groups, g)
-	}
-	e.mu.Unlock()
-	for _, g := range groups {
+	for _, g := range e.allGroups() {
 		for _, t := range g.allTables() {
 			if err := t.sweepIncoming(ctx, nil); err != nil {
 				return fmt.Errorf("table %s: %w", t.id, err)

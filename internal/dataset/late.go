@@ -200,13 +200,7 @@ func (g *group) expireLate() error {
 
 // expireLate destroys what has expired in every group.
 func (e *Engine) expireLate() {
-	e.mu.Lock()
-	var groups []*group
-	for _, g := range e.groups {
-		groups = append(groups, g)
-	}
-	e.mu.Unlock()
-	for _, g := range groups {
+	for _, g := range e.allGroups() {
 		if err := g.expireLate(); err != nil {
 			e.log.Error("expire filters of late events", "group", g.id, "error", err)
 		}

@@ -252,21 +252,9 @@ func countErased(ctx context.Context, l *layout, f *dataFile, m *mask) (n int64,
 
 // treeBytes adds up the files below a directory; those that go away meanwhile do not count.
 func treeBytes(dir string) (n int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err == nil {
-			n += info.Size()
-		}
-		return err
+	err = eachFile(dir, func(_ string, info fs.FileInfo) error {
+		n += info.Size()
+		return nil
 	})
 	return n, err
 }

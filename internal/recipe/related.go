@@ -65,13 +65,18 @@ func (in *input) trainRelated(ctx context.Context, m *Manifest, w *modelWriter, 
 	if err != nil {
 		return err
 	}
+	in.writeRelated(w, r)
+	return nil
+}
+
+// writeRelated writes what serving reads of rows.
+func (in *input) writeRelated(w *modelWriter, r *relatedRows) {
 	put(w, "related.offsets", r.offsets)
 	put(w, "related.item", r.item)
 	put(w, "related.value", r.value)
 	put(w, "popular.item", r.popular)
 	count, _ := in.appearances()
 	put(w, "item.count", count)
-	return nil
 }
 
 // relate computes the rows of the items that are wanted from the users that use accepts.
@@ -221,4 +226,19 @@ func (m *Model) listRelated(q *Query, exclude func(int32) bool, buf []Scored) []
 		buf = append(buf, Scored{Item: m.items[i]})
 	}
 	return buf
+}
+
+// allAfter lists all items, those of first before the others.
+func (in *input) allAfter(first []int32) []int32 {
+	order := slices.Clone(first)
+	listed := make([]bool, len(in.items))
+	for _, i := range first {
+		listed[i] = true
+	}
+	for i := range in.items {
+		if !listed[i] {
+			order = append(order, int32(i))
+		}
+	}
+	return order
 }

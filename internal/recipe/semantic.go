@@ -75,16 +75,7 @@ func (in *input) trainSemantic(ctx context.Context, m *Manifest, w *modelWriter,
 	everybody := func(int) bool { return true }
 	popular, users := in.popular(everybody)
 	content := in.texts()
-	order := slices.Clone(popular)
-	listed := make([]bool, len(in.items))
-	for _, i := range popular {
-		listed[i] = true
-	}
-	for i := range in.items {
-		if !listed[i] {
-			order = append(order, int32(i))
-		}
-	}
+	order := in.allAfter(popular)
 	index := newContentIndex(content, order, rowEntries)
 	progress("attributes", 1, 1)
 	best := newSelections(len(in.items), rowEntries)
@@ -101,14 +92,9 @@ func (in *input) trainSemantic(ctx context.Context, m *Manifest, w *modelWriter,
 	progress("similarities", int64(len(in.items)), int64(len(in.items)))
 	s := in.semantics(popular, users)
 	m.Metrics = in.measureSemantic(r, s)
-	put(w, "related.offsets", r.offsets)
-	put(w, "related.item", r.item)
-	put(w, "related.value", r.value)
-	put(w, "popular.item", r.popular)
 	put(w, "item.popularity", s.popularity)
 	put(w, "item.freshness", s.freshness)
-	count, _ := in.appearances()
-	put(w, "item.count", count)
+	in.writeRelated(w, r)
 	return nil
 }
 

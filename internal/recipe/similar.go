@@ -29,16 +29,7 @@ func (in *input) blend(ctx context.Context, use, wanted func(int) bool, progress
 	c := in.gather(use)
 	users := newBaskets(&c.sequences, true)
 	popular, _ := in.popular(use)
-	order := slices.Clone(popular)
-	listed := make([]bool, len(in.items))
-	for _, i := range popular {
-		listed[i] = true
-	}
-	for i := range in.items {
-		if !listed[i] {
-			order = append(order, int32(i))
-		}
-	}
+	order := in.allAfter(popular)
 	alike, _ := in.content(trainedColumn, words, use)
 	index := newContentIndex(alike, order, in.entries("item_metadata_hidden_dim"))
 	progress("attributes", 1, 1)

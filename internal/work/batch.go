@@ -191,18 +191,13 @@ func (w *worker) reopenBatch(ctx context.Context, run batchRun, o *openedBatch) 
 
 // forgotten waits until no data deletion runs in a group, as the engine names it. One that runs waits in turn for the model, so that is released.
 func (w *worker) forgotten(ctx context.Context, group string, o *openedBatch) error {
-	for {
-		changed := w.Meta.Changed()
-		if _, idle := w.Engine.Since(group, "", 0, true); idle {
-			return nil
+	return w.until(ctx, func() (bool, error) {
+		_, idle := w.Engine.Since(group, "", 0, true)
+		if !idle {
+			o.release()
 		}
-		o.release()
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-changed:
-		}
-	}
+		return idle, nil
+	})
 }
 
 // modelOfVersion returns the name of the directory of a solution version's model.

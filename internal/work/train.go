@@ -224,10 +224,17 @@ func (w *worker) untilOvertaken(ctx context.Context, group string, known int64) 
 
 // trainingsKnow waits until no training of the group has data, in memory or on disk, that is older than its last erasure.
 func (w *worker) trainingsKnow(ctx context.Context, group string) error {
+	return w.until(ctx, func() (bool, error) {
+		old, err := w.oldTrainings(ctx, group)
+		return old == 0, err
+	})
+}
+
+// until waits for what a change of the metadata can bring about: it asks again after each.
+func (w *worker) until(ctx context.Context, so func() (bool, error)) error {
 	for {
 		changed := w.Meta.Changed()
-		old, err := w.oldTrainings(ctx, group)
-		if err != nil || old == 0 {
+		if is, err := so(); err != nil || is {
 			return err
 		}
 		select {

@@ -51,22 +51,14 @@ func (w *worker) updateModel(ctx context.Context, group string, interactions dat
 // erasuresEnded waits until no data deletion of the group runs. Only then are the models without those who are deleted; a deletion that begins later overtakes
 // whoever waited here.
 func (w *worker) erasuresEnded(ctx context.Context, group string) error {
-	for {
-		changed := w.Meta.Changed()
-		var running int
-		err := w.Meta.View(ctx, func(tx *meta.Tx) (err error) {
-			running, err = tx.Count(meta.Query{Group: group, JobKind: job.Erase})
+	return w.until(ctx, func() (ended bool, err error) {
+		err = w.Meta.View(ctx, func(tx *meta.Tx) error {
+			running, err := tx.Count(meta.Query{Group: group, JobKind: job.Erase})
+			ended = running == 0
 			return err
 		})
-		if err != nil || running == 0 {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-changed:
-		}
-	}
+		return ended, err
+	})
 }
 
 // trainedModel finds the model of the solution's newest version that was trained and not only updated.

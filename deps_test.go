@@ -42,11 +42,12 @@ const policy = `
 	internal/userset    ->
 	internal/rowtext    -> internal/pace internal/schema
 	internal/dataset    -> internal/blob internal/crash internal/metrics internal/pace internal/rowtext internal/schema internal/spill internal/userset
+	internal/attribution -> internal/dataset internal/meta internal/rowtext internal/schema
 	internal/filter     -> internal/schema
 	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec internal/schema internal/userset
-	internal/control    -> internal/api internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe internal/schema
-	internal/serve      -> internal/api internal/dataset internal/filter internal/meta internal/quota internal/recipe internal/rowtext internal/schema internal/shown
-	internal/work       -> internal/api internal/blob internal/crash internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/pace internal/quota internal/receipt internal/recipe internal/rowtext internal/schema internal/userset internal/verify
+	internal/control    -> internal/api internal/attribution internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe internal/schema
+	internal/serve      -> internal/api internal/attribution internal/dataset internal/filter internal/meta internal/quota internal/recipe internal/rowtext internal/schema internal/shown
+	internal/work       -> internal/api internal/attribution internal/blob internal/crash internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/pace internal/quota internal/receipt internal/recipe internal/rowtext internal/schema internal/userset internal/verify
 	internal/demo       -> internal/api internal/blob
 	cmd/palate          -> *
 	bench/*             -> *

@@ -118,21 +118,21 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	}
 	work.Register(queue, work.Options{
 		Meta: db, Engine: engine, Data: c.Data, Models: models, Ledger: deletions, Limits: limits, Log: c.Log, Version: version(), Strict: c.Strict,
-		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire, ForgetAnswers: answers.Forget,
+		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire, ForgetAnswers: answers.Forget, AnswerTarget: srv.AnswerTarget,
 	})
 
 	numbers, err := metrics.Handler(state{engine, db})
 	if err != nil {
 		return s, err
 	}
-	pages := map[string]http.Handler{}
-	if c.MetricsListen == "" && c.Credentials == nil { // metrics name resources: where callers must sign, they are not for everybody
-		pages["/metrics"] = numbers
-	}
+	pages := map[string]http.Handler{"/metrics": state{engine, db}.pages(numbers)}
 	if c.MetricsListen != "" {
-		if err := s.serveMetrics(c.MetricsListen, numbers); err != nil {
+		if err := s.serveMetrics(c.MetricsListen, pages); err != nil {
 			return s, err
 		}
+	}
+	if c.MetricsListen != "" || c.Credentials != nil { // metrics name resources: where callers must sign, they are not for everybody
+		pages = nil
 	}
 	handler := wire.New(wire.Options{
 		Operations:  slices.Concat(api.PersonalizeOperations(ctl), api.PersonalizeRuntimeOperations(srv), api.PersonalizeEventsOperations(srv)),
@@ -184,13 +184,13 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	return s, nil
 }
 
-// serveMetrics answers /metrics, /healthz and /readyz on a port of their own.
-func (s *server) serveMetrics(listen string, numbers http.Handler) error {
+// serveMetrics answers the pages of metrics, /healthz and /readyz on a port of their own.
+func (s *server) serveMetrics(listen string, metrics map[string]http.Handler) error {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", listen, errors.Unwrap(err))
 	}
-	pages := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: wire.New(wire.Options{Ready: s.ready.Load, Extra: map[string]http.Handler{"/metrics": numbers}})}
+	pages := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: wire.New(wire.Options{Ready: s.ready.Load, Extra: metrics})}
 	s.closers = append(s.closers, pages.Close)
 	go pages.Serve(l) // ends with Close
 	s.config.Log.Info("metrics", "url", "http://"+reachable(l.Addr().(*net.TCPAddr))+"/metrics")

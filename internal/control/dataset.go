@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/attribution"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/schema"
@@ -213,11 +214,7 @@ func unmeasured(tx *meta.Tx, d *meta.Resource, kind schema.Type) error {
 			return err
 		}
 		for _, m := range private.Metrics {
-			parts := metricExpression.FindStringSubmatch(m.Expression)
-			if parts == nil {
-				continue
-			}
-			if summed, ok := schema.ParseType(parts[1]); ok && summed == kind {
+			if e, ok := attribution.Parse(m.Expression); ok && e.Of == kind {
 				return blocked(d, a)
 			}
 		}

@@ -22,7 +22,7 @@ func (s *Service) CreateDatasetImportJob(ctx context.Context, in *api.CreateData
 	sc := scopeOf(ctx)
 	arn := sc.arn(meta.ImportJob, in.JobName)
 	doc := api.DatasetImportJob{JobName: in.JobName, DatasetImportJobARN: arn, DatasetARN: in.DatasetARN, DataSource: in.DataSource, RoleARN: in.RoleARN,
-		ImportMode: in.ImportMode, PublishAttributionMetricsToS3: new(false)}
+		ImportMode: in.ImportMode, PublishAttributionMetricsToS3: new(in.PublishAttributionMetricsToS3 != nil && *in.PublishAttributionMetricsToS3)}
 	if doc.ImportMode == "" {
 		doc.ImportMode = fullImport
 	}
@@ -40,8 +40,12 @@ func (s *Service) CreateDatasetImportJob(ctx context.Context, in *api.CreateData
 		if err := s.checkImportInto(tx, d, doc.ImportMode); err != nil {
 			return err
 		}
+		counted, err := measured(tx, d, doc.ImportMode, *doc.PublishAttributionMetricsToS3)
+		if err != nil {
+			return err
+		}
 		r := &meta.Resource{ARN: arn, Kind: meta.ImportJob, Name: in.JobName, Group: d.Group, Parent: d.ARN, Job: meta.Job{Kind: job.Import, Lane: d.ARN}}
-		return s.insert(tx, sc, r, doc, meta.ImportPrivate{ID: newDirectory()}, in.Tags)
+		return s.insert(tx, sc, r, doc, meta.ImportPrivate{ID: newDirectory(), Attribution: counted}, in.Tags)
 	})
 	if err != nil {
 		return nil, err
@@ -58,9 +62,6 @@ func checkImport(in *api.CreateDatasetImportJobRequest) error {
 	}
 	if in.RoleARN == "" {
 		return api.Errorf(api.InvalidInput, "roleArn is required: the role whose permissions the import reads Amazon S3 with.")
-	}
-	if in.PublishAttributionMetricsToS3 != nil && *in.PublishAttributionMetricsToS3 {
-		return unsupported("publishAttributionMetricsToS3")
 	}
 	return nil
 }

@@ -3,10 +3,10 @@ package control
 import (
 	"context"
 	"errors"
-	"regexp"
 	"slices"
 
 	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/attribution"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/schema"
@@ -18,6 +18,9 @@ const maxMetrics = 10
 // CreateMetricAttribution defines the reports of a dataset group, which can have one such definition. Metric attributions have no tags.
 func (s *Service) CreateMetricAttribution(ctx context.Context, in *api.CreateMetricAttributionRequest) (*api.CreateMetricAttributionResponse, error) {
 	if err := distinctMetrics(in.Metrics); err != nil {
+		return nil, err
+	}
+	if err := checkReports(in.MetricsOutputConfig); err != nil {
 		return nil, err
 	}
 	sc := scopeOf(ctx)
@@ -59,6 +62,14 @@ func (s *Service) CreateMetricAttribution(ctx context.Context, in *api.CreateMet
 	return &api.CreateMetricAttributionResponse{MetricAttributionARN: arn}, nil
 }
 
+// checkReports checks where reports of imports go, if they go anywhere.
+func checkReports(output *api.MetricAttributionOutput) error {
+	if output == nil || output.S3DataDestination == nil {
+		return nil
+	}
+	return checkDestination(output.S3DataDestination)
+}
+
 func storedMetrics(metrics []api.MetricAttribute) []meta.AttributionMetric {
 	stored := make([]meta.AttributionMetric, len(metrics))
 	for i, m := range metrics {
@@ -80,9 +91,6 @@ func named(metrics []api.MetricAttribute, name string) int {
 	return slices.IndexFunc(metrics, func(m api.MetricAttribute) bool { return m.MetricName == name })
 }
 
-// metricExpression is SAMPLECOUNT(), or SUM over a column of Items or Interactions.
-var metricExpression = regexp.MustCompile(`(?i)^\s*(?:SAMPLECOUNT\s*\(\s*\)|SUM\s*\(\s*([A-Z_]+)\s*\.\s*([A-Z_][A-Z\d_]*)\s*\))\s*$`)
-
 // checkMetrics checks the metrics' expressions against the group's schemas.
 func checkMetrics(metrics []api.MetricAttribute, data groupData) error {
 	if !data.has(schema.Interactions, "EVENT_TYPE") {
@@ -97,14 +105,14 @@ func checkMetrics(metrics []api.MetricAttribute, data groupData) error {
 }
 
 func checkExpression(m api.MetricAttribute, data groupData) error {
-	parts := metricExpression.FindStringSubmatch(m.Expression)
-	if parts == nil {
+	e, ok := attribution.Parse(m.Expression)
+	if !ok {
 		return api.Errorf(api.InvalidInput, "The expression of metric %s must be SAMPLECOUNT() or SUM(DatasetType.COLUMN_NAME).", m.MetricName)
 	}
-	if parts[1] == "" {
+	if e.Of == "" {
 		return nil
 	}
-	t, _ := schema.ParseType(parts[1])
+	t := e.Of
 	if t != schema.Interactions && t != schema.Items {
 		return api.Errorf(api.InvalidInput, "The expression of metric %s can only sum a column of Items or Interactions.", m.MetricName)
 	}
@@ -112,7 +120,7 @@ func checkExpression(m api.MetricAttribute, data groupData) error {
 	if schema == nil {
 		return api.Errorf(api.InvalidInput, "Dataset group does not have a dataset of type %s.", t)
 	}
-	if i := schema.Match(parts[2]); i < 0 || !schema.Fields[i].Kind.Numeric() {
+	if i := schema.Match(e.Column); i < 0 || !schema.Fields[i].Kind.Numeric() {
 		return api.Errorf(api.InvalidInput, "The expression of metric %s must name a numeric column of dataset %s.", m.MetricName, t)
 	}
 	return nil
@@ -179,12 +187,59 @@ func metricsOf(r *meta.Resource) ([]api.MetricAttribute, error) {
 	return metrics, nil
 }
 
+// measured is how an import into a dataset counts for the metric attribution of its group, nil if it does not: metrics take what incremental imports bring,
+// reports what the client wants reported.
+func measured(tx *meta.Tx, d *meta.Resource, mode string, report bool) (*meta.ImportAttribution, error) {
+	p, err := meta.Private[meta.DatasetPrivate](d)
+	if err != nil {
+		return nil, err
+	}
+	interactions := p.Type == string(schema.Interactions)
+	if !report && (mode != incrementalImport || !interactions) {
+		return nil, nil
+	}
+	if !interactions {
+		return nil, api.Errorf(api.InvalidInput, "publishAttributionMetricsToS3 needs a dataset of type %s.", schema.Interactions)
+	}
+	found, err := tx.Find(meta.Query{Kind: meta.MetricAttribution, Group: d.Group, Statuses: []string{meta.Active}, Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		if report {
+			return nil, api.Errorf(api.InvalidInput, "publishAttributionMetricsToS3 needs a metric attribution with status ACTIVE in the dataset group.")
+		}
+		return nil, nil
+	}
+	r := found[0]
+	private, err := meta.Private[meta.AttributionPrivate](r)
+	if err != nil {
+		return nil, err
+	}
+	out := &meta.ImportAttribution{ID: r.Seq, Metrics: private.Metrics}
+	if !report {
+		return out, nil
+	}
+	doc, err := meta.Doc[api.MetricAttribution](r)
+	if err != nil {
+		return nil, err
+	}
+	if doc.MetricsOutputConfig == nil || doc.MetricsOutputConfig.S3DataDestination == nil {
+		return nil, api.Errorf(api.InvalidInput, "publishAttributionMetricsToS3 needs a metric attribution with an Amazon S3 destination.")
+	}
+	out.Path, out.KMSKeyARN = doc.MetricsOutputConfig.S3DataDestination.Path, doc.MetricsOutputConfig.S3DataDestination.KMSKeyARN
+	return out, nil
+}
+
 // UpdateMetricAttribution removes, then adds metrics, and replaces the output; all of it takes effect at once.
 func (s *Service) UpdateMetricAttribution(ctx context.Context, in *api.UpdateMetricAttributionRequest) (*api.UpdateMetricAttributionResponse, error) {
 	if in.MetricAttributionARN == "" {
 		return nil, errNoAttribution()
 	}
 	if err := distinctMetrics(in.AddMetrics); err != nil {
+		return nil, err
+	}
+	if err := checkReports(in.MetricsOutputConfig); err != nil {
 		return nil, err
 	}
 	err := s.update(ctx, func(tx *meta.Tx) error {

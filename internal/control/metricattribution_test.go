@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -58,6 +59,49 @@ func TestAGroupHasOneMetricAttribution(t *testing.T) {
 	want(t, "another name", err, api.ResourceAlreadyExists, "already has")
 	_, err = s.TagResource(s.ctx, &api.TagResourceRequest{ResourceARN: inRegion + "metric-attribution/m", Tags: []api.Tag{{TagKey: "a"}}})
 	want(t, "tags", err, api.InvalidInput, "")
+}
+
+func TestAnImportTakesTheMetricAttributionOfItsCreation(t *testing.T) {
+	s := open(t, quota.AWS())
+	measured := func(name, more string) *meta.ImportAttribution {
+		t.Helper()
+		s.ok("CreateDatasetImportJob", importBody(name, "INTERACTIONS", more))
+		s.settle()
+		p, err := meta.Private[meta.ImportPrivate](s.row(inRegion + "dataset-import-job/" + name))
+		s.must(err)
+		return p.Attribution
+	}
+	const publish, incremental = `,"publishAttributionMetricsToS3":true`, `,"importMode":"INCREMENTAL"`
+	if a := measured("before", ""); a != nil {
+		t.Errorf("without a metric attribution: %+v", a)
+	}
+	if a := measured("before-too", incremental); a != nil {
+		t.Errorf("without a metric attribution: %+v", a)
+	}
+	out, err := s.CreateMetricAttribution(s.ctx, attributionRequest("m", metric("a", "SAMPLECOUNT()")))
+	s.must(err)
+	s.exchanges(exchange{"CreateDatasetImportJob", importBody("x", "INTERACTIONS", publish), api.InvalidInput, "ACTIVE"})
+	s.settle()
+	if a := measured("full", ""); a != nil {
+		t.Errorf("a full import that is not reported: %+v", a)
+	}
+	want := &meta.ImportAttribution{ID: s.row(out.MetricAttributionARN).Seq, Metrics: []meta.AttributionMetric{{EventType: "watch", MetricName: "a", Expression: "SAMPLECOUNT()"}}}
+	if diff := cmp.Diff(want, measured("incremental", incremental)); diff != "" {
+		t.Error(diff)
+	}
+	want.Path = "s3://reports/daily/"
+	if diff := cmp.Diff(want, measured("reported", publish)); diff != "" {
+		t.Error(diff)
+	}
+	_, err = s.UpdateMetricAttribution(s.ctx, &api.UpdateMetricAttributionRequest{MetricAttributionARN: out.MetricAttributionARN, MetricsOutputConfig: &api.MetricAttributionOutput{RoleARN: someRole}})
+	s.must(err)
+	s.exchanges(exchange{"CreateDatasetImportJob", importBody("x", "INTERACTIONS", publish), api.InvalidInput, "destination"})
+	bad := attributionRequest("n", metric("a", "SAMPLECOUNT()"))
+	bad.MetricsOutputConfig.S3DataDestination.Path = "reports"
+	_, err = s.CreateMetricAttribution(s.ctx, bad)
+	if e := (*api.Error)(nil); !errors.As(err, &e) || e.Code != api.InvalidInput {
+		t.Errorf("a destination that is none: %v", err)
+	}
 }
 
 func TestAMetricAttributionNeedsEventTypes(t *testing.T) {

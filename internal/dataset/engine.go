@@ -414,10 +414,11 @@ func (e *Engine) find(t Table) (*tableState, error) {
 
 // group is one dataset group: its tables, its log, and the order of arrival over both.
 type group struct {
-	e   *Engine
-	id  string
-	dir string
-	log *eventLog
+	e     *Engine
+	id    string
+	dir   string
+	log   *eventLog
+	tally *tally
 
 	create  sync.Mutex // one CreateTable at a time
 	folding sync.Mutex // one fold at a time
@@ -444,7 +445,7 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 		tables: make(map[string]*tableState), masks: make(map[string]*mask), imports: make(map[*importRun]bool), staged: make(map[string]bool),
 		live: newLiveIndex(liveInteractions), acted: newLiveIndex(liveActions),
 	}
-	for _, sub := range []string{"log", "tables", "staging", "erasing", "late"} {
+	for _, sub := range []string{"log", "tables", "staging", "erasing", "late", "tally"} {
 		if err := blob.MkdirAll(filepath.Join(g.dir, sub)); err != nil {
 			return nil, err
 		}
@@ -467,6 +468,9 @@ func (e *Engine) openGroup(id string, tables []string) (*group, error) {
 		return nil, err
 	}
 	var err error
+	if g.tally, err = openTally(filepath.Join(g.dir, "tally")); err != nil {
+		return nil, err
+	}
 	if g.log, err = openLog(g); err != nil {
 		return nil, err
 	}

@@ -389,7 +389,7 @@ func (f *stagedFile) copyKept(ctx context.Context, r *fileReader, kept [][]int32
 	return nil
 }
 
-// Sweep destroys whatever of the group has been superseded: log segments, data files, metadata. It waits for the readers that still hold such files, up to
+// Sweep destroys whatever of the group has been superseded: log segments, data files, metadata; and what the tally says of few events. It waits for the readers that still hold such files, up to
 // 15 minutes.
 func (e *Engine) Sweep(ctx context.Context, group, job string) error {
 	g, ok := e.group(group)
@@ -398,6 +398,11 @@ func (e *Engine) Sweep(ctx context.Context, group, job string) error {
 	}
 	if err := g.fold(ctx); err != nil {
 		return fmt.Errorf("sweep: %w", err)
+	}
+	if m := g.mask(job); m != nil {
+		if err := g.tally.erase(m.users); err != nil {
+			return fmt.Errorf("sweep: %w", err)
+		}
 	}
 	ctx, stop := context.WithTimeout(ctx, e.limits.sweepWait)
 	defer stop()

@@ -16,8 +16,8 @@ import (
 )
 
 // Put stores streamed rows: durable when it returns, and visible to every read that starts after. Source and Seq are set here.
-// ErrBusy and ErrFull mean that nothing was stored and the caller may try again.
-func (e *Engine) Put(ctx context.Context, t Table, rows []Row) error {
+// What they add to the tally of the group is counted if and only if they are stored. ErrBusy and ErrFull mean that nothing was, and the caller may try again.
+func (e *Engine) Put(ctx context.Context, t Table, rows []Row, counts ...Count) error {
 	state, err := e.find(t)
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func (e *Engine) Put(ctx context.Context, t Table, rows []Row) error {
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
-	err = state.g.log.submit(ctx, &logRequest{kind: putRecord, table: state, rows: len(rows), body: body}, true)
+	err = state.g.log.submit(ctx, &logRequest{kind: putRecord, table: state, rows: len(rows), body: body, counts: counts}, true)
 	if blob.IsFull(err) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
@@ -148,6 +148,10 @@ func (g *group) fold(ctx context.Context) error {
 		if err := t.fold(ctx, r.seq); err != nil {
 			return fmt.Errorf("fold table %s: %w", t.id, err)
 		}
+	}
+	crash.Point("fold/tally")
+	if err := g.tally.fold(r.seq, g.e.limits.now()); err != nil {
+		return err
 	}
 	crash.Point("fold/forget")
 	return g.log.forget(r.segments)

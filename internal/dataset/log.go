@@ -56,16 +56,18 @@ type requestKind uint8
 const (
 	putRecord   requestKind = 1
 	fenceRecord requestKind = 2
+	countRecord requestKind = 3 // what the rows before it add to the tally; no request of its own
 	rotateLog   requestKind = 0 // not a record: close the active segment
 )
 
 // logRequest is what a caller hands to the writer. done is closed when err, seq and segments are set.
 type logRequest struct {
-	kind  requestKind
-	table *tableState
-	body  []byte // encoded rows, without sequence numbers
-	rows  int
-	done  chan struct{}
+	kind   requestKind
+	table  *tableState
+	body   []byte // encoded rows, without sequence numbers
+	rows   int
+	counts []Count // put: what the rows add to the tally
+	done   chan struct{}
 
 	text     string // body as it stands in the frame
 	err      error
@@ -275,6 +277,9 @@ func (l *eventLog) sawSeq(seq int64) { l.g.next = max(l.g.next, seq+1) }
 func (l *eventLog) replay(f frame) error {
 	l.sawSeq(f.last)
 	return eachRecord(f.payload, func(rec record) error {
+		if rec.kind == countRecord && rec.put.first > l.g.tally.folded {
+			l.g.tally.count(rec.counts)
+		}
 		t, ok := l.g.tables[rec.table]
 		if rec.kind != putRecord || !ok || rec.put.first <= t.intProperty(foldedProperty) {
 			return nil
@@ -308,9 +313,10 @@ func (l *eventLog) checkRows(ctx context.Context) error {
 
 // record is one request as it stands in a frame.
 type record struct {
-	kind  requestKind
-	table string
-	put   memPut // of a putRecord; for others only first counts
+	kind   requestKind
+	table  string
+	put    memPut // of a putRecord; for others only first counts
+	counts []Count
 }
 
 // eachRecord decodes a payload, whose bytes must not change afterwards. It does not look at the rows.
@@ -328,6 +334,9 @@ func eachRecord(payload []byte, yield func(record) error) error {
 				body.fail()
 			}
 			rec.put.rows = int(n)
+		}
+		if rec.kind == countRecord {
+			rec.counts = body.counts()
 		}
 		if body.err != nil {
 			return body.err

@@ -103,6 +103,11 @@ func (l *eventLog) append(batch []*logRequest) error {
 		head = binary.AppendUvarint(head, uint64(r.first()))
 		b = binary.AppendUvarint(b, uint64(len(head)+len(r.body)))
 		b = append(append(b, head...), r.body...)
+		if len(r.counts) > 0 {
+			counts := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(countRecord)), uint64(r.seq))
+			counts = appendCounts(counts, r.counts)
+			b = append(binary.AppendUvarint(b, uint64(len(counts))), counts...)
+		}
 	}
 	l.buf = b
 	binary.LittleEndian.PutUint32(b, frameMagic)
@@ -148,6 +153,10 @@ func share(payload []byte, batch []*logRequest) {
 		n, size := binary.Uvarint(payload[end:])
 		end += size + int(n)
 		r.text, r.body = text[end-len(r.body):end], nil
+		if len(r.counts) > 0 {
+			n, size := binary.Uvarint(payload[end:])
+			end += size + int(n)
+		}
 	}
 }
 
@@ -159,6 +168,7 @@ func (l *eventLog) publish(batch []*logRequest) {
 		if r.kind == putRecord {
 			metrics.PutRows.Add(float64(r.rows))
 			r.table.receive(memPut{first: r.first(), rows: r.rows, text: r.text})
+			l.g.tally.count(r.counts)
 		}
 	}
 }
@@ -178,6 +188,7 @@ func (l *eventLog) rotate(r *logRequest) {
 		l.activeAt = time.Time{}
 		l.mu.Unlock()
 	}
+	l.g.tally.close()
 	l.mu.Lock()
 	r.segments = slices.Clone(l.closed)
 	l.mu.Unlock()

@@ -25,6 +25,11 @@ func (e *Engine) Effective(ctx context.Context, t Table, yield func(Row) error) 
 	return e.read(ctx, t, sel, yield)
 }
 
+// BulkRows yields the rows of imports that began after a Fence, which returned after. Rows that have gone since are not among them.
+func (e *Engine) BulkRows(ctx context.Context, t Table, after int64, yield func(Row) error) error {
+	return e.read(ctx, t, selection{bulk: true, after: after}, yield)
+}
+
 func (e *Engine) read(ctx context.Context, t Table, sel selection, yield func(Row) error) error {
 	state, err := e.find(t)
 	if err != nil {
@@ -86,6 +91,7 @@ func (e *Engine) Latest(ctx context.Context, t Table) (seq int64, err error) {
 // selection says which rows of a snapshot a read wants. Rows that a running erasure hides are never among them.
 type selection struct {
 	bulk, put  bool
+	after      int64          // only rows with a greater sequence number, if they are all wanted
 	distinct   bool           // of rows equal in all fields only the oldest
 	newest     bool           // of each key only the newest row
 	unrepeated bool           // without events that repeat an eventId ...
@@ -157,12 +163,12 @@ type filter struct {
 }
 
 func (f *filter) drops(b *block, i int) bool {
-	return f.hidden.hides(b, i) || b.source == Put && len(f.sel.repeated) > 0 && f.sel.repeated[b.seq(i)]
+	return f.sel.after > 0 && b.seq(i) <= f.sel.after || f.hidden.hides(b, i) || b.source == Put && len(f.sel.repeated) > 0 && f.sel.repeated[b.seq(i)]
 }
 
 // rows yields all rows, or those that differ from the row before.
 func (f *filter) rows(b *block, from, to int) error {
-	looks := !f.hidden.none || b.source == Put && len(f.sel.repeated) > 0
+	looks := f.sel.after > 0 || !f.hidden.none || b.source == Put && len(f.sel.repeated) > 0
 	if !looks && !f.sel.distinct {
 		if err := f.yield(b, from, to); err != nil {
 			return err

@@ -32,6 +32,20 @@ type ImportPrivate struct {
 	ID     string          `json:"id"`               // unique name of the import for the engine, which runs it once whatever crashes
 	Rows   int64           `json:"rows,omitempty"`   // imported
 	Report json.RawMessage `json:"report,omitempty"` // rowtext.RowReport of an import that failed for its rows
+	// Attribution is what the import is measured for, nil for nothing: the group's metric attribution as it was when the import was accepted.
+	Attribution *ImportAttribution `json:"attribution,omitempty"`
+}
+
+// ImportAttribution says how an import counts for a metric attribution.
+type ImportAttribution struct {
+	ID        int64               `json:"id"` // Seq of the attribution
+	Metrics   []AttributionMetric `json:"metrics"`
+	Path      string              `json:"path,omitempty"` // where the report goes; "": none is wanted
+	KMSKeyARN string              `json:"kmsKeyArn,omitempty"`
+
+	// Set when the job begins.
+	After int64  `json:"after,omitempty"` // its rows have greater sequence numbers
+	Key   string `json:"key,omitempty"`   // of the report
 }
 
 // ExportPrivate belongs to an export job.
@@ -78,7 +92,7 @@ type CampaignPrivate struct {
 	Latest bool `json:"latest,omitempty"` // created with {solutionArn}/$LATEST and syncWithLatestSolutionVersion: follows new versions
 }
 
-// AttributionPrivate belongs to a metric attribution.
+// AttributionPrivate belongs to a metric attribution, whose Seq names it in the tally of its dataset group.
 type AttributionPrivate struct {
 	Metrics []AttributionMetric `json:"metrics"` // in order of addition
 }

@@ -25,6 +25,7 @@ func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api
 	}
 	rows := make([]dataset.Row, 0, len(in.EventList))
 	var impressions [][]string
+	stored := make([]*api.Event, 0, len(in.EventList))
 	for i := range in.EventList {
 		e := &in.EventList[i]
 		row, err := interaction(d.table.Schema, in.UserID, in.SessionID, e)
@@ -34,9 +35,18 @@ func (s *Service) PutEvents(ctx context.Context, in *api.PutEventsRequest) (*api
 		if !s.engine.Late(d.table.Group, owner(in.UserID, in.SessionID), e.SentAt.Time) {
 			rows = append(rows, row)
 			impressions = append(impressions, s.unkept(d, e))
+			stored = append(stored, e)
 		}
 	}
-	err = s.store(ctx, d, rows)
+	var counts []dataset.Count
+	for i, e := range stored {
+		more, err := s.counts(ctx, d, e, rows[i])
+		if err != nil {
+			return nil, err
+		}
+		counts = append(counts, more...)
+	}
+	err = s.store(ctx, d, rows, counts...)
 	if errors.Is(err, dataset.ErrNoTable) { // deleted since it was looked up
 		err = api.Errorf(api.InvalidInput, "Resource Arn %s is in status %s.", d.arn, meta.DeleteInProgress)
 	}

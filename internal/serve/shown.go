@@ -47,6 +47,19 @@ func (a answers) Items(recommendationID string) []string {
 	return nil
 }
 
+// target is the campaign or recommender that gave an answer, "" if it is unknown or another group's.
+func (a answers) target(recommendationID string) string {
+	if found, ok := a.log.Find(recommendationID); ok && found.Group == a.group {
+		return found.Target
+	}
+	return ""
+}
+
+// AnswerTarget is the campaign or recommender that gave an answer to a request of a dataset group, by the engine's name of it; "" if nobody remembers.
+func (s *Service) AnswerTarget(group, recommendationID string) string {
+	return answers{s.shown, group}.target(recommendationID)
+}
+
 func (a answers) Impressions(yield func(item string)) error {
 	return a.log.Impressions(a.group, yield)
 }

@@ -17,11 +17,13 @@ type sink struct {
 	scope  string
 	status string
 	table  dataset.Table
+
+	measured *measured // of interactions: what counts them, nil if nothing does
 }
 
 func sinkOf(r *meta.Resource) (*sink, error) {
 	t, err := table(r)
-	return &sink{r.ARN, r.Scope, r.Status, t}, err
+	return &sink{arn: r.ARN, scope: r.Scope, status: r.Status, table: t}, err
 }
 
 // usable says why records cannot be stored now.
@@ -113,7 +115,12 @@ func (s *Service) interactions(ctx context.Context, tracking string) (*sink, err
 		if r == nil {
 			return nil, api.Errorf(api.InvalidInput, "The dataset group of the event tracker has no Interactions dataset.")
 		}
-		return sinkOf(r)
+		d, err := sinkOf(r)
+		if err != nil {
+			return nil, err
+		}
+		d.measured, err = measuredBy(tx, group, d.table.Schema)
+		return d, err
 	})
 	if err != nil {
 		return nil, err
@@ -146,9 +153,9 @@ func trackedGroup(tx *meta.Tx, where, tracking string) (string, error) {
 	return "", api.Errorf(api.InvalidInput, "The tracking ID is unknown.")
 }
 
-// store writes the records durably. If the log cannot keep up the client is asked to come again.
-func (s *Service) store(ctx context.Context, d *sink, rows []dataset.Row) error {
-	err := s.engine.Put(ctx, d.table, rows)
+// store writes the records durably, and with them what they add to the tally. If the log cannot keep up the client is asked to come again.
+func (s *Service) store(ctx context.Context, d *sink, rows []dataset.Row, counts ...dataset.Count) error {
+	err := s.engine.Put(ctx, d.table, rows, counts...)
 	switch {
 	case err == nil:
 		return nil

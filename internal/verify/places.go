@@ -27,6 +27,7 @@ var places = []Place{
 	{"unfinished file", "store/**/.tmp-*", "its writer, or the next start", "must go away while verification waits", nil},
 	{"dropped dataset group", "store/groups/.dropped-*/**", "the job that drops it, or the next start", "belongs to no dataset group any more", nil},
 	{"event log", "store/groups/*/log/*.log", "folded into the tables without the rows, then destroyed", "every record decoded", (*search).segment},
+	{"tally of metrics", "store/groups/*/tally/sums.json", "knows no user; series of a source that is named like one, and windows of few events, are dropped", "every source compared and searched, but for ARNs", (*search).tally},
 	{"table file", "store/groups/*/tables/*/data/*.parquet", "rewritten without the rows, then destroyed", "every dictionary and row group decoded, the rest searched as bytes", nil},
 	{"table metadata", "store/groups/*/tables/*/metadata/*.metadata.json", "holds counts, never values; only the current one is kept", "every text searched; the only one", (*search).json},
 	{"manifest", "store/groups/*/tables/*/metadata/*.avro", "holds counts, never values; only current ones are kept", "every text searched; no bounds; a current one", nil},

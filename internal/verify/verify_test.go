@@ -173,7 +173,10 @@ var leaks = map[string]func(f *fixture){
 	"metadata database, shared memory":   func(f *fixture) { f.change("meta.db-shm", appendID) },
 	"unfinished file":                    func(f *fixture) { f.write("store/groups/g1/log/.tmp-123", gone) },
 	"event log":                          func(f *fixture) { f.put(gone) },
-	"table file":                         func(f *fixture) { f.load(gone + ",i1,5\n") },
+	"tally of metrics": func(f *fixture) {
+		f.write("store/groups/g1/tally/sums.json", `{"folded":1,"series":[{"metric":"1","source":"mail to `+gone+`","events":9,"value":9,"windows":[]}]}`)
+	},
+	"table file": func(f *fixture) { f.load(gone + ",i1,5\n") },
 	"table metadata": func(f *fixture) {
 		f.change("store/groups/g1/tables/t1/metadata/*.metadata.json", func(text []byte) []byte {
 			escaped := strings.ReplaceAll(gone, "c", `\u0063`)

@@ -40,6 +40,9 @@ func (w *worker) importRows(ctx context.Context, t *job.Task) error {
 	if err := w.checkImportSize(totalSize(objects), incremental); err != nil {
 		return err
 	}
+	if err := w.beginAttribution(ctx, t, &p, d.ImportMode, table.Group); err != nil {
+		return err
+	}
 	started := time.Now()
 	spec := dataset.Import{
 		Job:         p.ID,
@@ -64,13 +67,17 @@ func (w *worker) importRows(ctx context.Context, t *job.Task) error {
 	if err != nil {
 		return customerFault(err)
 	}
+	unreported, err := w.attribute(ctx, t, p, table, incremental)
+	if err != nil {
+		return err
+	}
 	metrics.ImportRows.Add(float64(rows))
 	metrics.ImportBytes.Add(float64(totalSize(objects)))
 	metrics.DatasetSize.WithLabelValues(t.Resource().Group, d.DatasetARN).Set(float64(totalSize(objects)))
 	w.Log.Info("import finished", "job", t.Resource().ARN, "rows", rows, "took", time.Since(started).Round(time.Millisecond))
 	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		p.Rows = rows
-		r.Status = meta.Active
+		r.Status, r.Failure = meta.Active, unreported
 		return r.SetPrivate(p)
 	})
 }

@@ -23,6 +23,11 @@ func (w *worker) activate(ctx context.Context, t *job.Task) error {
 			return err
 		}
 	}
+	if t.Resource().Kind == meta.MetricAttribution {
+		if err := w.checkReports(ctx, t.Resource()); err != nil {
+			return err
+		}
+	}
 	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		r.Status = meta.Active
 		return nil
@@ -66,6 +71,8 @@ func (w *worker) removeStored(ctx context.Context, r *meta.Resource) error {
 			return err
 		}
 		return errors.Join(w.Engine.DropGroup(ctx, p.ID), w.ForgetAnswers(p.ID))
+	case meta.MetricAttribution:
+		return w.forgetCounts(ctx, r)
 	case meta.Recommender:
 		return w.removeModel(ctx, r)
 	case meta.Solution:

@@ -45,6 +45,8 @@ type Options struct {
 	Retire func(ctx context.Context, model string) error
 	// ForgetAnswers takes the items out of what is remembered of the answers to requests of a dataset group, by the engine's name of it.
 	ForgetAnswers func(group string) error
+	// AnswerTarget is the campaign or recommender that answered with a recommendationId to a request of a dataset group, "" if nobody remembers.
+	AnswerTarget func(group, recommendationID string) string
 }
 
 type worker struct {

@@ -5,6 +5,7 @@
 //	palate jobs    list every job of a data directory with its progress, or show one with the row report of a failed import
 //	palate receipt print, verify and replay the receipts of data deletions
 //	palate tables  list the Iceberg table of every dataset, and how other engines read it
+//	palate explain tell what puts an item where it is in an answer, or keeps it out
 //	palate erase   tell what a data deletion would change (--dry-run)
 //	palate version print the version
 package main
@@ -33,6 +34,7 @@ func commands() []command {
 		{"jobs", "list every job with its status, progress and time left; jobs ARN shows one, and the rows that failed an import", runJobs},
 		{"receipt", "print, verify and replay the signed receipts of data deletions", runReceipt},
 		{"tables", "list the Iceberg table of every dataset, and print the lines that read it", runTables},
+		{"explain", "tell which events, attributes and parts of the model put an item where it is, and why a filter drops it", runExplain},
 		{"erase", "tell what a data deletion would change, without changing anything (--dry-run)", runErase},
 		{"version", "print the version", runVersion},
 	}

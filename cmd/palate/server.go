@@ -135,7 +135,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		pages = nil
 	}
 	handler := wire.New(wire.Options{
-		Operations:  slices.Concat(api.PersonalizeOperations(ctl), api.PersonalizeRuntimeOperations(srv), api.PersonalizeEventsOperations(srv)),
+		Operations:  slices.Concat(api.PersonalizeOperations(ctl), api.PersonalizeRuntimeOperations(srv), api.PersonalizeEventsOperations(srv), srv.Operations()),
 		S3:          buckets.Handler(),
 		Account:     c.Account,
 		Region:      c.Region,
@@ -262,6 +262,7 @@ func bounds() map[string]int {
 	for _, name := range []string{"PutEvents", "PutActionInteractions", "PutItems", "PutUsers", "PutActions", "GetRecommendations", "GetPersonalizedRanking", "GetActionRecommendations"} {
 		bounds[name] = each
 	}
+	bounds["Explain"] = runtime.GOMAXPROCS(0) // goes through all items of a model
 	return bounds
 }
 

@@ -15,6 +15,7 @@ type Bound struct {
 
 // boundRule is a rule with columns and operands in the form that evaluation wants.
 type boundRule struct {
+	index   int // of the rule in the filter
 	exclude bool
 	where   [][]check
 	ifs     []check
@@ -58,7 +59,7 @@ func (f *Filter) Bind(schemas map[schema.Type]*schema.Schema, values map[string]
 		if err != nil {
 			return nil, err
 		}
-		if whole {
+		if r.index = i; whole {
 			b.rules = append(b.rules, r)
 		}
 	}

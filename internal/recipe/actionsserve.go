@@ -93,17 +93,21 @@ type ActionQuery struct {
 	Acted  []dataset.LiveEvent // what he did with actions since
 }
 
-// Propensities returns the probability, rounded to seven decimals, that the user takes each of the actions; 0 for one that the model cannot tell it of. The model
-// must be one of next-best-action.
-func (m *Model) Propensities(q *ActionQuery, actions []string) []float64 {
-	s := m.acts
-	own, answers := outcomes{}, map[string]outcomes{}
+// actor is what is known of the user of a request.
+type actor struct {
+	tokens  tokens
+	own     outcomes            // his answers to all actions
+	answers map[string]outcomes // and to each
+}
+
+func (m *Model) actor(q *ActionQuery) (known actor) {
+	known.answers = map[string]outcomes{}
 	for _, e := range m.Acted(q) {
 		is := reactionOf(e.Type) == taken
-		own.add(is)
-		this := answers[e.Item]
+		known.own.add(is)
+		this := known.answers[e.Item]
 		this.add(is)
-		answers[e.Item] = this
+		known.answers[e.Item] = this
 	}
 	var items []int32
 	userRow := int32(-1)
@@ -122,11 +126,18 @@ func (m *Model) Propensities(q *ActionQuery, actions []string) []float64 {
 			items = append(items, int32(i))
 		}
 	}
-	known := s.space.of(items, userRow)
+	known.tokens = m.acts.space.of(items, userRow)
+	return known
+}
+
+// Propensities returns the probability, rounded to seven decimals, that the user takes each of the actions; 0 for one that the model cannot tell it of. The model
+// must be one of next-best-action.
+func (m *Model) Propensities(q *ActionQuery, actions []string) []float64 {
+	known := m.actor(q)
 	out := make([]float64, len(actions))
 	for k, id := range actions {
-		if a, ok := s.index[id]; ok {
-			out[k] = round7(s.propensity(a, &known, own, answers[id]))
+		if a, ok := m.acts.index[id]; ok {
+			out[k] = round7(m.acts.propensity(a, &known.tokens, known.own, known.answers[id]))
 		}
 	}
 	return out

@@ -51,8 +51,7 @@ func newNovelty(ids []string, seen, appeared []int64, newest int64) *novelty {
 
 // drawItem draws one item not older than the cut-off in days; ok is false if there is none.
 func (n *novelty) drawItem(cutOff float64, bits uint64) (id string, ok bool) {
-	oldest := float64(n.newest) - float64(cutOff*daySeconds)
-	end := sort.Search(len(n.order), func(k int) bool { return float64(n.appeared[n.order[k]]) < oldest })
+	end := sort.Search(len(n.order), func(k int) bool { return !n.recent(cutOff, int(n.order[k])) })
 	if end == 0 {
 		return "", false
 	}
@@ -61,12 +60,22 @@ func (n *novelty) drawItem(cutOff float64, bits uint64) (id string, ok bool) {
 	return n.ids[n.order[at]], true
 }
 
+// recent reports whether an item is not older than the cut-off in days.
+func (n *novelty) recent(cutOff float64, item int) bool {
+	return float64(n.appeared[item]) >= float64(n.newest)-float64(cutOff*daySeconds)
+}
+
+// explores is the share of the places that q gives to items not older than the cut-off in days.
+func (m *Model) explores(q *Query) (share, cutOff float64) {
+	if m.manifest.Recipe == personalizationV2 {
+		return exploreV2, cutOffV2
+	}
+	return exploreShare * q.ExplorationWeight, q.CutOff
+}
+
 // explore puts new items in some places of the list. s holds what is relevant to q.
 func (m *Model) explore(s *scratch, q *Query, list []Scored) []Scored {
-	share, cutOff := exploreShare*q.ExplorationWeight, q.CutOff
-	if m.manifest.Recipe == personalizationV2 {
-		share, cutOff = exploreV2, cutOffV2
-	}
+	share, cutOff := m.explores(q)
 	if q.RequestSeed == 0 || share <= 0 {
 		return list
 	}

@@ -92,15 +92,17 @@ func (g *goal) weigh(value, odds float64) float64 {
 func (k *ranker) at(s *scratch, item int32) ranked {
 	r := ranked{item, k.of(s, item)}
 	if k.goal != nil {
-		value := 0.0
-		if at := int(item) - len(k.prior); at >= 0 {
-			value = k.goal.worth(s.newcomers.aim[at])
-		} else {
-			value = k.goal.value[item]
-		}
-		r.relevance = float32(k.goal.weigh(value, k.odd(r.relevance)))
+		r.relevance = float32(k.goal.weigh(k.worth(s, item), k.odd(r.relevance)))
 	}
 	return r
+}
+
+// worth is the value of an item by the goal.
+func (k *ranker) worth(s *scratch, item int32) float64 {
+	if at := int(item) - len(k.prior); at >= 0 {
+		return k.goal.worth(s.newcomers.aim[at])
+	}
+	return k.goal.value[item]
 }
 
 // share is what an item has of the scores, in units of total.

@@ -62,6 +62,7 @@ type scratch struct {
 	top     []ranked
 
 	newcomers *Newcomers // of the request; the codes of these items follow those of the model's
+	trace     *trace     // records what is added to some items; nil but for explanations
 }
 
 type ranked struct {
@@ -89,7 +90,7 @@ func (k *ranker) release(s *scratch) {
 	for _, i := range s.touched {
 		s.sum[i], s.state[i] = 0, 0
 	}
-	s.touched, s.top, s.values, s.newcomers = s.touched[:0], s.top[:0], s.values[:0], nil
+	s.touched, s.top, s.values, s.newcomers, s.trace = s.touched[:0], s.top[:0], s.values[:0], nil, nil
 	k.scratch.Put(s)
 }
 
@@ -97,6 +98,7 @@ func (k *ranker) release(s *scratch) {
 func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 	for n, age := len(history), 0; age < min(n, len(k.decay)); age++ {
 		h := history[n-1-age]
+		s.trace.because(cause{step: n - 1 - age, value: -1})
 		w := k.decay[age] * float32(float64(h.weight)/one)
 		if near, weight, sum := k.sources(s, h.item); sum > 0 {
 			for n, i := range near {
@@ -108,6 +110,7 @@ func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 	}
 	if w := tasteWeight(len(history)); w > 0 {
 		for _, v := range s.values {
+			s.trace.because(cause{step: -1, value: v})
 			s.add(k.tastes.rows, v, w)
 		}
 	}
@@ -130,7 +133,9 @@ func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 		s.sum[i] += k.prior[i]
 		for at := range in {
 			if s.sum[i] > 0 {
-				s.sum[i] = float32(s.sum[i] * in[at].factor(i))
+				f := in[at].factor(i)
+				s.sum[i] = float32(s.sum[i] * f)
+				s.trace.multiply(i, at, f)
 			}
 		}
 		if s.state[i]&stateSeen != 0 {
@@ -149,6 +154,7 @@ func (s *scratch) add(r *rows, row int32, w float32) {
 		s.touch(i)
 		s.sum[i] += float32(w * values[j])
 	}
+	s.trace.add(items, values, w)
 }
 
 // of is the relevance of one item after relevance has filled s.
@@ -159,6 +165,15 @@ func (k *ranker) of(s *scratch, item int32) float32 {
 	if k.cold.has(item) && s.state[item]&(stateEstimated|stateSeen) == 0 {
 		return k.cold.of(k, s, k.cold.place[item])
 	}
+	if s.state[item]&stateTouched != 0 {
+		return s.sum[item]
+	}
+	return k.prior[item]
+}
+
+// inList is what an item with events or an estimate is ordered by in a list without a goal, after relevance has filled s: as top has it, for which only the estimates count
+// that relevance has looked at.
+func (k *ranker) inList(s *scratch, item int32) float32 {
 	if s.state[item]&stateTouched != 0 {
 		return s.sum[item]
 	}

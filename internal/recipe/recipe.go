@@ -104,6 +104,8 @@ type Query struct {
 	Fresh             *Fresh  // what can be explored, nil for what there was at the training
 
 	Newcomers *Newcomers // what the attributes of items that came since the training say, nil for what the model has
+
+	trace *trace // Model.Explain only
 }
 
 // Scored is one recommended item. Items of recipes without scores, and placeholders, have none.

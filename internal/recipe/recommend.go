@@ -42,7 +42,7 @@ func (m *Model) ask(q *Query) *scratch {
 		q.Newcomers = m.newcomers
 	}
 	s := m.ranker.acquire()
-	s.newcomers = q.Newcomers
+	s.newcomers, s.trace = q.Newcomers, q.trace
 	s.steps = m.steps(s.steps[:0], q)
 	m.taste(s, q)
 	m.ranker.relevance(s, s.steps, m.situations(q.Context)...)

@@ -214,15 +214,7 @@ func (m *Model) listRelated(q *Query, exclude func(int32) bool, buf []Scored) []
 	if i, known := slices.BinarySearch(m.items, q.Item); known {
 		query = int32(i)
 	}
-	var row []int32
-	if query >= 0 {
-		var similarity []float32
-		row, similarity = m.related.of(query)
-		if m.semantics != nil && q.Influence != (Influence{}) {
-			row = m.semantics.influenced(row, similarity, q.Influence)
-		}
-	}
-	for _, i := range m.related.first(row, query, q.N, exclude, make([]int32, 0, min(q.N, rowEntries))) {
+	for _, i := range m.related.first(m.relatedRow(q, query), query, q.N, exclude, make([]int32, 0, min(q.N, rowEntries))) {
 		buf = append(buf, Scored{Item: m.items[i]})
 	}
 	return buf
@@ -242,3 +234,18 @@ func (in *input) allAfter(first []int32) []int32 {
 	}
 	return order
 }
+
+// relatedRow is the row of the query's item in the order of the answers, nil for no item.
+func (m *Model) relatedRow(q *Query, item int32) []int32 {
+	if item < 0 {
+		return nil
+	}
+	row, similarity := m.related.of(item)
+	if m.influences(q) {
+		return m.semantics.influenced(row, similarity, q.Influence)
+	}
+	return row
+}
+
+// influences tells whether more than similarity counts.
+func (m *Model) influences(q *Query) bool { return m.semantics != nil && q.Influence != (Influence{}) }

@@ -221,18 +221,11 @@ func (m *Model) loadSemantic() error {
 //
 // so that a weight of 1 lets the property count as much as similarity does.
 func (s *semantics) influenced(items []int32, similarity []float32, by Influence) []int32 {
-	most := float32(0)
-	for _, i := range items {
-		most = max(most, s.popularity[i])
-	}
+	most := s.mostPopular(items)
 	list := make([]ranked, len(items))
 	for k, i := range items {
-		v := float64(similarity[k]) / float64(similarity[0])
-		if most > 0 {
-			v += float64(by.Popularity * float64(s.popularity[i]/most))
-		}
-		v += float64(by.Freshness * float64(s.freshness[i]))
-		list[k] = ranked{i, float32(v)}
+		alike, popular, fresh := s.weigh(i, similarity[k], similarity[0], most, by)
+		list[k] = ranked{i, float32(alike + popular + fresh)}
 	}
 	slices.SortFunc(list, before)
 	out := make([]int32, len(list))
@@ -240,6 +233,22 @@ func (s *semantics) influenced(items []int32, similarity []float32, by Influence
 		out[k] = r.item
 	}
 	return out
+}
+
+// mostPopular is the greatest popularity of some items.
+func (s *semantics) mostPopular(items []int32) (most float32) {
+	for _, i := range items {
+		most = max(most, s.popularity[i])
+	}
+	return most
+}
+
+// weigh returns what an item's similarity, popularity and freshness add up to its place.
+func (s *semantics) weigh(item int32, similarity, greatest, most float32, by Influence) (alike, popular, fresh float64) {
+	if most > 0 {
+		popular = float64(by.Popularity * float64(s.popularity[item]/most))
+	}
+	return float64(similarity) / float64(greatest), popular, float64(by.Freshness * float64(s.freshness[item]))
 }
 
 // checkTexts refuses items that have nothing to be compared by.

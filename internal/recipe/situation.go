@@ -53,6 +53,7 @@ type situation struct {
 	item, count, head []int32
 	total             []int32
 	share             float64 // P(l)
+	column, value     string  // as the request has them
 }
 
 // factor is what the situation makes of an item's relevance.
@@ -217,7 +218,10 @@ func (m *Model) situations(context map[string]string) (all []situation) {
 				continue
 			}
 			if v, ok := c.find(value); ok {
-				all = append(all, c.at(v)...)
+				for _, s := range c.at(v) {
+					s.column, s.value = c.name, value
+					all = append(all, s)
+				}
 			}
 			break
 		}

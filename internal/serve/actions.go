@@ -49,41 +49,56 @@ func (s *Service) GetActionRecommendations(ctx context.Context, in *api.GetActio
 	}
 	defer s.models.release(m)
 
-	offered, err := s.actions.of(ctx, s.engine, t.actions)
+	q := s.actionQuery(t, m, in.UserID, count)
+	ids, scores, order, err := s.ordered(ctx, t, m, &q, in.FilterARN, in.FilterValues)
 	if err != nil {
 		return nil, err
 	}
-	q := recipe.ActionQuery{Query: s.query(t, m, in.UserID, count)}
-	q.Acted, q.Acting = s.engine.ActionsSince(t.events, in.UserID, m.Manifest().Seq, s.strict)
-	offered = open(offered, m.Acted(&q), s.clock().Unix())
-	sel, err := s.narrow(ctx, t, m, &q.Query, in.FilterARN, in.FilterValues)
-	if err != nil {
-		return nil, err
-	}
-	if sel != nil {
-		offered = slices.DeleteFunc(offered, func(a action) bool { return q.Exclude(a.id) })
-		if err := sel.failure(); err != nil {
-			return nil, err
-		}
-	}
-	ids := make([]string, len(offered))
-	for i, a := range offered {
-		ids[i] = a.id
-	}
-	scores := m.Propensities(&q, ids)
-	order := make([]int, len(offered))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(offered[b].value, offered[a].value), strings.Compare(ids[a], ids[b]))
-	})
 	order = exploreActions(order, scores, count, t.exploration.Weight)
 	list := make([]api.PredictedAction, len(order))
 	for place, i := range order {
 		list[place] = api.PredictedAction{ActionID: ids[i], Score: &scores[i]}
 	}
 	return &api.GetActionRecommendationsResponse{ActionList: list, RecommendationID: s.remember(t, nil)}, nil
+}
+
+// actionQuery is the question to a model of actions.
+func (s *Service) actionQuery(t *target, m *model, user string, n int) recipe.ActionQuery {
+	q := recipe.ActionQuery{Query: s.query(t, m, user, n)}
+	q.Acted, q.Acting = s.engine.ActionsSince(t.events, user, m.Manifest().Seq, s.strict)
+	return q
+}
+
+// ordered returns the actions that can be answered under a filter with their scores, and their order before exploration.
+func (s *Service) ordered(ctx context.Context, t *target, m *model, q *recipe.ActionQuery, filter string, values map[string]string) (ids []string, scores []float64, order []int, err error) {
+	offered, err := s.actions.of(ctx, s.engine, t.actions)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	offered = open(offered, m.Acted(q), s.clock().Unix())
+	sel, err := s.narrow(ctx, t, m, &q.Query, filter, values)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if sel != nil {
+		offered = slices.DeleteFunc(offered, func(a action) bool { return q.Exclude(a.id) })
+		if err := sel.failure(); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	ids = make([]string, len(offered))
+	for i, a := range offered {
+		ids[i] = a.id
+	}
+	scores = m.Propensities(q, ids)
+	order = make([]int, len(offered))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(offered[b].value, offered[a].value), strings.Compare(ids[a], ids[b]))
+	})
+	return ids, scores, order, nil
 }
 
 // exploreActions cuts the order to n places, of which some of the last go to actions without a score that would have had none, drawn at random.

@@ -111,7 +111,9 @@ type selection struct {
 	s     *Service
 	f     *namedFilter
 	of    schema.Type // of the candidates: Items or Actions
-	kept  *filter.Selection
+	bound *filter.Bound
+	who   filter.Subject
+	kept  *filter.Selection   // bound for who
 	types map[string][]string // by candidate: types of the user's events with it
 	err   error               // the first failure to read a record
 
@@ -155,7 +157,7 @@ func (s *Service) selects(ctx context.Context, t *target, f *namedFilter, values
 	if err != nil {
 		return nil, api.Errorf(api.InvalidInput, "%s", err)
 	}
-	sel := &selection{s: s, f: f, of: schema.Items}
+	sel := &selection{s: s, f: f, of: schema.Items, bound: bound}
 	if f.parsed.Entity() == filter.ActionID {
 		sel.of = schema.Actions
 	}
@@ -173,7 +175,7 @@ func (s *Service) selects(ctx context.Context, t *target, f *namedFilter, values
 			return nil, err
 		}
 	}
-	sel.kept = bound.For(subject)
+	sel.who, sel.kept = subject, bound.For(subject)
 	return sel, nil
 }
 

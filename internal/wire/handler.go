@@ -5,7 +5,7 @@
 // Which service a request is for, in this order:
 //
 //  1. A request with a SigV4 signature, in the Authorization header or presigned in the query, names its service in the credential scope: s3 goes
-//     to Options.S3, sts to GetCallerIdentity, personalize to the operations. All three of our APIs sign as personalize, so X-Amz-Target, or else
+//     to Options.S3, sts to GetCallerIdentity, personalize to the operations. All three APIs, and what palate has of its own, sign as personalize, so X-Amz-Target, or else
 //     method and path, tell the operation. Any other service is refused, in a form that its clients read: scripts that set up Personalize also call
 //     IAM, whose clients get XML.
 //  2. Without a signature, X-Amz-Target or one of the paths of the operations (POST /events, POST /recommendations, ...) means the operations; a form

@@ -1,13 +1,14 @@
 // Package metrics names what palate counts and measures, for Prometheus.
 //
 // Where Amazon Personalize publishes a CloudWatch metric, ours is its name in snake case after "personalize_", with its dimensions as labels, except for those that
-// grow with every job: a label is a resource that somebody made and keeps. The rest begins with "palate_". No label, ever, holds a user, an item or anything else
+// grow with every job, and for the event tracker, of which a dataset group has one: a label is a resource that somebody made and keeps. The rest begins with "palate_". No label, ever, holds a user, an item or anything else
 // that a request brought: an ARN becomes a label only once it was found. docs/operations.md lists them all.
 package metrics
 
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,6 +96,7 @@ var (
 
 // An Operation is what Amazon counts of one operation of the runtime or events API, by resource.
 type Operation struct {
+	dimensions                           dimensions
 	requests, clientErrors, serverErrors *prometheus.CounterVec
 	latency                              *prometheus.HistogramVec
 	known                                sync.Map // resource ARN -> *measured
@@ -106,26 +108,51 @@ type measured struct {
 	latency                              prometheus.Observer
 }
 
+// dimensions are the labels of an operation, and their values for a resource, "" if none was found.
+type dimensions struct {
+	labels []string
+	of     func(arn string) []string
+}
+
+// ofAnswers are those of what answers recommendations. CloudWatch has the campaign only.
+var ofAnswers = dimensions{[]string{"campaign_arn", "recommender_arn"}, func(arn string) []string {
+	if strings.Contains(arn, ":recommender/") {
+		return []string{"", arn}
+	}
+	return []string{arn, ""}
+}}
+
+// ofDatasets are those of what takes records. The name of its group stands in the ARN of a dataset.
+var ofDatasets = dimensions{[]string{"dataset_group_arn", "dataset_arn"}, func(arn string) []string {
+	where, name, _ := strings.Cut(arn, ":dataset/")
+	group, _, ok := strings.Cut(name, "/")
+	if !ok {
+		return []string{"", arn}
+	}
+	return []string{where + ":dataset-group/" + group, arn}
+}}
+
 // operation defines the metrics of an operation: name is its CloudWatch name in snake case, latency that of its latency.
-func operation(name, latency, label string) *Operation {
+func operation(name, latency string, d dimensions) *Operation {
 	return &Operation{
-		requests:     counter("personalize_"+name+"_requests_total", "CloudWatch Requests of the operation.", label),
-		clientErrors: counter("personalize_"+name+"_4xx_errors_total", "CloudWatch 4xxErrors of the operation.", label),
-		serverErrors: counter("personalize_"+name+"_5xx_errors_total", "CloudWatch 5xxErrors of the operation.", label),
-		latency:      histogram("personalize_"+latency+"_milliseconds", "CloudWatch Latency of the operation, of calls that succeeded.", milliseconds, label),
+		dimensions:   d,
+		requests:     counter("personalize_"+name+"_requests_total", "CloudWatch Requests of the operation.", d.labels...),
+		clientErrors: counter("personalize_"+name+"_4xx_errors_total", "CloudWatch 4xxErrors of the operation.", d.labels...),
+		serverErrors: counter("personalize_"+name+"_5xx_errors_total", "CloudWatch 5xxErrors of the operation.", d.labels...),
+		latency:      histogram("personalize_"+latency+"_milliseconds", "CloudWatch Latency of the operation, of calls that succeeded.", milliseconds, d.labels...),
 	}
 }
 
-// Amazon's, of requests. The label "" stands for requests whose resource was not found.
+// Amazon's, of requests. Labels are "" for requests whose resource was not found.
 var (
-	GetRecommendations     = operation("get_recommendations", "get_recommendations_latency", "resource_arn")
-	GetPersonalizedRanking = operation("get_personalized_ranking", "get_personalized_ranking_latency", "resource_arn")
-	GetActions             = operation("get_action_recommendations", "get_action_recommendations_latency", "resource_arn")
-	PutEvents              = operation("put_events", "put_event_latency", "dataset_arn")
-	PutItems               = operation("put_items", "put_items_latency", "dataset_arn")
-	PutUsers               = operation("put_users", "put_users_latency", "dataset_arn")
-	PutActions             = operation("put_actions", "put_actions_latency", "dataset_arn")
-	PutActionInteractions  = operation("put_action_interactions", "put_action_interactions_latency", "dataset_arn")
+	GetRecommendations     = operation("get_recommendations", "get_recommendations_latency", ofAnswers)
+	GetPersonalizedRanking = operation("get_personalized_ranking", "get_personalized_ranking_latency", ofAnswers)
+	GetActions             = operation("get_action_recommendations", "get_action_recommendations_latency", ofAnswers)
+	PutEvents              = operation("put_events", "put_event_latency", ofDatasets)
+	PutItems               = operation("put_items", "put_items_latency", ofDatasets)
+	PutUsers               = operation("put_users", "put_users_latency", ofDatasets)
+	PutActions             = operation("put_actions", "put_actions_latency", ofDatasets)
+	PutActionInteractions  = operation("put_action_interactions", "put_action_interactions_latency", ofDatasets)
 )
 
 // operations are those that Amazon counts by resource.
@@ -192,8 +219,9 @@ func (o *Operation) of(arn string) *measured {
 	if m, ok := o.known.Load(arn); ok {
 		return m.(*measured)
 	}
+	values := o.dimensions.of(arn)
 	m, _ := o.known.LoadOrStore(arn, &measured{
-		o.requests.WithLabelValues(arn), o.clientErrors.WithLabelValues(arn), o.serverErrors.WithLabelValues(arn), o.latency.WithLabelValues(arn),
+		o.requests.WithLabelValues(values...), o.clientErrors.WithLabelValues(values...), o.serverErrors.WithLabelValues(values...), o.latency.WithLabelValues(values...),
 	})
 	return m.(*measured)
 }

@@ -72,7 +72,8 @@ func TestOperatorsSeeWhatHappensAndNoUser(t *testing.T) {
 		}
 	}
 	for _, line := range []string{
-		`personalize_get_recommendations_requests_total{resource_arn="` + campaign + `"} 1`, `personalize_get_recommendations_4xx_errors_total{resource_arn=""} 1`,
+		`personalize_get_recommendations_requests_total{campaign_arn="` + campaign + `",recommender_arn=""} 1`, `personalize_get_recommendations_4xx_errors_total{campaign_arn="",recommender_arn=""} 1`,
+		`personalize_put_events_requests_total{dataset_arn="` + h.Interactions + `",dataset_group_arn="` + h.Group + `"} 1`,
 		"palate_erasure_users_total 2", "palate_put_rows_total 1", "palate_erasure_leaks_total 0",
 	} {
 		if !strings.Contains(text, line+"\n") {

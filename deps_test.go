@@ -34,6 +34,7 @@ const policy = `
 	internal/receipt    -> internal/blob
 	internal/wire       -> internal/api internal/pace
 	internal/job        -> internal/crash internal/meta
+	internal/notify     -> internal/meta internal/metrics
 	internal/schema     ->
 	internal/schema/schematest -> internal/schema
 	internal/hostile    ->

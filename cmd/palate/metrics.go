@@ -24,6 +24,7 @@ var attributionLabels = []string{"metric_attribution_arn", "metric_name", "event
 var (
 	logBytes         = prometheus.NewDesc("palate_log_bytes", "Bytes of event logs that wait to be folded into data files.", nil, nil)
 	putQueue         = prometheus.NewDesc("palate_put_queue", "Put calls that wait to be written to an event log.", nil, nil)
+	noticeCount      = prometheus.NewDesc("palate_webhook_waiting", "Changes of status that the webhook is still to be told of.", nil, nil)
 	jobCount         = prometheus.NewDesc("palate_jobs", "Jobs that are not over, by kind and status.", []string{"kind", "status"}, nil)
 	attributed       = prometheus.NewDesc("personalize_metric_attribution_value", "What a metric of a metric attribution has come to, by source of the events, since it was defined.", attributionLabels, nil)
 	attributedEvents = prometheus.NewDesc("personalize_metric_attribution_events", "How many events a metric of a metric attribution has counted.", attributionLabels, nil)
@@ -32,7 +33,7 @@ var (
 )
 
 func (s state) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{logBytes, putQueue, jobCount, jobAge, attributed, attributedEvents, attributedWindow} {
+	for _, d := range []*prometheus.Desc{logBytes, putQueue, noticeCount, jobCount, jobAge, attributed, attributedEvents, attributedWindow} {
 		ch <- d
 	}
 }
@@ -46,8 +47,13 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 	gauge(putQueue, float64(requests))
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
 	defer stop()
+	waiting := 0
 	counts, oldest := make(map[[2]string]int), make(map[string]time.Time)
 	err := s.db.View(ctx, func(tx *meta.Tx) error {
+		var err error
+		if waiting, err = tx.CountNotices(); err != nil {
+			return err
+		}
 		for _, kind := range jobKinds {
 			rows, err := tx.Find(meta.Query{Kind: kind})
 			if err != nil {
@@ -68,6 +74,7 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
+	gauge(noticeCount, float64(waiting))
 	attributions, err := s.attributions(ctx)
 	if err != nil {
 		return

@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/palate-dev/palate/internal/notify"
 )
 
 // config is everything that can be set. Each field is one flag of `palate serve`; secrets come from the environment or a file.
@@ -39,6 +41,8 @@ type config struct {
 	AnswerBytes   byteSize          // what the record of answers may take on disk; 0: none is kept
 	AnswerAge     time.Duration     // and how long it goes back; 0: none is kept
 	MetricsListen string            // HOST:PORT of /metrics, for itself; "" = on Listen, unless credentials are configured
+	Webhook       string            // URL that is told of changes of status; "" = none is
+	WebhookSecret []byte            // what the messages to it are signed with
 	DrainDelay    time.Duration     // how long everything is served at shutdown while /readyz says no
 	Drain         time.Duration     // how long requests under way may take to end at shutdown, after that
 	Log           *slog.Logger
@@ -66,6 +70,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.Var(&c.AnswerBytes, "answers-size", "`SIZE` on disk of the record of what answers showed, by recommendationId, for impressions and attribution of later events; the oldest are forgotten, 0 keeps none")
 	fs.DurationVar(&c.AnswerAge, "answers-age", 7*24*time.Hour, "how long the record of answers goes back at most; 0 keeps none")
 	fs.StringVar(&c.MetricsListen, "metrics-listen", "", "`HOST:PORT` that answers /metrics (default: --listen answers it, but not where credentials are configured)")
+	fs.StringVar(&c.Webhook, "webhook", "", "`URL` that is told of every change of the status of a resource, as a CloudEvent signed with PALATE_WEBHOOK_SECRET; https, or http on this machine")
 	fs.DurationVar(&c.DrainDelay, "drain-delay", 0, "at shutdown, go on serving for this `DURATION` while /readyz answers 503, so that a proxy sends its requests elsewhere")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "wait at most this `DURATION` for requests under way at shutdown")
 }
@@ -94,6 +99,14 @@ func (c *config) check() error {
 	if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil && c.MetricsListen != "" {
 		return fmt.Errorf("--metrics-listen must be HOST:PORT, not %q", c.MetricsListen)
 	}
+	if c.Webhook != "" {
+		if err := notify.CheckURL(c.Webhook); err != nil {
+			return fmt.Errorf("--webhook: %w", err)
+		}
+		if c.WebhookSecret == nil {
+			return errors.New("--webhook needs PALATE_WEBHOOK_SECRET: whsec_ and 24 to 64 random bytes in base64")
+		}
+	}
 	if c.TrendRefresh < 0 {
 		return errors.New("--trend-refresh must not be negative")
 	}
@@ -121,7 +134,7 @@ func loopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// secrets reads credentials from the environment and, if file is not "", from lines of "ACCESS_KEY SECRET_KEY".
+// secrets reads the secret of the webhook, and credentials from the environment and, if file is not "", from lines of "ACCESS_KEY SECRET_KEY".
 func (c *config) secrets(file string) error {
 	c.S3AccessKey, c.S3SecretKey = os.Getenv("PALATE_S3_ACCESS_KEY_ID"), os.Getenv("PALATE_S3_SECRET_ACCESS_KEY")
 	key, secret := os.Getenv("PALATE_ACCESS_KEY_ID"), os.Getenv("PALATE_SECRET_ACCESS_KEY")
@@ -130,6 +143,13 @@ func (c *config) secrets(file string) error {
 	}
 	if key != "" {
 		c.Credentials = map[string]string{key: secret}
+	}
+	if text := os.Getenv("PALATE_WEBHOOK_SECRET"); text != "" {
+		secret, err := notify.ParseSecret(text)
+		if err != nil {
+			return fmt.Errorf("PALATE_WEBHOOK_SECRET: %w", err)
+		}
+		c.WebhookSecret = secret
 	}
 	if file == "" {
 		return nil

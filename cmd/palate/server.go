@@ -26,6 +26,7 @@ import (
 	"github.com/palate-dev/palate/internal/ledger"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/metrics"
+	"github.com/palate-dev/palate/internal/notify"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/serve"
 	"github.com/palate-dev/palate/internal/shown"
@@ -80,6 +81,13 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		return s, fmt.Errorf("open the metadata database: %w", err)
 	}
 	s.closers = append(s.closers, db.Close)
+	notices := 0
+	if c.Webhook != "" {
+		notices = notify.Kept
+	}
+	if err := db.KeepNotices(ctx, notices); err != nil {
+		return s, err
+	}
 
 	engine, err := dataset.Open(filepath.Join(c.Data, "store"), db.SQL(), c.Log)
 	if err != nil {
@@ -155,6 +163,11 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	s.stop = stop
 	s.group, running = errgroup.WithContext(running)
 	s.group.Go(func() error { return queue.Run(running) })
+	if c.Webhook != "" {
+		s.group.Go(func() error {
+			return notify.New(notify.Options{Meta: db, URL: c.Webhook, Secret: c.WebhookSecret, Log: c.Log}).Run(running)
+		})
+	}
 	if c.AutoTraining {
 		s.group.Go(func() error { return schedule(running, ctl, c) })
 	}

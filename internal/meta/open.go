@@ -31,6 +31,7 @@ type DB struct {
 	catalog *sql.DB          // what SQL hands out
 	now     func() time.Time // the wall clock, which may be set
 	steady  func() time.Time // for leases: ticks whatever happens to the wall clock; means nothing outside of the process
+	notices int              // see KeepNotices
 
 	mu      sync.Mutex
 	version uint64

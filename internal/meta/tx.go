@@ -19,6 +19,8 @@ type Tx struct {
 	sql   *sql.Tx
 	now   time.Time // one moment for everything the transaction writes
 	wrote bool      // a resource row or its tags
+
+	notices int // how many are kept at most
 }
 
 // Update runs f in a writing transaction: committed, and durable, if and only if Update returns nil.
@@ -45,7 +47,7 @@ func (db *DB) transact(ctx context.Context, pool *sql.DB, o *sql.TxOptions, f fu
 		return false, fmt.Errorf("begin transaction: %w", err)
 	}
 	defer begun.Rollback() // no effect after Commit; also when f panics
-	tx := &Tx{ctx: ctx, sql: begun, now: db.now()}
+	tx := &Tx{ctx: ctx, sql: begun, now: db.now(), notices: db.notices}
 	if err := f(tx); err != nil {
 		return false, err
 	}
@@ -139,7 +141,7 @@ func (tx *Tx) Insert(r *Resource) error {
 		return fmt.Errorf("insert %s: %w", r.ARN, err)
 	}
 	tx.wrote = true
-	return nil
+	return tx.note(r)
 }
 
 // Get returns the row of an ARN, or ErrNotFound.
@@ -179,7 +181,10 @@ func (tx *Tx) Put(r *Resource) error {
 		return fmt.Errorf("write %s: %w", r.ARN, err)
 	}
 	tx.wrote = true
-	return nil
+	if r.Status == old.Status {
+		return nil
+	}
+	return tx.note(r)
 }
 
 // Delete removes a row with its tags.

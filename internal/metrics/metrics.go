@@ -83,6 +83,13 @@ var (
 	S3Requests     = counter("palate_s3_requests_total", "Requests of jobs to S3, by operation and outcome.", "operation", "outcome")
 )
 
+// Of webhooks.
+var (
+	NoticesSent    = define.NewCounter(prometheus.CounterOpts{Name: "palate_webhook_sent_total", Help: "Changes of status that the webhook was told of."})
+	NoticesFailed  = define.NewCounter(prometheus.CounterOpts{Name: "palate_webhook_failures_total", Help: "Attempts to tell the webhook that failed."})
+	NoticesGivenUp = define.NewCounter(prometheus.CounterOpts{Name: "palate_webhook_given_up_total", Help: "Changes of status that the webhook was never told of."})
+)
+
 // Amazon's, of jobs.
 var (
 	DatasetImportJobRequests      = counter("personalize_dataset_import_job_requests_total", "CloudWatch DatasetImportJobRequests.", "dataset_group_arn", "dataset_arn")

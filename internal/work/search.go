@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
@@ -116,7 +117,11 @@ func (w *worker) rows(ctx context.Context) (ours, customers []byte, err error) {
 				fmt.Fprintln(&theirs, key, value)
 			}
 		}
-		return nil
+		notices, err := tx.Notices(math.MaxInt)
+		for _, n := range notices { // of resources that may be gone
+			fmt.Fprintln(&theirs, n.ARN, n.Failure)
+		}
+		return err
 	})
 	return mine.Bytes(), theirs.Bytes(), err
 }

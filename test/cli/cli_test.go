@@ -109,6 +109,11 @@ func TestBeyondLoopbackCredentialsAreRequired(t *testing.T) {
 func TestHalfAConfigurationIsRefused(t *testing.T) {
 	fails(t, "--limits must be local or aws", "serve", "--limits", "none")
 	fails(t, "--account-id must be 12 digits", "serve", "--account-id", "me")
+	fails(t, "--webhook: it must be https", "serve", "--webhook", "http://example.com/hook")
+	fails(t, "--webhook needs PALATE_WEBHOOK_SECRET", "serve", "--webhook", "https://example.com/hook")
+	t.Setenv("PALATE_WEBHOOK_SECRET", "guess me")
+	fails(t, "PALATE_WEBHOOK_SECRET: it must be whsec_", "serve", "--webhook", "https://example.com/hook")
+	t.Setenv("PALATE_WEBHOOK_SECRET", "")
 	t.Setenv("PALATE_ACCESS_KEY_ID", "AKID")
 	fails(t, "must be set together", "serve", "--listen", "127.0.0.1:0")
 }

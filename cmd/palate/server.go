@@ -43,8 +43,9 @@ type server struct {
 	http    *http.Server
 	group   *errgroup.Group
 	stop    context.CancelFunc // ends the job queue and the scheduler
-	ready   atomic.Bool
-	refusal atomic.Value // why requests are refused: a string, "" or absent if they are not
+	opened  atomic.Bool        // what has to be done before requests are served well is done
+	leaving atomic.Bool        // the shutdown has begun
+	refusal atomic.Value       // why requests are refused: a string, "" or absent if they are not
 }
 
 // start opens everything under c.Data and serves on c.Listen. When it fails, nothing stays open.
@@ -149,7 +150,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		Region:      c.Region,
 		Credentials: c.Credentials,
 		Log:         c.Log,
-		Ready:       s.ready.Load,
+		Ready:       s.ready,
 		Bounds:      bounds(),
 		Refuse:      s.refused,
 		Extra:       pages,
@@ -188,13 +189,33 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		s.group.Go(func() error { return expireLedger(running, deletions, c) })
 	}
 	if len(again) == 0 {
-		s.ready.Store(true)
-		return s, nil
+		return s, s.preload(running, srv)
 	}
 	c.Log.Warn("the data directory is older than some data deletions: requests are refused until they are applied again", "deletions", len(again))
 	s.refusal.Store("The data of this server was restored from a backup, and data deletions that are younger are being applied again. Try again later.")
 	s.group.Go(func() error { return s.forgetFirst(running, db, again) })
 	return s, nil
+}
+
+// ready is what /readyz says.
+func (s *server) ready() bool { return s.opened.Load() && !s.leaving.Load() }
+
+// preload opens the models that are deployed. The server answers meanwhile, and is ready when they are open: the first requests for a large model would wait.
+func (s *server) preload(ctx context.Context, srv *serve.Service) error {
+	deployed, err := srv.Deployed(ctx)
+	if err != nil {
+		return err
+	}
+	if len(deployed) == 0 {
+		s.opened.Store(true)
+		return nil
+	}
+	s.group.Go(func() error {
+		srv.Preload(ctx, deployed)
+		s.opened.Store(true)
+		return nil
+	})
+	return nil
 }
 
 // serveMetrics answers the pages of metrics, /healthz and /readyz on a port of their own.
@@ -203,7 +224,7 @@ func (s *server) serveMetrics(listen string, metrics map[string]http.Handler) er
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w", listen, errors.Unwrap(err))
 	}
-	pages := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: wire.New(wire.Options{Ready: s.ready.Load, Extra: metrics})}
+	pages := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: wire.New(wire.Options{Ready: s.ready, Extra: metrics})}
 	s.closers = append(s.closers, pages.Close)
 	go pages.Serve(l) // ends with Close
 	s.config.Log.Info("metrics", "url", "http://"+reachable(l.Addr().(*net.TCPAddr))+"/metrics")
@@ -264,7 +285,7 @@ func (s *server) forgetFirst(ctx context.Context, db *meta.DB, jobs []string) er
 	}
 	s.config.Log.Info("all younger data deletions are applied again: serving")
 	s.refusal.Store("")
-	s.ready.Store(true)
+	s.opened.Store(true)
 	return nil
 }
 
@@ -345,10 +366,10 @@ func (s *server) wait(ctx context.Context) error {
 	go func() { failed <- s.group.Wait() }()
 	select {
 	case <-ctx.Done():
-		s.ready.Store(false)
+		s.leaving.Store(true)
 		s.leave(failed)
 	case err := <-failed:
-		s.ready.Store(false)
+		s.leaving.Store(true)
 		failed <- err
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Drain)

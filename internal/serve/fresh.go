@@ -204,7 +204,7 @@ func (s *Service) updatedGroups(ctx context.Context) (map[string]*updated, error
 	groups := map[string]*updated{}
 	var passed []error
 	err := s.catalog.db.View(ctx, func(tx *meta.Tx) error {
-		for kind, load := range map[string]func(*meta.Tx, *meta.Resource) (*target, error){meta.Campaign: loadCampaign, meta.Recommender: loadRecommender} {
+		for kind, load := range loaders {
 			rows, err := tx.Find(meta.Query{Kind: kind, Statuses: []string{meta.Active}})
 			if err != nil {
 				return err

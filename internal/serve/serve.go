@@ -61,7 +61,7 @@ type Service struct {
 	shown   *shown.Log
 }
 
-// New returns a Service. Models are opened when the first request needs them.
+// New returns a Service. Models are opened by Preload, or when the first request needs them.
 func New(o Options) *Service {
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,8 +55,27 @@ func (s *Service) recommender(ctx context.Context, arn string) (*target, uint64,
 }
 
 // target looks up a campaign or recommender that the caller may see. Whether it serves stands in its refusal.
-func (s *Service) target(ctx context.Context, arn, kind string, load func(*meta.Tx, *meta.Resource) (*target, error)) (*target, uint64, error) {
-	t, version, err := lookup(ctx, s.catalog, kind+" "+arn, func(tx *meta.Tx) (*target, error) {
+func (s *Service) target(ctx context.Context, arn, kind string, load loader) (*target, uint64, error) {
+	t, version, err := s.anybodys(ctx, arn, kind, load)
+	if err != nil {
+		return nil, 0, err
+	}
+	if t.scope != scope(ctx) {
+		return nil, 0, notFound(arn)
+	}
+	api.CallerFrom(ctx).Found(t.arn)
+	return t, version, nil
+}
+
+// loader makes a target of its row.
+type loader = func(*meta.Tx, *meta.Resource) (*target, error)
+
+// loaders are the kinds of targets.
+var loaders = map[string]loader{meta.Campaign: loadCampaign, meta.Recommender: loadRecommender}
+
+// anybodys is target whoever asks.
+func (s *Service) anybodys(ctx context.Context, arn, kind string, load loader) (*target, uint64, error) {
+	return lookup(ctx, s.catalog, kind+" "+arn, func(tx *meta.Tx) (*target, error) {
 		if err := s.dropUndeployed(tx); err != nil {
 			return nil, err
 		}
@@ -65,14 +85,38 @@ func (s *Service) target(ctx context.Context, arn, kind string, load func(*meta.
 		}
 		return load(tx, r)
 	})
-	if err != nil {
-		return nil, 0, err
+}
+
+// Deployed lists the campaigns and recommenders that serve, as Preload takes them.
+func (s *Service) Deployed(ctx context.Context) (rows []*meta.Resource, err error) {
+	err = s.catalog.db.View(ctx, func(tx *meta.Tx) error {
+		for kind := range loaders {
+			found, err := tx.Find(meta.Query{Kind: kind, Statuses: []string{meta.Active, meta.StopPending}})
+			if err != nil {
+				return fmt.Errorf("find what is deployed: %w", err)
+			}
+			rows = append(rows, slices.DeleteFunc(found, func(r *meta.Resource) bool { return !serving(r) })...)
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// Preload opens the models of what is deployed, so that the first requests do not wait for it. A model that cannot be read is logged, as it will be when a request
+// asks for it, and holds up no other.
+func (s *Service) Preload(ctx context.Context, deployed []*meta.Resource) {
+	for _, r := range deployed {
+		t, version, err := s.anybodys(ctx, r.ARN, r.Kind, loaders[r.Kind])
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil || t.refusal != nil {
+			continue // gone or stopped since; what cannot be read is told to the first request
+		}
+		if m, err := s.models.acquire(ctx, t.arn, version, t.model); err == nil {
+			s.models.release(m)
+		}
 	}
-	if t.scope != scope(ctx) {
-		return nil, 0, notFound(arn)
-	}
-	api.CallerFrom(ctx).Found(t.arn)
-	return t, version, nil
 }
 
 // dropUndeployed lets go of the models of targets that are gone or stopped. It runs when rows have changed, which is when that can happen.

@@ -10,8 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"unsafe"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // mapping is a checked model directory in memory.
@@ -45,11 +48,28 @@ func openMapping(dir string) (_ *mapping, err error) {
 		return nil, err
 	}
 	for _, a := range m.manifest.Arrays {
-		if err := m.add(dir, a); err != nil {
+		data, unmap, err := mapFile(filepath.Join(dir, a.Name))
+		if err != nil {
 			return nil, fmt.Errorf("open model: array %s: %w", a.Name, err)
 		}
+		m.data[a.Name], m.unmap = data, append(m.unmap, unmap)
 	}
-	return m, nil
+	return m, m.checkHashes()
+}
+
+// checkHashes reads every array once, on all cores, because requests wait for it.
+func (m *mapping) checkHashes() error {
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, a := range m.manifest.Arrays {
+		g.Go(func() error {
+			if sum := sha256.Sum256(m.data[a.Name]); hex.EncodeToString(sum[:]) != a.SHA256 {
+				return fmt.Errorf("open model: array %s: %w: it does not have its hash", a.Name, ErrCorrupt)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 // parseManifest reads a manifest of this format that has its hash.
@@ -89,19 +109,6 @@ func (m *mapping) checkNames(dir string) error {
 	if !slices.Equal(have, want) {
 		return fmt.Errorf("open model: %w: its files are not those of the manifest", ErrCorrupt)
 	}
-	return nil
-}
-
-func (m *mapping) add(dir string, a Array) error {
-	data, unmap, err := mapFile(filepath.Join(dir, a.Name))
-	if err != nil {
-		return err
-	}
-	m.unmap = append(m.unmap, unmap)
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != a.SHA256 {
-		return fmt.Errorf("%w: it does not have its hash", ErrCorrupt)
-	}
-	m.data[a.Name] = data
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/quota"
-	"github.com/palate-dev/palate/internal/schema"
 )
 
 // admission decides which events a configuration trains on and how much each counts. Serving asks it the same question about live events.
@@ -97,19 +96,16 @@ func (a *admission) counting(ev *dataset.Events) func(i int) bool {
 
 // check refuses data that is too little or too wild to train on. all are the events before filtering.
 func (a *admission) check(all, admitted *dataset.Events, lim quota.Limits) error {
-	named, keywords := 0, 0
+	named := 0
 	for _, kind := range all.Types {
-		switch {
-		case schema.Keyword(kind):
-			keywords++
-		case kind != "":
+		if kind != "" {
 			named++
 		}
 	}
-	if lim.EventTypes > 0 && named+keywords > lim.EventTypes {
+	if lim.EventTypes > 0 && named > lim.EventTypes {
 		return dataErrorf("Interactions dataset has more than %d unique event types.", lim.EventTypes)
 	}
-	if named == 0 && (keywords > 0 || all.Len() > 0 && (a.eventType != "" || len(a.weights) > 0)) { // without any type all events count, unless types are asked for
+	if named == 0 && all.Len() > 0 && (a.eventType != "" || len(a.weights) > 0) {
 		return dataErrorf("All values in the event_type column are either reserved keywords or null")
 	}
 	if fewest := max(1, lim.TrainingInteractions); admitted.Len() < fewest {

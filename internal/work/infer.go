@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
@@ -135,7 +134,7 @@ func (b *batch) query(in *batchInput, number int) (q recipe.Query, problem strin
 		}
 	}
 	for _, id := range ids {
-		if utf8.RuneCountInString(id) > longestID {
+		if len(id) > longestID {
 			return q, fmt.Sprintf("An id is longer than %d characters.", longestID)
 		}
 	}

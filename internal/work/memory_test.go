@@ -18,7 +18,7 @@ var popularity = recipe.Config{Recipe: "aws-popularity-count"}
 
 func memoryNeeded(t *testing.T, s recipe.Size) int64 {
 	t.Helper()
-	need, err := recipe.Memory(popularity, s, quota.Limits{})
+	need, err := recipe.Memory(popularity, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestTrainingThatNeverFitsFailsBeforeItReads(t *testing.T) {
 		t.Error("the data was read")
 		return recipe.Data{}, nil
 	}, nil)
-	if !job.Failed(err) || !strings.Contains(err.Error(), "--training-memory") || !strings.Contains(err.Error(), "100 MiB") {
+	if !job.Failed(err) || !strings.Contains(err.Error(), "--training-memory") || !strings.Contains(err.Error(), "0.1 GiB") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -61,15 +61,20 @@ func (c *corpus) start() choice {
 	return s
 }
 
-// alternatives lists, question by question, how the candidates differ from the best so far.
-func (c *corpus) alternatives() []func(choice) []choice {
-	among := func(set func(c *choice, v float64), values ...float64) func(choice) []choice {
-		return func(best choice) []choice {
-			var all []choice
-			for _, v := range values {
-				candidate := best
-				set(&candidate, v)
-				all = append(all, candidate)
+// alternatives lists, question by question, the ways that lead away from the best so far. A way is gone as far as each step is better than the one before, and
+// the next way only if the one before led nowhere: quality has one summit along each of these scales.
+func (c *corpus) alternatives() []func(best choice) [][]choice {
+	among := func(set func(c *choice, v float64), ways ...[]float64) func(choice) [][]choice {
+		return func(best choice) [][]choice {
+			var all [][]choice
+			for _, values := range ways {
+				var way []choice
+				for _, v := range values {
+					candidate := best
+					set(&candidate, v)
+					way = append(way, candidate)
+				}
+				all = append(all, way)
 			}
 			return all
 		}
@@ -77,30 +82,30 @@ func (c *corpus) alternatives() []func(choice) []choice {
 	spectral := func(c *choice, v float64) { c.spectral = v }
 	temper := func(c *choice, v float64) { c.temper = int(v) }
 	if !c.ordered {
-		return []func(choice) []choice{
-			func(best choice) []choice {
+		return []func(choice) [][]choice{
+			func(best choice) [][]choice {
 				best.damping = !best.damping
-				return []choice{best}
+				return [][]choice{{best}}
 			},
-			among(func(c *choice, v float64) { c.ridge = v }, 2.5),
-			among(spectral, 0, 0.1, 1, 3),
-			among(temper, 0, 2),
+			among(func(c *choice, v float64) { c.ridge = v }, []float64{2.5}),
+			among(spectral, []float64{0.1, 0}, []float64{1, 3}),
+			among(temper, []float64{0}, []float64{2}),
 		}
 	}
 	recency := func(c *choice, v float64) { c.recency = v }
-	return []func(choice) []choice{
-		among(recency, 0, 2.0/3),
-		among(func(c *choice, v float64) { c.back = v }, 0, 0.5),
-		func(best choice) []choice {
+	return []func(choice) [][]choice{
+		among(recency, []float64{0}, []float64{2.0 / 3}),
+		among(func(c *choice, v float64) { c.back = v }, []float64{0.5}, []float64{0}),
+		func(best choice) [][]choice {
 			slower, faster := best, best
 			slower.rate, faster.rate = 0.5+best.rate/2, best.rate*best.rate
-			return []choice{slower, faster}
+			return [][]choice{{slower}, {faster}}
 		},
-		among(func(c *choice, v float64) { c.association = v }, 0, 0.3, 0.6),
-		among(spectral, 0.1),
-		among(temper, 1, 2),
-		among(func(c *choice, v float64) { c.prior = v }, 0.1, 0.3, 1.2, 2.5),
-		among(recency, 0, 1.0/3, 2.0/3),
+		among(func(c *choice, v float64) { c.association = v }, []float64{0}, []float64{0.3, 0.6}),
+		among(spectral, []float64{0.1}),
+		among(temper, []float64{1, 2}),
+		among(func(c *choice, v float64) { c.prior = v }, []float64{0.3, 0.1}, []float64{1.2, 2.5}),
+		among(recency, []float64{0}, []float64{1.0 / 3}, []float64{2.0 / 3}),
 	}
 }
 
@@ -120,23 +125,34 @@ func (in *input) choose(ctx context.Context, progress Progress) error {
 	if len(j.questions) < choiceFewest {
 		return nil
 	}
-	steps := whole.alternatives()
-	high, err := j.quality(ctx, best)
+	questions := whole.alternatives()
+	high, err := j.quality(ctx, best, nil)
 	if err != nil {
 		return err
 	}
-	for n, step := range steps {
-		for _, candidate := range step(best) {
-			quality, err := j.quality(ctx, candidate)
-			if err != nil {
-				return err
+	for n, ask := range questions {
+		ways := ask(best)
+		for _, way := range ways {
+			led := false
+			for _, candidate := range way {
+				quality, err := j.quality(ctx, candidate, ways)
+				if err != nil {
+					return err
+				}
+				better := quality > float64(high*choiceGain)
+				if better {
+					best, high, led = candidate, quality, true
+				}
+				j.parts.forget(best)
+				if !better {
+					break
+				}
 			}
-			if quality > float64(high*choiceGain) {
-				best, high = candidate, quality
+			if led {
+				break
 			}
-			j.parts.forget(best)
 		}
-		progress("trying", int64(n+1), int64(len(steps)))
+		progress("trying", int64(n+1), int64(len(questions)))
 	}
 	return nil
 }
@@ -205,8 +221,9 @@ func newJudge(c *corpus) *judge {
 	return j
 }
 
-// quality is the NDCG of the hidden items under a choice.
-func (j *judge) quality(ctx context.Context, chosen choice) (float64, error) {
+// quality is the NDCG of the hidden items under a choice. In the same pass it rates those of the others that have the same rows: for a history only their priors
+// have to be added anew.
+func (j *judge) quality(ctx context.Context, chosen choice, others [][]choice) (float64, error) {
 	if rating, ok := j.rated[chosen]; ok {
 		return rating, nil
 	}
@@ -215,43 +232,73 @@ func (j *judge) quality(ctx context.Context, chosen choice) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	prior := j.shares.mix(chosen)
-	k := newRanker(r, prior, byPrior(prior, j.count), j.parts.decay(chosen), !c.repeats, c.items)
-	gains := make([]float64, len(j.questions))
-	err = vec.Parallel(ctx, len(j.questions), func(n, _ int) {
+	alike := []choice{chosen}
+	for _, way := range others {
+		for _, other := range way {
+			if _, ok := j.rated[other]; !ok && other.rows() == chosen.rows() && other != chosen {
+				alike = append(alike, other)
+			}
+		}
+	}
+	var rankers []*ranker
+	for _, a := range alike {
+		prior := j.shares.mix(a)
+		rankers = append(rankers, newRanker(r, prior, byPrior(prior, j.count), j.parts.decay(a), !c.repeats, c.items))
+	}
+	gains := make([]float64, len(j.questions)*len(rankers))
+	sums := make([][]float32, len(j.questions)) // one per worker
+	err = vec.Parallel(ctx, len(j.questions), func(n, worker int) {
 		q := j.questions[n]
-		hidden := c.hidden[q.user]
-		s := k.acquire()
-		defer k.release(s)
+		s := rankers[0].acquire()
+		defer rankers[0].release(s)
 		s.steps = s.steps[:0]
 		for at := c.offsets[q.user]; at < c.offsets[q.user+1]; at++ {
 			s.steps = append(s.steps, step{c.item[at], c.weight[at], c.time[at]})
 		}
 		if c.ordered {
-			s.steps = append(s.steps, hidden[:q.from]...)
+			s.steps = append(s.steps, c.hidden[q.user][:q.from]...)
 		}
-		k.relevance(s, s.steps)
-		for place, r := range k.top(s, choiceLength, nil) {
-			for _, h := range hidden[q.from:q.to] {
-				if h.item == r.item {
-					gains[n] += 1 / discount[place]
-				}
+		rankers[0].sum(s, s.steps)
+		sums[worker] = s.save(sums[worker][:0])
+		for k, ranker := range rankers {
+			s.restore(sums[worker])
+			ranker.finish(s)
+			gains[k*len(j.questions)+n] = j.gain(q, ranker.top(s, choiceLength, nil))
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	for k, a := range alike {
+		sum := 0.0
+		for _, g := range gains[k*len(j.questions):][:len(j.questions)] {
+			sum += g
+		}
+		j.rated[a] = sum / float64(max(1, len(j.questions)))
+	}
+	return j.rated[chosen], nil
+}
+
+// gain is the NDCG of an answer to a question.
+func (j *judge) gain(q question, answer []ranked) float64 {
+	gain, ideal := 0.0, 0.0
+	for place, r := range answer {
+		for _, h := range j.parts.corpus.hidden[q.user][q.from:q.to] {
+			if h.item == r.item {
+				gain += 1 / discount[place]
 			}
 		}
-		ideal := 0.0
-		for place := range min(choiceLength, q.to-q.from) {
-			ideal += 1 / discount[place]
-		}
-		gains[n] /= ideal
-	})
-	sum := 0.0
-	for _, g := range gains {
-		sum += g
 	}
-	if err == nil {
-		j.rated[chosen] = sum / float64(max(1, len(gains)))
+	for place := range min(choiceLength, q.to-q.from) {
+		ideal += 1 / discount[place]
 	}
-	return j.rated[chosen], err
+	return gain / ideal
+}
+
+// rows is what the rows of a choice depend on.
+func (c choice) rows() choice {
+	c.prior, c.recency = 0, 0
+	return c
 }
 
 // parts are what a model is blended of, each fitted when it is first asked for.
@@ -263,10 +310,14 @@ type parts struct {
 	main        map[regression]*rows
 	association *rows
 	spectral    *rows
+	blended     map[choice]*rows // by choice.rows
 }
 
 // blend returns the rows of a choice.
 func (p *parts) blend(ctx context.Context, chosen choice, progress Progress) (*rows, error) {
+	if r := p.blended[chosen.rows()]; r != nil {
+		return r, nil
+	}
 	c := p.corpus
 	main, err := p.regression(ctx, p.describe(chosen), progress)
 	if err != nil {
@@ -293,13 +344,22 @@ func (p *parts) blend(ctx context.Context, chosen choice, progress Progress) (*r
 	if len(all) == 1 && chosen.temper == 0 {
 		return main, nil
 	}
-	return blend(ctx, all, c.temper(chosen.temper), p.keep)
+	r, err := blend(ctx, all, c.temper(chosen.temper), p.keep)
+	if err != nil {
+		return nil, err
+	}
+	if p.blended == nil {
+		p.blended = map[choice]*rows{}
+	}
+	p.blended[chosen.rows()] = r
+	return r, nil
 }
 
 // forget drops the fits that a choice does not need and that cannot be needed again soon.
 func (p *parts) forget(chosen choice) {
 	needed := p.describe(chosen)
 	maps.DeleteFunc(p.main, func(r regression, _ *rows) bool { return r != needed })
+	maps.DeleteFunc(p.blended, func(c choice, _ *rows) bool { return c != chosen.rows() })
 }
 
 // describe is the main part of a choice.

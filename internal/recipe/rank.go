@@ -96,6 +96,12 @@ func (k *ranker) release(s *scratch) {
 
 // relevance fills s with the touched items of a history, oldest first, and of s.values, in the given situations.
 func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
+	k.sum(s, history)
+	k.finish(s, in...)
+}
+
+// sum is the first half of relevance: it adds up rows.
+func (k *ranker) sum(s *scratch, history []step) {
 	for n, age := len(history), 0; age < min(n, len(k.decay)); age++ {
 		h := history[n-1-age]
 		s.trace.because(cause{step: n - 1 - age, value: -1})
@@ -122,6 +128,10 @@ func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 			}
 		}
 	}
+}
+
+// finish is the second half of relevance: it adds what is said of the items to whomever.
+func (k *ranker) finish(s *scratch, in ...situation) {
 	for i := range in { // what is often there, and what only is elsewhere
 		for _, list := range [][]int32{in[i].head, k.order[:min(rowEntries, len(k.order))]} {
 			for _, item := range list {
@@ -144,6 +154,20 @@ func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 	}
 	if k.cold != nil {
 		k.estimate(s)
+	}
+}
+
+// save appends the sums of the touched items, restore sets them again; nothing may be touched between.
+func (s *scratch) save(sums []float32) []float32 {
+	for _, i := range s.touched {
+		sums = append(sums, s.sum[i])
+	}
+	return sums
+}
+
+func (s *scratch) restore(sums []float32) {
+	for n, i := range s.touched {
+		s.sum[i] = sums[n]
 	}
 }
 

@@ -102,8 +102,42 @@ func (s *selection) prune() {
 // ordered are those that are kept, by item. They are valid until the next offer.
 func (s *selection) ordered() []packed {
 	s.prune()
-	slices.Sort(s.kept)
+	sortByItem(s.kept)
 	return s.kept
+}
+
+const radixLeast, radixMost = 48, 512 // entries that are sorted by digits
+
+// sortByItem sorts entries of different items: by the digits of the items, the last digit first, where that is the fastest way.
+func sortByItem(list []packed) {
+	if len(list) < radixLeast || len(list) > radixMost {
+		slices.Sort(list)
+		return
+	}
+	var memory [radixMost]packed
+	most := packed(0)
+	for _, p := range list {
+		most |= p
+	}
+	from, to := list, memory[:len(list)]
+	for shift := 32; most>>shift != 0 || shift == 32; shift += 8 {
+		var start [256]uint32
+		for _, p := range from {
+			start[uint8(p>>shift)]++
+		}
+		at := uint32(0)
+		for digit, n := range start {
+			start[digit] = at
+			at += n
+		}
+		for _, p := range from {
+			digit := uint8(p >> shift)
+			to[start[digit]] = p
+			start[digit]++
+		}
+		from, to = to, from
+	}
+	copy(list, from) // onto itself after an even number of digits
 }
 
 // entries are those that are kept, by item.

@@ -176,9 +176,11 @@ func (m *Model) loadPersonalization() error {
 		}
 		return m.loadSituations()
 	}
-	appeared := slices.Clone(first)
+	appeared, stamps, row := slices.Clone(first), m.itemRows.column(creationTimestamp), listedRows(m.shown)
 	for i, n := range m.count {
-		if n == 0 {
+		if at, ok := stamps.stamp(row[i]); ok {
+			appeared[i] = at
+		} else if n == 0 {
 			appeared[i] = newest
 		}
 	}

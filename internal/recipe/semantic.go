@@ -151,10 +151,7 @@ func (in *input) created() []int64 {
 	created, known := make([]int64, len(in.items)), make([]bool, len(in.items))
 	stamps, row := in.itemRows.column(creationTimestamp), in.itemRow()
 	for i := range created {
-		switch {
-		case stamps != nil && row[i] >= 0 && math.Abs(stamps.Number[row[i]]) < math.MaxInt64: // not NaN
-			created[i], known[i] = int64(stamps.Number[row[i]]), true
-		case count[i] > 0:
+		if created[i], known[i] = stamps.stamp(row[i]); !known[i] && count[i] > 0 {
 			created[i], known[i] = first[i], true
 		}
 		if known[i] {
@@ -171,6 +168,14 @@ func (in *input) created() []int64 {
 
 // creationTimestamp is the reserved column of the Items dataset.
 const creationTimestamp = "CREATION_TIMESTAMP"
+
+// stamp is the time that a column of times has in a row, which is -1 for no row; ok is false without one. The column may be nil.
+func (c *Column) stamp(row int32) (at int64, ok bool) {
+	if c == nil || row < 0 || !(math.Abs(c.Number[row]) < math.MaxInt64) { // NaN is none
+		return 0, false
+	}
+	return int64(c.Number[row]), true
+}
 
 // measureSemantic asks for what is like each item of the Items dataset.
 func (in *input) measureSemantic(r *relatedRows, s *semantics) map[string]float64 {

@@ -332,6 +332,7 @@ func (run *batchRun) answer(ctx context.Context, by answerer, from io.Reader, to
 		number += len(lines)
 		state.Lines += int64(len(lines))
 		state.Good += good
+		crash.Point("batch/lines")
 		progress()
 	}
 	return out.Flush()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/palate-dev/palate/test/server"
 	"github.com/palate-dev/palate/test/shop"
 )
 
@@ -59,8 +60,9 @@ func TestABatchAnswersAsRequestsAreAnswered(t *testing.T) {
 	campaign := h.Make("CreateCampaign", "campaign", M{"name": "batch", "solutionVersionArn": version, "campaignConfig": M{"itemExplorationConfig": M{"explorationWeight": "0"}}})
 	h.Tracker()
 	with := M{"numResults": 7, "batchInferenceJobConfig": M{"itemExplorationConfig": M{"exploration_weight": "0"}}}
-	users := append(slices.Clone(d.Users[:600%len(d.Users)]), "nobody")
-	lines := []string{`{"userId":`, `{"user":"x"}`, `{"itemId":"x"}`, `{"userId":7}`, `{"userId":"x","filterValues":{"A":"\"b\""}}`, `[]`, "", `{"userId":"` + strings.Repeat("x", 257) + `"}`}
+	users := append(slices.Clone(d.Users[:600%len(d.Users)]), "nobody", strings.Repeat("é", 256))
+	lines := []string{`{"userId":`, `{"user":"x"}`, `{"itemId":"x"}`, `{"userId":7}`, `{"userId":"x","filterValues":{"A":"\"b\""}}`, `[]`, "", `{"userId":"` + strings.Repeat("x", 257) + `"}`,
+		`{"userId":"` + strings.Repeat("é", 257) + `"}`, `{"userId":"x"} {}`, `{"userId":"x","numResults":3}`, `null`}
 	bad := len(lines) - 1 // an empty line is none
 	for _, user := range users {
 		lines = append(lines, fmt.Sprintf(`{ "userId": %q }`, user))
@@ -104,11 +106,16 @@ func TestBatchesOfAllRecipesHaveTheirFormats(t *testing.T) {
 	d := shop.Generate(80, 50, 1600, 32)
 	h.LoadAll(d)
 	item := func(n int) string { return d.Items[n][0] }
+	ranking := h.Version(h.Solution("aws-personalized-ranking"))
+	list := fmt.Sprintf(`{"userId":%q,"itemList":[%q,"unknown",%q]}`, d.Users[1], item(4), item(5))
+	if got := batch(h, ranking, M{"numResults": 1}, list, `{"userId":"x","itemList":[]}`, `{"itemList":["x"]}`); len(got[0].Output.RecommendedItems) != 3 || got[1].Error == nil || got[2].Error == nil {
+		t.Errorf("numResults is not for rankings: %+v", got)
+	}
 	for name, line := range map[string]string{
 		"aws-user-personalization-v2": fmt.Sprintf(`{"userId":%q}`, d.Users[1]),
 		"aws-popularity-count":        fmt.Sprintf(`{"userId":%q}`, d.Users[1]),
 		"aws-sims":                    fmt.Sprintf(`{"itemId":%q}`, item(3)),
-		"aws-personalized-ranking-v2": fmt.Sprintf(`{"userId":%q,"itemList":[%q,"unknown",%q]}`, d.Users[1], item(4), item(5)),
+		"aws-personalized-ranking-v2": list,
 	} {
 		got := batch(h, h.Version(h.Solution(name)), nil, line)
 		if len(got) != 1 || got[0].Error != nil || got[0].Output == nil || len(got[0].Output.RecommendedItems) == 0 {
@@ -168,5 +175,89 @@ func TestABatchThatIsKilledGoesOnWithTheNextObject(t *testing.T) {
 	}
 	if listed := h.Must("ListBatchInferenceJobs", M{"solutionVersionArn": version})["batchInferenceJobs"].([]any); len(listed) != 3 {
 		t.Errorf("%d jobs are listed", len(listed))
+	}
+}
+
+// A job that is killed in the middle of an object, between two, and while the input grows, ends with the bytes of one that was left in peace. Its output lies in the
+// folder of its input, and is none of it. The storage is another process, which lives on.
+func TestABatchThatIsKilledHasTheBytesOfOneThatIsNot(t *testing.T) {
+	t.Parallel()
+	s3 := server.StartIn(t, []string{"PALATE_ACCESS_KEY_ID=AKIDSTORE", "PALATE_SECRET_ACCESS_KEY=right"}, "--verbose")
+	s3.AccessKey, s3.SecretKey = "AKIDSTORE", "right"
+	s := server.StartIn(t, []string{"PALATE_S3_ACCESS_KEY_ID=AKIDSTORE", "PALATE_S3_SECRET_ACCESS_KEY=right"}, "--verbose", "--s3-endpoint", s3.URL)
+	t.Cleanup(func() { noCanaryEscaped(t, s) })
+	env := s.Env
+	h := shop.Open(t, s)
+	h.Objects = s3.Bucket("shop")
+	d := shop.Generate(60, 40, 1200, 35)
+	h.Load(h.Interactions, d.Interactions)
+	version := h.Version(h.Solution("aws-user-personalization"))
+	object := func(lines int) string {
+		var b strings.Builder
+		for n := range lines {
+			if n%100 == 99 {
+				b.WriteString("no line\n")
+			}
+			fmt.Fprintf(&b, "{\"userId\":%q}\n", d.Users[n%len(d.Users)])
+		}
+		return b.String()
+	}
+	inputs := map[string]string{"b.json": object(1600), "c.json": object(700), "d.json": object(3)}
+	for name, text := range inputs {
+		h.Upload(h.Objects, "peace/"+name, text)
+		h.Upload(h.Objects, "killed/"+name, text)
+	}
+	still := M{"batchInferenceJobConfig": M{"itemExplorationConfig": M{"explorationWeight": "0"}}}
+	start := func(input, output string) (arn string) {
+		arn, _ = h.StartBatch(shop.Inference, version, input, with(still, M{"jobOutput": M{"s3DataDestination": M{"path": "s3://shop/" + output}}}))
+		return arn
+	}
+	if job := h.Wait("batchInferenceJob", start("peace/", "peace/out")); job["status"] != "ACTIVE" {
+		t.Fatalf("in peace: %v", job["failureReason"])
+	}
+	var arn string
+	for n, point := range []string{"batch/lines:3", "batch/object:2", "batch/object:2", ""} {
+		if n == 0 {
+			h.Stop()
+		}
+		h.Env = append(slices.Clone(env), "PALATE_CRASH="+point)
+		if err := h.TryRestart(); err != nil && point == "" {
+			t.Fatal(err)
+		} else if err != nil {
+			continue // it has died before it was ready
+		}
+		if n == 0 {
+			arn = start("killed/", "killed/out/")
+		}
+		if point != "" && !h.Died(t.Context()) {
+			t.Fatalf("the server did not come by %s", point)
+		}
+		if n == 1 { // comes before all others
+			h.Upload(h.Objects, "killed/a.json", inputs["d.json"])
+		}
+	}
+	if job := h.Wait("batchInferenceJob", arn); job["status"] != "ACTIVE" {
+		t.Fatalf("killed: %v", job["failureReason"])
+	}
+	bytes := func(key string) string {
+		texts := h.Download(h.Objects, key)
+		if len(texts) != 1 {
+			t.Fatalf("%d objects are called %s", len(texts), key)
+		}
+		return texts[0]
+	}
+	for name, text := range inputs {
+		want, got := bytes("peace/out/"+name+".out"), bytes("killed/out/"+name+".out")
+		if want != got || strings.Count(got, "\n") != strings.Count(text, "\n") {
+			t.Errorf("%s: %d bytes, %d in peace, for %d lines", name, len(got), len(want), strings.Count(text, "\n"))
+		}
+	}
+	if bytes("killed/out/a.json.out") != bytes("killed/out/d.json.out") {
+		t.Error("an object that came while the job was cut off has other results than its twin")
+	}
+	for folder, want := range map[string]int{"peace/out/": 4, "killed/out/": 5} { // with _CHECK
+		if n := len(h.Download(h.Objects, folder)); n != want {
+			t.Errorf("%s has %d objects, want %d", folder, n, want)
+		}
 	}
 }

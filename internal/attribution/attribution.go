@@ -7,6 +7,7 @@ package attribution
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"math"
 	"regexp"
@@ -186,10 +187,17 @@ func (m *Metrics) Count(e Event, now time.Time, item func() ([]schema.Value, err
 	return counts, err
 }
 
-// A Report is sums by metric, source and window.
+// A Report is sums by metric, source and window, of any time.
 type Report struct {
 	metrics *Metrics
-	sums    map[cell]dataset.Sum
+	now     time.Time
+	admit   func(source string) bool
+
+	most   int // lines
+	lines  map[cell]dataset.Sum
+	recent map[cell]dataset.Sum // what metrics take, of admitted sources
+	long   bool                 // there are more lines than most
+	many   bool                 // a source was not admitted
 }
 
 type cell struct {
@@ -197,18 +205,26 @@ type cell struct {
 	window int64
 }
 
-// NewReport returns an empty report.
-func NewReport(m *Metrics) *Report { return &Report{m, make(map[cell]dataset.Sum)} }
+// maxLines is how many lines a report can have: it is put together in memory.
+const maxLines = 1 << 20
+
+// ErrLong is why a report cannot be written.
+var ErrLong = fmt.Errorf("it would have more than %d lines; EVENT_ATTRIBUTION_SOURCE should name few sources", maxLines)
+
+// NewReport returns an empty report. admit tells for which sources the metrics have room.
+func NewReport(m *Metrics, now time.Time, admit func(source string) bool) *Report {
+	return &Report{metrics: m, now: now, admit: admit, most: maxLines, lines: make(map[cell]dataset.Sum), recent: make(map[cell]dataset.Sum)}
+}
 
 // ReportOf returns what the tally of a dataset group knows of the metrics, by window.
 func ReportOf(m *Metrics, tally map[dataset.Series]dataset.Sums) *Report {
-	r := NewReport(m)
+	r := NewReport(m, time.Time{}, nil)
 	for series, of := range tally {
 		if !m.Has(series) {
 			continue
 		}
 		for at, sum := range of.Windows {
-			r.sums[cell{series, at}] = sum
+			r.lines[cell{series, at}] = sum
 		}
 	}
 	return r
@@ -218,22 +234,36 @@ func ReportOf(m *Metrics, tally map[dataset.Series]dataset.Sums) *Report {
 func (r *Report) Add(e Event, item func() ([]schema.Value, error)) error {
 	return r.metrics.measure(e, item, func(_ *metric, c dataset.Count) {
 		at := cell{c.Series, c.Window}
-		r.sums[at] = r.sums[at].Plus(c.Sum)
+		sum, known := r.lines[at]
+		switch {
+		case !known && len(r.lines) == r.most:
+			r.long = true
+		default:
+			if !known {
+				at.series.Source = strings.Clone(at.series.Source) // of a row, which is valid for this call
+			}
+			r.lines[at] = sum.Plus(c.Sum)
+		}
+		if !current(c.Window, r.now) {
+			return
+		}
+		if sum, known = r.recent[at]; known || at.series.Source == "" || r.admit(at.series.Source) {
+			if !known {
+				at.series.Source = strings.Clone(at.series.Source)
+			}
+			r.recent[at] = sum.Plus(c.Sum)
+		} else {
+			r.many = true
+		}
 	})
 }
 
-// Counts is what of the report belongs into the tally, if the sources admit it, and how many windows do not for want of room for their source.
-func (r *Report) Counts(now time.Time, admit func(source string) bool) (counts []dataset.Count, refused int) {
-	for at, sum := range r.sums {
-		switch {
-		case !current(at.window, now):
-		case at.series.Source != "" && !admit(at.series.Source):
-			refused++
-		default:
-			counts = append(counts, dataset.Count{Series: at.series, Window: at.window, Sum: sum})
-		}
+// Counts is what of the report belongs into the tally. many tells that it is not all that is recent: there was no room for some sources.
+func (r *Report) Counts() (counts []dataset.Count, many bool) {
+	for at, sum := range r.recent {
+		counts = append(counts, dataset.Count{Series: at.series, Window: at.window, Sum: sum})
 	}
-	return counts, refused
+	return counts, r.many
 }
 
 // reportHeader has the columns of a report.
@@ -241,12 +271,15 @@ const reportHeader = "METRIC_NAME,EVENT_TYPE,VALUE,MATH_FUNCTION,EVENT_ATTRIBUTI
 
 // WriteCSV writes the report: the newest window first, in it metrics in the order of their definition, then sources.
 func (r *Report) WriteCSV(w io.Writer) error {
+	if r.long {
+		return ErrLong
+	}
 	order := make(map[string]int, len(r.metrics.all))
 	for i, of := range r.metrics.all {
 		order[of.key] = i
 	}
-	cells := make([]cell, 0, len(r.sums))
-	for at := range r.sums {
+	cells := make([]cell, 0, len(r.lines))
+	for at := range r.lines {
 		cells = append(cells, at)
 	}
 	slices.SortFunc(cells, func(a, b cell) int {
@@ -263,7 +296,7 @@ func (r *Report) WriteCSV(w io.Writer) error {
 		of := &r.metrics.all[order[at.series.Metric]]
 		line = append(rowtext.AppendQuoted(line, strings.ToUpper(of.MetricName)), ',')
 		line = append(rowtext.AppendQuoted(line, strings.ToUpper(of.EventType)), ',')
-		line = append(appendValue(line, r.sums[at].Value), ',')
+		line = append(appendValue(line, r.lines[at].Value), ',')
 		line = append(append(line, of.of.function()...), ',')
 		line = append(rowtext.AppendQuoted(line, cmp.Or(at.series.Source, undefined)), ',')
 		line = append(strconv.AppendInt(line, at.window, 10), '\n')

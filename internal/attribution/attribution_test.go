@@ -1,7 +1,9 @@
 package attribution_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strings"
 	"testing"
@@ -56,7 +58,7 @@ func report(t *testing.T, r *attribution.Report, kind, source string, at int64, 
 }
 
 func TestAReportHasTheColumnsAndTheOrderOfTheSpecification(t *testing.T) {
-	r := attribution.NewReport(metrics())
+	r := attribution.NewReport(metrics(), time.Unix(0, 0), func(string) bool { return true })
 	known := []schema.Value{{Valid: true, Str: "i"}, number(0.5)}
 	report(t, r, "WATCH", "arn:aws:personalize:us-west-2:111122223333:recommender/r1", 1_800_000_899, schema.Value{}, nil)
 	report(t, r, "watch", "arn:aws:personalize:us-west-2:111122223333:recommender/r1", 1_800_000_000, schema.Value{}, nil)
@@ -99,15 +101,38 @@ func TestOnlyRecentEventsCountForMetrics(t *testing.T) {
 			t.Errorf("an event of %v ago counts %d times", ago, got)
 		}
 	}
-	r := attribution.NewReport(m)
+	r := attribution.NewReport(m, now, func(source string) bool { return source != "s1" })
 	for i := range 3 {
 		report(t, r, "watch", fmt.Sprint("s", i), now.Unix(), schema.Value{}, nil)
 	}
 	report(t, r, "watch", "s0", 0, schema.Value{}, nil)
 	report(t, r, "watch", "", now.Unix(), schema.Value{}, nil)
-	counts, refused := r.Counts(now, func(source string) bool { return source != "s1" })
-	if len(counts) != 3 || refused != 1 {
-		t.Errorf("%v, and %d refused", counts, refused)
+	if counts, many := r.Counts(); len(counts) != 3 || !many {
+		t.Errorf("%v, and some have no room: %v", counts, many)
+	}
+}
+
+func TestAReportOfFarTooManySourcesIsNotWritten(t *testing.T) {
+	now := time.Unix(1_800_000_450, 0)
+	m := attribution.Compile(1, []meta.AttributionMetric{{EventType: "watch", MetricName: "n", Expression: "SAMPLECOUNT()"}}, nil, nil)
+	admitted := map[string]bool{}
+	r := attribution.NewReport(m, now, func(source string) bool {
+		if len(admitted) < attribution.MaxSources {
+			admitted[source] = true
+		}
+		return admitted[source]
+	})
+	r.Limit(200)
+	for i := range 201 {
+		if err := r.Add(attribution.Event{Type: "watch", Source: fmt.Sprint("order ", i), Time: now.Unix()}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.WriteCSV(io.Discard); !errors.Is(err, attribution.ErrLong) {
+		t.Errorf("it is written: %v", err)
+	}
+	if counts, many := r.Counts(); len(counts) != attribution.MaxSources || !many {
+		t.Errorf("%d counts, and some have no room: %v", len(counts), many)
 	}
 }
 

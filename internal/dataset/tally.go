@@ -43,15 +43,16 @@ type Count struct {
 	Sum
 }
 
-// Sums is what a series has come to.
+// Sums is what a series has come to. A series of which nothing came for tallyAge is forgotten.
 type Sums struct {
 	Total   Sum           // also of windows that are not known any more
+	Newest  int64         // window
 	Windows map[int64]Sum // by the second in which they begin
 }
 
 const (
 	tallyFile = "sums.json"
-	tallyAge  = 15 * 24 * time.Hour // older windows are forgotten
+	tallyAge  = 15 * 24 * time.Hour // older windows are forgotten, and series of nothing newer
 	tallyLow  = 5                   // an erasure takes the windows of fewer events: too few to hide one user among
 )
 
@@ -68,7 +69,7 @@ func (s sums) add(c Count) {
 		of = &Sums{Windows: make(map[int64]Sum)}
 		s[Series{strings.Clone(c.Metric), strings.Clone(c.Source)}] = of
 	}
-	of.Total = of.Total.Plus(c.Sum)
+	of.Total, of.Newest = of.Total.Plus(c.Sum), max(of.Newest, c.Window)
 	of.Windows[c.Window] = of.Windows[c.Window].Plus(c.Sum)
 }
 
@@ -79,7 +80,7 @@ func (s sums) merge(o sums) {
 			of = &Sums{Windows: make(map[int64]Sum)}
 			s[series] = of
 		}
-		of.Total = of.Total.Plus(more.Total)
+		of.Total, of.Newest = of.Total.Plus(more.Total), max(of.Newest, more.Newest)
 		for at, sum := range more.Windows {
 			of.Windows[at] = of.Windows[at].Plus(sum)
 		}
@@ -113,6 +114,7 @@ type seriesText struct {
 	Source  string       `json:"source"`
 	Events  int64        `json:"events"`
 	Value   float64      `json:"value"`
+	Newest  int64        `json:"newest"`
 	Windows []windowText `json:"windows"`
 }
 
@@ -141,14 +143,13 @@ func openTally(dir string) (*tally, error) {
 	}
 	t.folded, t.imports = file.Folded, file.Imports
 	for _, s := range file.Series {
-		of := &Sums{Total: Sum{s.Events, s.Value}, Windows: make(map[int64]Sum, len(s.Windows))}
+		of := &Sums{Total: Sum{s.Events, s.Value}, Newest: s.Newest, Windows: make(map[int64]Sum, len(s.Windows))}
 		for _, w := range s.Windows {
 			of.Windows[w.At] = Sum{w.Events, w.Value}
 		}
 		t.kept[Series{s.Metric, s.Source}] = of
-		t.sources[s.Source] = true
 	}
-	delete(t.sources, "")
+	t.noteSources()
 	return t, nil
 }
 
@@ -191,6 +192,7 @@ func (t *tally) fold(upto int64, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.kept, t.closed, t.folded = next, sums{}, upto // no other segment was closed meanwhile: one fold at a time
+	t.noteSources()
 	return nil
 }
 
@@ -198,23 +200,24 @@ func (t *tally) fold(upto int64, now time.Time) error {
 func (t *tally) copy() sums {
 	out := make(sums, len(t.kept))
 	for series, of := range t.kept {
-		out[series] = &Sums{of.Total, maps.Clone(of.Windows)}
+		out[series] = &Sums{of.Total, of.Newest, maps.Clone(of.Windows)}
 	}
 	return out
 }
 
 func (s sums) expire(now time.Time) {
 	oldest := now.Add(-tallyAge).Unix()
-	for _, of := range s {
+	maps.DeleteFunc(s, func(_ Series, of *Sums) bool {
 		maps.DeleteFunc(of.Windows, func(at int64, _ Sum) bool { return at < oldest })
-	}
+		return of.Newest < oldest
+	})
 }
 
 // store writes the file. The caller holds writing.
 func (t *tally) store(s sums, folded int64, imports []string) error {
 	file := tallyText{Folded: folded, Imports: imports, Series: make([]seriesText, 0, len(s))}
 	for series, of := range s {
-		text := seriesText{Metric: series.Metric, Source: series.Source, Events: of.Total.Events, Value: of.Total.Value, Windows: make([]windowText, 0, len(of.Windows))}
+		text := seriesText{Metric: series.Metric, Source: series.Source, Events: of.Total.Events, Value: of.Total.Value, Newest: of.Newest, Windows: make([]windowText, 0, len(of.Windows))}
 		for at, sum := range of.Windows {
 			text.Windows = append(text.Windows, windowText{at, sum.Events, sum.Value})
 		}
@@ -250,18 +253,22 @@ func (t *tally) change(edit func(s sums, imports []string) []string, gone func(S
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.kept, t.imports = next, imports
+	for _, s := range []sums{t.closed, t.open} {
+		maps.DeleteFunc(s, func(series Series, _ *Sums) bool { return gone(series) })
+	}
+	t.noteSources()
+	return nil
+}
+
+// noteSources finds the sources anew: some series may have gone. The caller holds mu.
+func (t *tally) noteSources() {
 	t.sources = map[string]bool{}
 	for _, s := range []sums{t.kept, t.closed, t.open} {
 		for series := range s {
-			if gone(series) {
-				delete(s, series)
-			} else {
-				t.sources[series.Source] = true
-			}
+			t.sources[series.Source] = true
 		}
 	}
 	delete(t.sources, "")
-	return nil
 }
 
 // Tally returns what the events of a group add up to, by series.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,6 +15,17 @@ import (
 // Events reads an event log for training: the effective view, in which anonymous events of a session that somebody signed in with are his. If several did,
 // they belong to the one whose event came in first. columns names the string fields that the result's Context is to have, in that order.
 func (e *Engine) Events(ctx context.Context, t Table, columns ...string) (*Events, error) {
+	return e.events(ctx, t, math.MaxInt64, columns)
+}
+
+// EventsSince is Events for whoever works with a model that knows everything up to a sequence number: anonymous events that came later, and those whose user
+// signed in later, stay with their session until the next training.
+func (e *Engine) EventsSince(ctx context.Context, t Table, trained int64) (*Events, error) {
+	return e.events(ctx, t, trained, nil)
+}
+
+// events joins the anonymous events up to a sequence number with the users who had signed in by then.
+func (e *Engine) events(ctx context.Context, t Table, joined int64, columns []string) (*Events, error) {
 	state, err := e.find(t)
 	if err != nil {
 		return nil, err
@@ -27,7 +39,7 @@ func (e *Engine) Events(ctx context.Context, t Table, columns ...string) (*Event
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
-	r, err := newTraining(ctx, s, mem, columns)
+	r, err := newTraining(ctx, s, mem, joined, columns)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
@@ -90,6 +102,7 @@ type training struct {
 	context  []int
 	columns  []EventColumn     // of context, without values
 	repeated map[int64]bool    // streamed events whose eventId an earlier one has, by sequence number
+	joined   int64             // later events stay with their session
 	signedIn map[string]signIn // session -> who signed in, for the sessions that have anonymous events
 	joins    map[string]int    // who signed in -> how many anonymous events may become his
 	unseen   map[string]int64  // session of a hidden user -> anonymous events up to here are hidden too
@@ -100,8 +113,8 @@ type signIn struct {
 	seq  int64
 }
 
-func newTraining(ctx context.Context, s *snapshot, mem map[int]*block, columns []string) (*training, error) {
-	r := &training{s: s, item: s.layout.column("ITEM_ID"), kind: s.layout.column("EVENT_TYPE"), value: s.layout.column("EVENT_VALUE")}
+func newTraining(ctx context.Context, s *snapshot, mem map[int]*block, joined int64, columns []string) (*training, error) {
+	r := &training{s: s, joined: joined, item: s.layout.column("ITEM_ID"), kind: s.layout.column("EVENT_TYPE"), value: s.layout.column("EVENT_VALUE")}
 	if r.item < 0 {
 		r.item = s.layout.column("ACTION_ID")
 	}
@@ -120,7 +133,7 @@ func newTraining(ctx context.Context, s *snapshot, mem map[int]*block, columns [
 		return nil, err
 	}
 	r.repeated = streamed.ids.repeated()
-	if r.signedIn, err = s.signIns(ctx, mem, streamed.anonymous); err != nil {
+	if r.signedIn, err = s.signIns(ctx, mem, joined, streamed.anonymous); err != nil {
 		return nil, err
 	}
 	r.joins = make(map[string]int)
@@ -195,8 +208,8 @@ func (s *snapshot) surveyStreamed(ctx context.Context, mem map[int]*block) (stre
 	return all, err
 }
 
-// signIns finds the first user of each of the sessions.
-func (s *snapshot) signIns(ctx context.Context, mem map[int]*block, sessions map[string]int) (map[string]signIn, error) {
+// signIns finds the first user of each of the sessions who has signed in by then.
+func (s *snapshot) signIns(ctx context.Context, mem map[int]*block, by int64, sessions map[string]int) (map[string]signIn, error) {
 	signedIn := make(map[string]signIn)
 	if len(sessions) == 0 {
 		return signedIn, nil
@@ -206,7 +219,7 @@ func (s *snapshot) signIns(ctx context.Context, mem map[int]*block, sessions map
 		hidden := s.hider()
 		for i := range b.n {
 			session := b.session(i)
-			if sessions[session] == 0 || session == b.key(i) || hidden.hides(b, i) {
+			if sessions[session] == 0 || session == b.key(i) || b.seq(i) > by || hidden.hides(b, i) {
 				continue
 			}
 			mu.Lock()

@@ -602,7 +602,7 @@ func (m *runMerge) moves(x *run, i int) bool {
 		return true
 	}
 	owner, ok := m.signedIn[m.user]
-	if !ok {
+	if !ok || b.seq(k) > m.joined {
 		return false
 	}
 	codes := m.reader.codes

@@ -103,8 +103,8 @@ func (w *worker) attribute(ctx context.Context, t *job.Task, p meta.ImportPrivat
 		return "", fmt.Errorf("measure an import: %w", err)
 	}
 	if incremental {
-		counts, refused := report.Counts(time.Now(), func(source string) bool { return w.Engine.AdmitSource(table.Group, source, attribution.MaxSources) })
-		if refused > 0 {
+		counts, many := report.Counts()
+		if many {
 			w.Log.Warn("an import has events of too many sources for the metrics of its dataset group; its report has all", "job", t.Resource().ARN, "most", attribution.MaxSources)
 		}
 		if err := w.Engine.CountImport(table.Group, p.ID, counts); err != nil {
@@ -117,7 +117,11 @@ func (w *worker) attribute(ctx context.Context, t *job.Task, p meta.ImportPrivat
 	crash.Point("import/report")
 	err = w.writeReport(ctx, a, report)
 	crash.Point("import/report")
-	if fault := customerFault(err); job.Failed(fault) {
+	fault := customerFault(err)
+	if errors.Is(err, attribution.ErrLong) {
+		fault = job.Fail("%s", attribution.ErrLong)
+	}
+	if job.Failed(fault) {
 		w.Log.Warn("the report of an import could not be written", "job", t.Resource().ARN, "error", err)
 		return "The data was imported. The metric attribution report was not written: " + fault.Error(), nil
 	}
@@ -130,7 +134,8 @@ func (w *worker) measure(ctx context.Context, group string, a *meta.ImportAttrib
 	if err != nil {
 		return nil, err
 	}
-	report := attribution.NewReport(attribution.Compile(a.ID, a.Metrics, table.Schema, items.Schema))
+	admit := func(source string) bool { return w.Engine.AdmitSource(table.Group, source, attribution.MaxSources) }
+	report := attribution.NewReport(attribution.Compile(a.ID, a.Metrics, table.Schema, items.Schema), time.Now(), admit)
 	at := func(name string) func(row *dataset.Row) string {
 		i := table.Schema.Index(name)
 		return func(row *dataset.Row) string {

@@ -27,8 +27,8 @@ type batchFilter struct {
 	hidden  func(user string) bool
 }
 
-// openFilter reads what a filter needs; nil if there is no filter.
-func (w *worker) openFilter(ctx context.Context, groupARN, group, arn string) (*batchFilter, error) {
+// openFilter reads what a filter needs beside a model that knows the events up to a sequence number; nil if there is no filter.
+func (w *worker) openFilter(ctx context.Context, groupARN, group, arn string, trained int64) (*batchFilter, error) {
 	if arn == "" {
 		return nil, nil
 	}
@@ -60,7 +60,7 @@ func (w *worker) openFilter(ctx context.Context, groupARN, group, arn string) (*
 		},
 	}
 	for _, t := range tables {
-		if err := b.read(ctx, w.Engine, t); err != nil {
+		if err := b.read(ctx, w.Engine, t, trained); err != nil {
 			return nil, err
 		}
 	}
@@ -72,10 +72,10 @@ func (w *worker) openFilter(ctx context.Context, groupARN, group, arn string) (*
 	return b, nil
 }
 
-// read takes what the filter reads of one dataset.
-func (b *batchFilter) read(ctx context.Context, engine *dataset.Engine, t dataset.Table) (err error) {
+// read takes what the filter reads of one dataset. Sessions are their users' as far as the model knows that, as in requests.
+func (b *batchFilter) read(ctx context.Context, engine *dataset.Engine, t dataset.Table, trained int64) (err error) {
 	if t.Schema.Type == schema.Interactions && b.filter.ReadsEvents() {
-		if b.events, err = engine.Events(ctx, t); err != nil {
+		if b.events, err = engine.EventsSince(ctx, t, trained); err != nil {
 			return err
 		}
 		if b.filter.Entity() == filter.UserID {

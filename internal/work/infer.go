@@ -68,7 +68,7 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 				return nil, err
 			}
 		}
-		b.filter, err = w.openFilter(ctx, run.group, group, d.FilterARN)
+		b.filter, err = w.openFilter(ctx, run.group, group, d.FilterARN, m.Manifest().Seq)
 		return b, err
 	}
 	if d.ThemeGenerationConfig != nil {

@@ -59,7 +59,7 @@ func (w *worker) segment(ctx context.Context, t *job.Task) error {
 			s.results = *d.NumResults
 		}
 		var err error
-		s.filter, err = w.openFilter(ctx, run.group, group, d.FilterARN)
+		s.filter, err = w.openFilter(ctx, run.group, group, d.FilterARN, m.Manifest().Seq)
 		return s, err
 	}
 	return w.runBatch(ctx, t, run)

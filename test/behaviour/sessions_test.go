@@ -3,6 +3,7 @@ package behaviour
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,6 +87,39 @@ func TestAnAnonymousVisitorIsPersonalizedAndBecomesTheUserAtTraining(t *testing.
 	equalRows(t, "the session's id used again", [][]string{header, streamed[4], {session, "item-0020", "2000000009", "view", ""}}, h.Export(h.Interactions, "PUT"))
 	if n := h.Forget("canary-session-2", visitor); n != 1 {
 		t.Errorf("a deletion by the id of a session removed %d rows, want 1", n)
+	}
+}
+
+// A filter of a batch job sees what requests see: the events of a session become its user's at a training and not before.
+func TestBatchFiltersJoinSessionsAtTrainingsOnly(t *testing.T) {
+	t.Parallel()
+	const user, session = "canary-signed-in", "canary-session-1"
+	h := shop.Open(t, start(t))
+	h.Load(h.Interactions, shop.Generate(80, 40, 2000, 52).Interactions)
+	solution, tracking := h.Solution("aws-user-personalization-v2"), h.Tracker()
+	unseen := h.Make("CreateFilter", "filter", M{"name": "unseen", "datasetGroupArn": h.Group, "filterExpression": `EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("view")`})
+	version := h.Version(solution)
+	visit(h, tracking, "", session, "item-0003", 0)
+	visit(h, tracking, user, session, "item-0011", 1)
+	visit(h, tracking, "", session, "item-0007", 2)
+	answers := func(version, item string) bool {
+		t.Helper()
+		lines := h.Batch(shop.Inference, version, M{"numResults": 40, "filterArn": unseen}, `{"userId":"`+user+`"}`)
+		if len(lines) != 1 {
+			t.Fatalf("the result has %d lines", len(lines))
+		}
+		return strings.Contains(lines[0], `"`+item+`"`)
+	}
+	if answers(version, "item-0011") || !answers(version, "item-0003") || !answers(version, "item-0007") {
+		t.Error("before a training the filter does not keep the session apart")
+	}
+	version = h.Version(solution)
+	visit(h, tracking, "", session, "item-0005", 3)
+	if answers(version, "item-0011") || answers(version, "item-0003") || answers(version, "item-0007") {
+		t.Error("after a training the filter does not know the session")
+	}
+	if !answers(version, "item-0005") {
+		t.Error("what the session did after the training is joined")
 	}
 }
 

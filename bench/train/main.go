@@ -108,7 +108,7 @@ func (b *bench) measure(s shape) (r result, err error) {
 		gone = append(gone, data.Events.Users[u])
 	}
 	config := recipe.Config{Recipe: b.recipe, Seed: 1}
-	planned, err := recipe.Memory(config, data.Size())
+	planned, err := recipe.Memory(config, data.Size(), quota.Limits{})
 	if err != nil {
 		return r, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/quota"
+	"github.com/palate-dev/palate/internal/schema"
 )
 
 // admission decides which events a configuration trains on and how much each counts. Serving asks it the same question about live events.
@@ -96,16 +97,19 @@ func (a *admission) counting(ev *dataset.Events) func(i int) bool {
 
 // check refuses data that is too little or too wild to train on. all are the events before filtering.
 func (a *admission) check(all, admitted *dataset.Events, lim quota.Limits) error {
-	named := 0
+	named, keywords := 0, 0
 	for _, kind := range all.Types {
-		if kind != "" {
+		switch {
+		case schema.Keyword(kind):
+			keywords++
+		case kind != "":
 			named++
 		}
 	}
-	if lim.EventTypes > 0 && named > lim.EventTypes {
+	if lim.EventTypes > 0 && named+keywords > lim.EventTypes {
 		return dataErrorf("Interactions dataset has more than %d unique event types.", lim.EventTypes)
 	}
-	if named == 0 && all.Len() > 0 && (a.eventType != "" || len(a.weights) > 0) {
+	if named == 0 && (keywords > 0 || all.Len() > 0 && (a.eventType != "" || len(a.weights) > 0)) { // without any type all events count, unless types are asked for
 		return dataErrorf("All values in the event_type column are either reserved keywords or null")
 	}
 	if fewest := max(1, lim.TrainingInteractions); admitted.Len() < fewest {

@@ -86,14 +86,39 @@ const (
 	batchBytes   = 4 + 4 + 4*denseShare   // an entry of a batch, also in the panel of a dense group
 )
 
-// Memory is the most bytes that training cfg's recipe on data of that size takes at a time, the data included.
-func Memory(cfg Config, s Size) (int64, error) {
+// Memory is the most bytes that training cfg's recipe on data of that size takes at a time, the data included. Candidates of a search are tried one after the other
+// rather than to take more than the limits leave.
+func Memory(cfg Config, s Size, lim quota.Limits) (int64, error) {
+	need, _, err := plan(cfg, s, lim)
+	return need, err
+}
+
+// plan is Memory, with how many candidates of a search are tried at the same time: no more than there are cores, nor than the limits have memory for.
+func plan(cfg Config, s Size, lim quota.Limits) (need int64, atOnce int, err error) {
 	entry, err := trainable(cfg.Recipe)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	data, one := inputBytes(s), workBytes(entry, s)
+	atOnce = 1
+	if cfg.Search != nil {
+		atOnce = max(1, min(cfg.Search.Parallel, cfg.Search.Trials, runtime.GOMAXPROCS(0)))
+	}
+	for atOnce > 1 && lim.TrainingMemory > 0 && data+int64(atOnce)*one > lim.TrainingMemory {
+		atOnce--
+	}
+	return data + int64(atOnce)*one, atOnce, nil
+}
+
+// inputBytes is what the data take and all that does not grow, with the garbage that the collector lets stand.
+func inputBytes(s Size) int64 {
 	heap := s.Events*inputEvent + s.Users*inputUser + s.Items*inputItem + s.Given
-	outside := int64(0)
+	return base + heap + heap/2
+}
+
+// workBytes is what one training takes beside the data, or the evaluation of one candidate.
+func workBytes(entry *Entry, s Size) int64 {
+	var heap, outside int64
 	switch entry.TrainedAs {
 	case popularityCount:
 	case personalizationV1, personalizationV2:
@@ -106,7 +131,7 @@ func Memory(cfg Config, s Size) (int64, error) {
 	default:
 		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s, 1)
 	}
-	return base + heap + heap/2 + outside, nil
+	return heap + heap/2 + outside
 }
 
 // rowBytes is what so many sets of rows take, and what it takes to select the entries of one more: no more entries than pairs of events that meet, for items
@@ -125,7 +150,7 @@ func panelBytes(core int64) int64 {
 
 // Fits refuses, with a *DataError, a training on data of that size that takes more memory than the limits leave to all trainings together.
 func Fits(cfg Config, s Size, lim quota.Limits) error {
-	need, err := Memory(cfg, s)
+	need, err := Memory(cfg, s, lim)
 	if err != nil || lim.TrainingMemory == 0 || need <= lim.TrainingMemory {
 		return err
 	}
@@ -134,7 +159,13 @@ func Fits(cfg Config, s Size, lim quota.Limits) error {
 		what += fmt.Sprintf(" of %d users with %d items", s.Users, s.Items)
 	}
 	return dataErrorf("Training on %s needs about %s of memory, but all trainings together may take %s. Start palate with a larger --training-memory, "+
-		"or train on less.", what, gibibytes(need), gibibytes(lim.TrainingMemory))
+		"or train on less.", what, sizeText(need), sizeText(lim.TrainingMemory))
 }
 
-func gibibytes(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }
+// sizeText writes a number of bytes as people read it.
+func sizeText(n int64) string {
+	if n < 1<<30 {
+		return fmt.Sprintf("%d MiB", n>>20)
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}

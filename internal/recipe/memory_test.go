@@ -23,7 +23,7 @@ func TestMemoryIsBoundedByThePlan(t *testing.T) {
 				d.Items, d.Users = described(t, shape.items+500), dwellers(t, shape.users)
 			}
 			size := d.Size()
-			need, err := Memory(cfg, size)
+			need, err := Memory(cfg, size, quota.Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -61,7 +61,7 @@ func dwellers(t *testing.T, users int) *Attributes {
 func TestMemoryGrowsWithEverythingThatTakesIt(t *testing.T) {
 	cfg := Config{Recipe: personalizationV2}
 	of := func(s Size) int64 {
-		n, err := Memory(cfg, s)
+		n, err := Memory(cfg, s, quota.Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}

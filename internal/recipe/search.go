@@ -11,6 +11,9 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Hyperparameter search. A training that is to choose hyperparameters itself tries a fixed sequence of candidates on the evaluation split: each is
@@ -41,15 +44,17 @@ type Search struct {
 	Chosen map[string]string `json:"chosen,omitempty"`
 
 	// Finished is what an interrupted search has kept: as far as it was one for the same model, its candidates are not tried again. Keep is called with it after
-	// each candidate, and an error of it ends the training; nil: nothing is kept. Both are the business of one training and no part of the model.
+	// each candidate, by one goroutine at a time, and an error of it ends the training; nil: nothing is kept. Parallel is how many candidates may be tried at the
+	// same time, 0 being one; fewer are if there are fewer cores or the memory is not there. All three are the business of one training and no part of the model.
 	Finished Trials             `json:"-"`
 	Keep     func(Trials) error `json:"-"`
+	Parallel int                `json:"-"`
 }
 
-// Trials are the results of the first candidates of a search. They are a function of data that may hold erased users, and have to be dropped with them.
+// Trials are the results of the candidates of a search that were tried. They are a function of data that may hold erased users, and have to be dropped with them.
 type Trials struct {
 	Of      string               // digest of the training's input, its configuration and the program
-	Metrics []map[string]float64 // by candidate
+	Metrics []map[string]float64 // by candidate; nil for one that was not tried
 }
 
 // Range is the values that a search may give a hyperparameter.
@@ -93,39 +98,68 @@ func trialsOf(m *Manifest, input []Array) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// search returns the chosen value of every ranged hyperparameter and the metrics that it was chosen for. of names the search, see Trials.
-func (in *input) search(ctx context.Context, s *Search, of string, progress Progress) (chosen map[string]string, metrics map[string]float64, err error) {
+// search returns the chosen value of every ranged hyperparameter and the metrics that it was chosen for. of names the search, see Trials; atOnce is how many
+// candidates are tried at the same time.
+func (in *input) search(ctx context.Context, s *Search, of string, atOnce int, progress Progress) (chosen map[string]string, metrics map[string]float64, err error) {
 	candidates, err := in.candidates(s)
 	if err != nil {
 		return nil, nil, err
 	}
-	const phase = "hyperparameter search" // in trials
-	progress(phase, 0, int64(len(candidates)))
-	metric := cmp.Or(s.Metric, searchMetric)
-	kept := Trials{Of: of}
+	kept := Trials{Of: of, Metrics: make([]map[string]float64, len(candidates))}
 	if s.Finished.Of == of {
-		kept.Metrics = slices.Clone(s.Finished.Metrics)
+		copy(kept.Metrics, s.Finished.Metrics)
 	}
-	for n, candidate := range candidates {
-		if n == len(kept.Metrics) {
-			got, err := in.with(candidate).measure(ctx, func(string, int64, int64) {})
-			if err != nil {
-				return nil, nil, err
-			}
-			kept.Metrics = append(kept.Metrics, got)
-			if s.Keep != nil {
-				if err := s.Keep(kept); err != nil {
-					return nil, nil, fmt.Errorf("keep the results of a search: %w", err)
-				}
-			}
-		}
-		got := kept.Metrics[n]
+	if err := in.try(ctx, candidates, &kept, s.Keep, atOnce, progress); err != nil {
+		return nil, nil, err
+	}
+	metric := cmp.Or(s.Metric, searchMetric)
+	for n, got := range kept.Metrics {
 		if metrics == nil || got[metric] > metrics[metric] {
-			chosen, metrics = candidate, got
+			chosen, metrics = candidates[n], got
 		}
-		progress(phase, int64(n+1), int64(len(candidates)))
 	}
 	return chosen, metrics, nil
+}
+
+// try measures the candidates that have no metrics in kept.
+func (in *input) try(ctx context.Context, candidates []map[string]string, kept *Trials, keep func(Trials) error, atOnce int, progress Progress) error {
+	const phase = "hyperparameter search" // in trials
+	var turn sync.Mutex                   // guards kept and tried
+	total, tried := int64(len(candidates)), int64(0)
+	for _, got := range kept.Metrics {
+		if got != nil {
+			tried++
+		}
+	}
+	progress(phase, tried, total)
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, atOnce))
+	for n, candidate := range candidates {
+		if kept.Metrics[n] != nil {
+			continue
+		}
+		group.Go(func() error {
+			if ctx.Err() != nil { // another one has failed
+				return ctx.Err()
+			}
+			got, err := in.with(candidate).measure(ctx, func(string, int64, int64) {})
+			if err != nil {
+				return err
+			}
+			turn.Lock()
+			defer turn.Unlock()
+			kept.Metrics[n] = got
+			if keep != nil {
+				if err := keep(*kept); err != nil {
+					return fmt.Errorf("keep the results of a search: %w", err)
+				}
+			}
+			tried++
+			progress(phase, tried, total)
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // with is the input under other hyperparameters of the algorithm. Those of the feature transformation cannot be searched: they have decided already which

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -230,7 +231,7 @@ func TestATakenOverChoiceIsUsedAndForgottenWithAnyErasure(t *testing.T) {
 	}
 }
 
-// TestASearchGoesOnWhereItWasInterrupted breaks a search off after each candidate in turn.
+// TestASearchGoesOnWhereItWasInterrupted breaks a search off after so many candidates, of which several may be under way.
 func TestASearchGoesOnWhereItWasInterrupted(t *testing.T) {
 	events, interrupted := walks(8, 60, 30, 8), errors.New("killed")
 	once := func(events []testEvent, s Search) (*Manifest, []Trials, error) {
@@ -252,38 +253,92 @@ func TestASearchGoesOnWhereItWasInterrupted(t *testing.T) {
 	if err != nil || len(all) != 4 {
 		t.Fatalf("%d candidates, %v", len(all), err)
 	}
-	for stop := 1; stop <= 4; stop++ {
-		broken := search
-		broken.Keep = func(trials Trials) error {
-			if len(trials.Metrics) == stop {
-				return interrupted
+	for _, atOnce := range []int{1, 3} {
+		for stop := 1; stop <= 4; stop++ {
+			broken := search
+			broken.Parallel = atOnce
+			broken.Keep = func(trials Trials) error {
+				if tried(trials) == stop {
+					return interrupted
+				}
+				return nil
 			}
-			return nil
+			_, kept, err := once(events, broken)
+			if !errors.Is(err, interrupted) || len(kept) < stop {
+				t.Fatalf("%d candidates before the end, %v", len(kept), err)
+			}
+			text, err := json.Marshal(kept[stop-1]) // as a checkpoint keeps them
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := search
+			again.Parallel = atOnce
+			if err := json.Unmarshal(text, &again.Finished); err != nil {
+				t.Fatal(err)
+			}
+			m, more, err := once(events, again)
+			if err != nil || m.Hash != whole.Hash || len(more) != 4-stop {
+				t.Errorf("after %d candidates: %d more, model %v, %v", stop, len(more), m, err)
+			}
+			if atOnce > 1 {
+				continue
+			}
+			for what, other := range map[string]func(*Search) []testEvent{
+				"other data":     func(*Search) []testEvent { return events[:len(events)-1] },
+				"another search": func(s *Search) []testEvent { s.Metric = "coverage"; return events },
+			} {
+				changed := again
+				if _, tried, err := once(other(&changed), changed); err != nil || len(tried) != 4 {
+					t.Errorf("with %s %d candidates were tried, %v", what, len(tried), err)
+				}
+			}
 		}
-		_, kept, err := once(events, broken)
-		if !errors.Is(err, interrupted) || len(kept) != stop {
-			t.Fatalf("%d candidates before the end, %v", len(kept), err)
+	}
+}
+
+// tried counts the candidates that have results.
+func tried(trials Trials) (n int) {
+	for _, got := range trials.Metrics {
+		if got != nil {
+			n++
 		}
-		text, err := json.Marshal(kept[stop-1]) // as a checkpoint keeps them
+	}
+	return n
+}
+
+func TestCandidatesAreTriedTogetherAsFarAsMemoryAndCoresGo(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	s := Size{Events: 1e6, Users: 1e4, Items: 1e4, Active: 5e3}
+	cfg := Config{Recipe: personalizationV1, Search: &Search{Trials: 40}}
+	need := func(parallel int, lim quota.Limits) (int64, int) {
+		t.Helper()
+		cfg.Search.Parallel = parallel
+		bytes, atOnce, err := plan(cfg, s, lim)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again := search
-		if err := json.Unmarshal(text, &again.Finished); err != nil {
-			t.Fatal(err)
+		return bytes, atOnce
+	}
+	one, _ := need(1, quota.Limits{})
+	two, _ := need(2, quota.Limits{})
+	for _, c := range []struct {
+		parallel, trials int
+		memory           int64
+		want             int
+	}{
+		{0, 40, 0, 1}, {1, 40, 0, 1}, {3, 40, 0, 3}, {10, 40, 0, 4}, {10, 2, 0, 2}, {10, 40, two, 2}, {10, 40, two - 1, 1}, {10, 40, one - 1, 1},
+	} {
+		cfg.Search.Trials = c.trials
+		lim := quota.Limits{TrainingMemory: c.memory}
+		bytes, got := need(c.parallel, lim)
+		if got != c.want {
+			t.Errorf("%d of %d allowed with %d bytes: %d at once", c.parallel, c.trials, c.memory, got)
 		}
-		m, tried, err := once(events, again)
-		if err != nil || m.Hash != whole.Hash || len(tried) != 4-stop {
-			t.Errorf("after %d candidates: %d more, model %v, %v", stop, len(tried), m, err)
+		if got > 1 && c.memory > 0 && bytes > c.memory {
+			t.Errorf("%d at once take %d bytes of %d", got, bytes, c.memory)
 		}
-		for what, other := range map[string]func(*Search) []testEvent{
-			"other data":     func(*Search) []testEvent { return events[:len(events)-1] },
-			"another search": func(s *Search) []testEvent { s.Metric = "coverage"; return events },
-		} {
-			changed := again
-			if _, tried, err := once(other(&changed), changed); err != nil || len(tried) != 4 {
-				t.Errorf("with %s %d candidates were tried, %v", what, len(tried), err)
-			}
+		if err := Fits(cfg, s, lim); (err != nil) != (c.memory > 0 && c.memory < one) {
+			t.Errorf("with %d bytes: %v", c.memory, err)
 		}
 	}
 }

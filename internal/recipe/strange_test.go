@@ -84,8 +84,11 @@ func strangeEvents() map[string][]testEvent {
 		return testEvent{strings.Repeat("ü\x00", 1+k%30), strings.Repeat("\n💥", 1+k%19), "Watch", int64(k), 1}
 	})
 	all["a bot"] = slices.Clone(normal)
-	add("a bot", 20_000, func(k int) testEvent {
+	add("a bot", 100_000, func(k int) testEvent {
 		return testEvent{"bot", fmt.Sprintf("item-%04d", mix(uint64(k))%40), "Watch", 1_600_000_000 + int64(k/1000), 1}
+	})
+	add("keywords for types", 200, func(k int) testEvent {
+		return testEvent{fmt.Sprintf("u%d", k%30), fmt.Sprintf("i%d", k%17), "EVENT_TYPE", int64(k), 1}
 	})
 	return all
 }

@@ -23,7 +23,12 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 	if err != nil {
 		return nil, err
 	}
-	if err := Fits(cfg, d.Size(), lim); err != nil {
+	size := d.Size()
+	if err := Fits(cfg, size, lim); err != nil {
+		return nil, err
+	}
+	_, atOnce, err := plan(cfg, size, lim)
+	if err != nil {
 		return nil, err
 	}
 	admit := newAdmission(&cfg, entry)
@@ -43,7 +48,7 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 			return nil, err
 		}
 	}
-	return build(ctx, in, all.Seq, dir, blob.Reserve, progress)
+	return build(ctx, in, all.Seq, dir, blob.Reserve, atOnce, progress)
 }
 
 // Retrain writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
@@ -73,7 +78,7 @@ func Retrain(ctx context.Context, from string, without *userset.Set, to string, 
 		return nil, false, err
 	}
 	admit := newAdmission(&cfg, entry)
-	m, err = build(ctx, newInput(&cfg, entry, admit, d), old.manifest.Seq, to, 0, progress)
+	m, err = build(ctx, newInput(&cfg, entry, admit, d), old.manifest.Seq, to, 0, 1, progress)
 	return m, true, err
 }
 
@@ -91,7 +96,7 @@ func Replay(ctx context.Context, from, to string, progress Progress) (*Manifest,
 	if err != nil {
 		return nil, err
 	}
-	return build(ctx, newInput(&cfg, entry, newAdmission(&cfg, entry), old.trainedOn()), old.manifest.Seq, to, blob.Reserve, progress)
+	return build(ctx, newInput(&cfg, entry, newAdmission(&cfg, entry), old.trainedOn()), old.manifest.Seq, to, blob.Reserve, 1, progress)
 }
 
 func trainable(name string) (*Entry, error) {
@@ -102,8 +107,8 @@ func trainable(name string) (*Entry, error) {
 	return entry, nil
 }
 
-// build trains on an input and writes the model into dir, with so many bytes left free on the disk.
-func build(ctx context.Context, in *input, seq int64, dir string, reserve int64, progress Progress) (*Manifest, error) {
+// build trains on an input and writes the model into dir, with so many bytes left free on the disk. Candidates of a search are tried atOnce at a time.
+func build(ctx context.Context, in *input, seq int64, dir string, reserve int64, atOnce int, progress Progress) (*Manifest, error) {
 	if in.kept.Len() > math.MaxInt32 {
 		return nil, dataErrorf("Dataset has more than %d interactions", math.MaxInt32)
 	}
@@ -131,7 +136,7 @@ func build(ctx context.Context, in *input, seq int64, dir string, reserve int64,
 		if err != nil {
 			return nil, err
 		}
-		if m.Tuned, m.Metrics, err = in.search(ctx, s, of, progress); err != nil {
+		if m.Tuned, m.Metrics, err = in.search(ctx, s, of, atOnce, progress); err != nil {
 			return nil, err
 		}
 		in = in.with(m.Tuned)

@@ -347,6 +347,11 @@ func (r reservedField) typeText() string {
 	return text
 }
 
+// Keyword reports whether a word is the name of a reserved field of interactions, which is no value of one, whatever its case.
+func Keyword(word string) bool {
+	return slices.ContainsFunc(reservedFields(Interactions, ""), func(r reservedField) bool { return strings.EqualFold(r.name, word) })
+}
+
 // reservedFields returns the required and reserved fields of a type. Leniencies beside the documented types: EVENT_TYPE of custom interactions may be null
 // and EVENT_VALUE a double (both are in use), CREATION_TIMESTAMP of ECOMMERCE items may be a float (one page of the guide says so), and the expiry of an
 // action has the two names that the guide gives it.

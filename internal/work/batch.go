@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,10 +38,11 @@ const (
 
 // batchState is what a job that was cut off knows: the result of an input object appears whole or not at all, so it goes on with the next object.
 type batchState struct {
-	Objects int   // input objects whose results are written
-	Lines   int64 // in these
-	Good    int64 // of which so many were answered
-	Bytes   int64 // size of these objects
+	Input   string // digest of the list of input objects: if that changes while the job is cut off, it begins anew
+	Objects int    // input objects whose results are written
+	Lines   int64  // in these
+	Good    int64  // of which so many were answered
+	Bytes   int64  // size of these objects
 }
 
 // batchRun is a running batch job: inference or segments.
@@ -75,11 +78,11 @@ func (w *worker) runBatch(ctx context.Context, t *job.Task, run batchRun) error 
 	if err := t.Status(ctx, meta.CreateInProgress); err != nil {
 		return err
 	}
-	inputs, err := w.batchInputs(ctx, run.input)
+	store, folder, err := w.output(ctx, run.output.Path)
 	if err != nil {
 		return customerFault(err)
 	}
-	store, folder, err := w.output(ctx, run.output.Path)
+	inputs, err := w.batchInputs(ctx, run.input, run.output.Path)
 	if err != nil {
 		return customerFault(err)
 	}
@@ -90,6 +93,9 @@ func (w *worker) runBatch(ctx context.Context, t *job.Task, run batchRun) error 
 	var state batchState
 	if err := t.Load(&state); err != nil {
 		return err
+	}
+	if listed := digestOf(inputs); state.Input != listed {
+		state = batchState{Input: listed}
 	}
 	var opened openedBatch
 	defer func() { opened.release() }()
@@ -247,8 +253,17 @@ func (w *worker) openBatch(ctx context.Context, run batchRun, group string, o *o
 	return err
 }
 
-// batchInputs lists the input objects: the one that the location names, or all below it if it is a folder.
-func (w *worker) batchInputs(ctx context.Context, location string) ([]object, error) {
+// digestOf names a list of objects as they are listed now.
+func digestOf(objects []object) string {
+	h := sha256.New()
+	for _, o := range objects {
+		fmt.Fprintf(h, "%q %d %q\n", o.info.Key, o.info.Size, o.info.ETag)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// batchInputs lists the input objects: the one that the location names, or all below it if it is a folder, but for those of the output if it is a folder in that.
+func (w *worker) batchInputs(ctx context.Context, location, output string) ([]object, error) {
 	bucket, key, err := blob.ParseLocation(location)
 	if err != nil {
 		return nil, job.Fail("Invalid S3 input path")
@@ -262,10 +277,15 @@ func (w *worker) batchInputs(ctx context.Context, location string) ([]object, er
 		return nil, fmt.Errorf("list %s: %w", location, err)
 	}
 	folder := key == "" || strings.HasSuffix(key, "/")
+	location, output = strings.TrimSuffix(location, "/")+"/", strings.TrimSuffix(output, "/")+"/"
+	inside := folder && len(output) > len(location) && strings.HasPrefix(output, location)
 	var inputs []object
 	names := map[string]string{}
 	for _, i := range infos {
 		if folder && strings.HasSuffix(i.Key, "/") || !folder && i.Key != key { // consoles make objects that stand for folders
+			continue
+		}
+		if inside && strings.HasPrefix("s3://"+bucket+"/"+i.Key, output) {
 			continue
 		}
 		if twin, twice := names[path.Base(i.Key)]; twice {

@@ -395,7 +395,7 @@ func (e *erasureRun) memoryToRebuild(ctx context.Context, model string) (*heldMe
 			return nil, fmt.Errorf("read the manifest of a model: %w", err)
 		}
 	}
-	need, err := recipe.Memory(m.Config, m.Size())
+	need, err := recipe.Memory(m.Config, m.Size(), e.Limits)
 	if err != nil {
 		need = 0 // likewise
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/dataset"
@@ -134,7 +135,7 @@ func (b *batch) query(in *batchInput, number int) (q recipe.Query, problem strin
 		}
 	}
 	for _, id := range ids {
-		if len(id) > longestID {
+		if utf8.RuneCountInString(id) > longestID {
 			return q, fmt.Sprintf("An id is longer than %d characters.", longestID)
 		}
 	}

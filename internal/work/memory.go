@@ -104,5 +104,5 @@ func (w *worker) memoryFor(config recipe.Config, size recipe.Size) (int64, error
 	} else if err != nil {
 		return 0, err
 	}
-	return recipe.Memory(config, size)
+	return recipe.Memory(config, size, w.Limits)
 }

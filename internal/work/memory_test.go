@@ -18,7 +18,7 @@ var popularity = recipe.Config{Recipe: "aws-popularity-count"}
 
 func memoryNeeded(t *testing.T, s recipe.Size) int64 {
 	t.Helper()
-	need, err := recipe.Memory(popularity, s)
+	need, err := recipe.Memory(popularity, s, quota.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestTrainingThatNeverFitsFailsBeforeItReads(t *testing.T) {
 		t.Error("the data was read")
 		return recipe.Data{}, nil
 	}, nil)
-	if !job.Failed(err) || !strings.Contains(err.Error(), "--training-memory") || !strings.Contains(err.Error(), "0.1 GiB") {
+	if !job.Failed(err) || !strings.Contains(err.Error(), "--training-memory") || !strings.Contains(err.Error(), "100 MiB") {
 		t.Errorf("got %v", err)
 	}
 }

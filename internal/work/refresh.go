@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/recipe"
@@ -56,6 +57,7 @@ func (w *worker) replaceModel(ctx context.Context, t *job.Task, plan trainingPla
 			return err
 		}
 	}
+	crash.Point("model/replaced")
 	if err := w.Retire(ctx, a.Replaced); err != nil {
 		return err
 	}

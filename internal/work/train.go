@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
@@ -178,6 +179,7 @@ func (w *worker) attemptTraining(ctx context.Context, t *job.Task, group string,
 		}
 		return errors.Join(err, w.destroyModel(a.Model))
 	}
+	crash.Point("train/made")
 	err = done(ctx, func(tx *meta.Tx, r *meta.Resource) error {
 		if now, err := erasuresIn(tx, group); err != nil {
 			return err

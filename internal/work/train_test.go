@@ -56,7 +56,7 @@ func TestASearchIsWhatTheCustomerAskedFor(t *testing.T) {
 		{"some are fixed", nil, map[string]string{"bptt": "8"}, &recipe.Search{Trials: 10, Ranges: []recipe.Range{whole["hidden_dimension"], whole["recency_mask"]}}},
 		{"resources only", &api.SolutionConfig{HPOConfig: &api.HPOConfig{
 			HPOResourceConfig: &api.HPOResourceConfig{MaxNumberOfTrainingJobs: "3", MaxParallelTrainingJobs: "2"}, AlgorithmHyperParameterRanges: none,
-		}}, map[string]string{"bptt": "8", "recency_mask": "true"}, &recipe.Search{Trials: 3, Ranges: []recipe.Range{whole["hidden_dimension"]}}},
+		}}, map[string]string{"bptt": "8", "recency_mask": "true"}, &recipe.Search{Trials: 3, Parallel: 2, Ranges: []recipe.Range{whole["hidden_dimension"]}}},
 		{"ranges", &api.SolutionConfig{HPOConfig: &api.HPOConfig{AlgorithmHyperParameterRanges: &api.HyperParameterRanges{
 			IntegerHyperParameterRanges:     []api.IntegerHyperParameterRange{{Name: "training.bptt", MinValue: new(4), MaxValue: new(8)}},
 			CategoricalHyperParameterRanges: []api.CategoricalHyperParameterRange{{Name: "recency_mask", Values: []string{"false"}}},

@@ -30,8 +30,7 @@ func (w *worker) searchFor(ctx context.Context, t *job.Task, entry *recipe.Entry
 	return s, err
 }
 
-// requestedSearch reads an hpoConfig. Trials run one after the other, each on all cores: maxParallelTrainingJobs would not make them faster, and
-// changes nothing in what they find.
+// requestedSearch reads an hpoConfig. How many candidates are tried at the same time changes nothing in what is found.
 func requestedSearch(entry *recipe.Entry, c *api.SolutionConfig, fixed map[string]string) *recipe.Search {
 	s := &recipe.Search{Trials: recipe.DefaultTrials}
 	if c != nil && c.AutoMLConfig != nil {
@@ -41,6 +40,9 @@ func requestedSearch(entry *recipe.Entry, c *api.SolutionConfig, fixed map[strin
 		if r := c.HPOConfig.HPOResourceConfig; r != nil {
 			if n, err := strconv.Atoi(r.MaxNumberOfTrainingJobs); err == nil {
 				s.Trials = n
+			}
+			if n, err := strconv.Atoi(r.MaxParallelTrainingJobs); err == nil {
+				s.Parallel = n
 			}
 		}
 		s.Ranges = requestedRanges(entry, c.HPOConfig.AlgorithmHyperParameterRanges)

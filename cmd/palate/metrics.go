@@ -79,8 +79,9 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
+	now := time.Now()
 	for _, a := range attributions {
-		for _, total := range a.metrics.Totals(s.engine.Tally(a.group), time.Now()) {
+		for _, total := range a.metrics.Totals(s.engine.Tally(a.group, attribution.LastWindow(now)), now) {
 			labels := []string{a.arn, total.Metric, total.Source}
 			gauge(attributed, total.Sum.Value, labels...)
 			gauge(attributedEvents, float64(total.Sum.Events), labels...)

@@ -172,6 +172,9 @@ func windowOf(t int64) int64 {
 	return at
 }
 
+// LastWindow is the second in which the last window that is over began.
+func LastWindow(now time.Time) int64 { return windowOf(now.Unix()) - int64(Window/time.Second) }
+
 // current tells whether metrics still take a window, or take it already.
 func current(window int64, now time.Time) bool {
 	at := time.Unix(window, 0)
@@ -325,7 +328,7 @@ type Total struct {
 
 // Totals returns them in the order of metrics, then sources.
 func (m *Metrics) Totals(tally map[dataset.Series]dataset.Sums, now time.Time) (totals []Total) {
-	last := windowOf(now.Unix()) - int64(Window/time.Second)
+	last := LastWindow(now)
 	for _, of := range m.all {
 		from := len(totals)
 		for series, sums := range tally {

@@ -178,29 +178,38 @@ func (t *tally) fold(upto int64, now time.Time) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.mu.Lock()
-	if len(t.closed) == 0 {
-		t.mu.Unlock()
+	kept, closed, imports := t.kept, t.closed, t.imports // nobody changes them but fold and change, one at a time
+	t.mu.Unlock()
+	if len(closed) == 0 {
 		return nil
 	}
-	next, imports := t.copy(), t.imports
-	next.merge(t.closed)
-	t.mu.Unlock()
+	next := kept.clone()
+	next.merge(closed)
 	next.expire(now)
 	if err := t.store(next, upto, imports); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.kept, t.closed, t.folded = next, sums{}, upto // no other segment was closed meanwhile: one fold at a time
+	t.kept, t.closed, t.folded = next, sums{}, upto // no other segment was closed meanwhile
 	t.noteSources()
 	return nil
 }
 
-// copy is the kept sums. The caller holds mu.
-func (t *tally) copy() sums {
-	out := make(sums, len(t.kept))
-	for series, of := range t.kept {
-		out[series] = &Sums{of.Total, of.Newest, maps.Clone(of.Windows)}
+// clone copies the sums with the given windows, all if none are given.
+func (s sums) clone(only ...int64) sums {
+	out := make(sums, len(s))
+	for series, of := range s {
+		windows := make(map[int64]Sum)
+		if len(only) == 0 {
+			windows = maps.Clone(of.Windows)
+		}
+		for _, at := range only {
+			if sum, ok := of.Windows[at]; ok {
+				windows[at] = sum
+			}
+		}
+		out[series] = &Sums{of.Total, of.Newest, windows}
 	}
 	return out
 }
@@ -243,8 +252,9 @@ func (t *tally) change(edit func(s sums, imports []string) []string, gone func(S
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.mu.Lock()
-	next, folded, imports := t.copy(), t.folded, slices.Clone(t.imports)
+	kept, folded, imports := t.kept, t.folded, slices.Clone(t.imports)
 	t.mu.Unlock()
+	next := kept.clone()
 	imports = edit(next, imports)
 	maps.DeleteFunc(next, func(series Series, _ *Sums) bool { return gone(series) })
 	if err := t.store(next, folded, imports); err != nil {
@@ -271,17 +281,18 @@ func (t *tally) noteSources() {
 	delete(t.sources, "")
 }
 
-// Tally returns what the events of a group add up to, by series.
-func (e *Engine) Tally(group string) map[Series]Sums {
+// Tally returns what the events of a group add up to, by series, with the given windows, all if none are given.
+func (e *Engine) Tally(group string, only ...int64) map[Series]Sums {
 	g, ok := e.group(group)
 	if !ok {
 		return nil
 	}
 	g.tally.mu.Lock()
-	defer g.tally.mu.Unlock()
-	all := g.tally.copy()
-	all.merge(g.tally.closed)
-	all.merge(g.tally.open)
+	kept, recent := g.tally.kept, g.tally.closed.clone(only...) // whoever puts waits for this
+	recent.merge(g.tally.open.clone(only...))
+	g.tally.mu.Unlock()
+	all := kept.clone(only...)
+	all.merge(recent)
 	out := make(map[Series]Sums, len(all))
 	for series, of := range all {
 		out[series] = *of

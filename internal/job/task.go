@@ -72,6 +72,11 @@ func (t *Task) Resource() *meta.Resource {
 	return t.row
 }
 
+// Last tells whether an error other than Fail would end the job for good: it has been tried often enough.
+func (t *Task) Last() bool {
+	return !t.spec.Endless && t.Resource().Job.Failures+1 >= attempts
+}
+
 func (t *Task) isDone() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,10 +1,13 @@
 package behaviour
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -304,6 +307,33 @@ func TestAnImportThatIsKilledIsMeasuredOnce(t *testing.T) {
 		if diff := cmp.Diff(sorted(three("mail", at, "1.0", "0.99", "1.0")), sorted(strings.Split(strings.TrimSuffix(texts[n], "\n"), "\n")[1:])); diff != "" {
 			t.Errorf("killed at %s (-want +got):\n%s", point, diff)
 		}
+	}
+}
+
+// The place of a report is tried before an import changes anything. What becomes of it later does not undo the import.
+func TestAnImportWhoseReportFailsAtTheEndIsThereAndSaysSo(t *testing.T) {
+	t.Parallel()
+	m := measure(t, M{"roleArn": shop.Role, "s3DataDestination": M{"path": "s3://shop/reports/daily"}})
+	m.Stop()
+	m.Env = []string{"PALATE_CRASH=import/staged:1"}
+	m.Restart()
+	at := quarter(2)
+	job := m.bulk("INCREMENTAL", true, []string{"canary-1", "item-0000", fmt.Sprint(at), "watch", "1", "mail", ""})
+	if !m.Died(t.Context()) {
+		t.Fatal("the server did not come by the point")
+	}
+	reports := filepath.Join(m.Data, "buckets", "shop", "reports")
+	if err := errors.Join(os.RemoveAll(reports), os.WriteFile(reports, []byte("in the way"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m.Env = nil
+	m.Restart()
+	d := m.Wait("datasetImportJob", job)
+	if reason, _ := d["failureReason"].(string); d["status"] != "ACTIVE" || !strings.HasPrefix(reason, "The data was imported. The metric attribution report was not written: ") {
+		t.Errorf("the import is %v: %s", d["status"], reason)
+	}
+	if diff := cmp.Diff(sorted(three("mail", at, "1.0", "0.99", "1.0")), sorted(m.windows())); diff != "" {
+		t.Errorf("what it is measured at (-want +got):\n%s", diff)
 	}
 }
 

@@ -3,6 +3,7 @@ package behaviour
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -237,4 +238,70 @@ func TestATrainingCanBeStoppedUntilItIsDone(t *testing.T) {
 		t.Errorf("%d model directories are left of one training that ended and two that did not", len(dirs))
 	}
 	h.Make("CreateCampaign", "campaign", M{"name": "latest", "solutionVersionArn": solution + "/$LATEST"})
+}
+
+// TestSwapsUnderLoadFailNoAnswerAndMixNone moves a campaign between two versions again and again while clients ask it.
+func TestSwapsUnderLoadFailNoAnswerAndMixNone(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(80, 60, 2000, 52)
+	solution := h.Solution("aws-user-personalization")
+	config := M{"itemExplorationConfig": M{"explorationWeight": "0"}}
+	users := d.Users[:4]
+	var versions []string
+	var want [][]string // by version and user
+	for n := range 2 {
+		h.Load(h.Interactions, shop.Without(d.Interactions, d.Users[20:20+30*n]...))
+		versions = append(versions, h.Version(solution))
+		fixed := h.Make("CreateCampaign", "campaign", M{"name": h.Name("fixed"), "solutionVersionArn": versions[n], "campaignConfig": config})
+		var lists []string
+		for _, user := range users {
+			lists = append(lists, shown(h, fixed, user))
+		}
+		want = append(want, lists)
+	}
+	for u := range users {
+		if want[0][u] == want[1][u] {
+			t.Fatal("both versions answer the same")
+		}
+	}
+	campaign := h.Make("CreateCampaign", "campaign", M{"name": "swapped", "solutionVersionArn": versions[0], "campaignConfig": config})
+
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for u, user := range users {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				out, err := h.Call("GetRecommendations", M{"campaignArn": campaign, "userId": user, "numResults": 10})
+				if err != nil {
+					t.Errorf("during a swap: %v", err)
+					return
+				}
+				var items []M
+				for _, item := range out["itemList"].([]any) {
+					items = append(items, item.(M))
+				}
+				if got := fmt.Sprint(items); got != want[0][u] && got != want[1][u] {
+					t.Errorf("an answer is of neither version: %s", got)
+					return
+				}
+			}
+		})
+	}
+	for n := range 30 {
+		next := (n + 1) % 2
+		h.Must("UpdateCampaign", M{"campaignArn": campaign, "solutionVersionArn": versions[next]})
+		settled(h, "campaign", campaign, "latestCampaignUpdate")
+		if got := shown(h, campaign, users[0]); got != want[next][0] {
+			t.Errorf("after update %d the campaign does not answer by its version", n)
+			break
+		}
+	}
+	close(stop)
+	clients.Wait()
 }

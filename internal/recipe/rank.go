@@ -217,10 +217,18 @@ func (k *ranker) inList(s *scratch, item int32) float32 {
 
 // before orders by relevance, ties by item.
 func before(a, b ranked) int {
-	if c := cmp.Compare(b.relevance, a.relevance); c != 0 {
-		return c
+	switch {
+	case b.worse(a):
+		return -1
+	case a.worse(b):
+		return 1
 	}
-	return cmp.Compare(a.item, b.item)
+	return 0
+}
+
+// worse reports whether r comes after another in a list.
+func (r ranked) worse(than ranked) bool {
+	return r.relevance < than.relevance || r.relevance == than.relevance && r.item > than.item
 }
 
 // top is the n most relevant of the items with scores that exclude does not take out, best first. The result is valid until s is released.
@@ -256,7 +264,7 @@ func (k *ranker) top(s *scratch, n int, exclude func(item int32) bool) []ranked 
 // consider keeps the best n in a heap with the worst at the root.
 func (s *scratch) consider(r ranked, n int, exclude func(item int32) bool) {
 	full := len(s.top) == n
-	if full && before(r, s.top[0]) >= 0 {
+	if full && !s.top[0].worse(r) {
 		return
 	}
 	if exclude != nil && exclude(r.item) {
@@ -264,26 +272,27 @@ func (s *scratch) consider(r ranked, n int, exclude func(item int32) bool) {
 	}
 	if !full {
 		s.top = append(s.top, r)
-		for i := len(s.top) - 1; i > 0 && before(s.top[i], s.top[(i-1)/2]) > 0; i = (i - 1) / 2 {
+		for i := len(s.top) - 1; i > 0 && s.top[i].worse(s.top[(i-1)/2]); i = (i - 1) / 2 {
 			s.top[i], s.top[(i-1)/2] = s.top[(i-1)/2], s.top[i]
 		}
 		return
 	}
-	s.top[0] = r
-	for i := 0; ; {
-		child := 2*i + 1
+	heap, at := s.top, 0 // the worst leaves, and r sinks to its place
+	for {
+		child := 2*at + 1
 		if child >= n {
-			return
+			break
 		}
-		if child+1 < n && before(s.top[child+1], s.top[child]) > 0 {
+		if child+1 < n && heap[child+1].worse(heap[child]) {
 			child++
 		}
-		if before(s.top[child], s.top[i]) <= 0 {
-			return
+		if !heap[child].worse(r) {
+			break
 		}
-		s.top[i], s.top[child] = s.top[child], s.top[i]
-		i = child
+		heap[at] = heap[child]
+		at = child
 	}
+	heap[at] = r
 }
 
 // odd turns a relevance into odds: itself where it is well above zero, and ever smaller but positive below. The scores of a response are

@@ -68,6 +68,9 @@ func (e *Engine) Hide(ctx context.Context, group, job string, users *userset.Set
 		}
 	}
 	g.mu.Unlock()
+	for _, t := range g.allTables() { // after the mask is in force: what is read without it is not remembered any more
+		t.recall.empty()
+	}
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // Imported returns the interactions of a user that came in by imports, oldest first, without exact duplicates and without what an erasure hides; Since has the
-// streamed ones. It reads a few pages of each file of the user's bucket.
+// streamed ones. It reads a few pages of each file of the user's bucket, unless it has done so lately and no import came since. The events must not be changed.
 func (e *Engine) Imported(ctx context.Context, t Table, user string) ([]LiveEvent, error) {
 	state, err := e.find(t)
 	if err != nil {
@@ -23,9 +23,12 @@ func (e *Engine) Imported(ctx context.Context, t Table, user string) ([]LiveEven
 	if !t.Schema.Type.IsLog() {
 		return nil, fmt.Errorf("read the events of a user: %s is not an event log", t.Schema.Type)
 	}
+	events, known, epoch := state.recall.get(user)
+	if known {
+		return events, nil
+	}
 	s := state.snapshot()
 	defer s.release()
-	var events []LiveEvent
 	for _, f := range s.bucketFiles(s.layout.bucketOf(user), true, false) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -37,9 +40,13 @@ func (e *Engine) Imported(ctx context.Context, t Table, user string) ([]LiveEven
 	slices.SortFunc(events, func(a, b LiveEvent) int {
 		return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.Item, b.Item), strings.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
 	})
-	return slices.CompactFunc(events, func(a, b LiveEvent) bool {
+	events = slices.CompactFunc(events, func(a, b LiveEvent) bool {
 		return a.Time == b.Time && a.Item == b.Item && a.Type == b.Type && cmp.Compare(a.Value, b.Value) == 0
-	}), nil
+	})
+	if len(s.masks) == 0 {
+		state.recall.set(user, events, epoch)
+	}
+	return events, nil
 }
 
 // eventsOf appends the events of a user in one file, whose rows are sorted by user. Row groups are found by their last rows.

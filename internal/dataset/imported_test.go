@@ -84,3 +84,69 @@ func TestImportedEventsAreThoseOfTheTable(t *testing.T) {
 		t.Error("items have no events")
 	}
 }
+
+// What is remembered of users is bounded, and gone when files change or an erasure begins.
+func TestImportedEventsAreRememberedUntilSomethingChanges(t *testing.T) {
+	s := newStore(t)
+	tab := s.create("t1", interactionsSchema())
+	s.imp(tab, false, interactionsHeader+"user-1,item-1,5,view,1\nuser-2,item-2,6,buy,\n")
+	state, err := s.find(tab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	remembered := func() (users []string) {
+		state.recall.each(func(user string, seq int64) { users = append(users, user) })
+		slices.Sort(users)
+		return users
+	}
+	ask := func(user string) []LiveEvent {
+		t.Helper()
+		events, err := s.Imported(t.Context(), tab, user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return events
+	}
+	first := ask("user-1")
+	ask("nobody")
+	if got := remembered(); !slices.Equal(got, []string{"nobody", "user-1"}) {
+		t.Errorf("remembered are %v", got)
+	}
+	if diff := cmp.Diff(first, ask("user-1"), cmpopts.EquateNaNs()); diff != "" {
+		t.Errorf("remembered otherwise than read: %s", diff)
+	}
+	s.put(tab, event("user-1", "streamed", 3, "view"))
+	s.foldNow("g1")
+	if len(remembered()) != 2 {
+		t.Error("a fold of streamed rows forgets what was imported")
+	}
+	s.imp(tab, true, interactionsHeader+"user-1,item-3,7,view,1\n")
+	if len(remembered()) != 0 || len(ask("user-1")) != 2 {
+		t.Error("an import does not show")
+	}
+	_, _, epoch := state.recall.get("late")
+	cut, err := s.Fence(t.Context(), "g1")
+	if err == nil {
+		err = s.Hide(t.Context(), "g1", "e1", userset.New([]string{"user-1"}), cut)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.recall.set("late", first, epoch) // by a request that began before
+	if len(ask("user-1")) != 0 || len(ask("user-2")) != 1 || len(remembered()) != 0 {
+		t.Errorf("while an erasure runs %v are remembered", remembered())
+	}
+
+	var r recall
+	many := make([]LiveEvent, 1000)
+	for n := range 3000 {
+		r.set(fmt.Sprint(n), many, 0)
+	}
+	if r.bytes > recallBytes || len(r.of) < 500 {
+		t.Errorf("%d users take %d bytes", len(r.of), r.bytes)
+	}
+	r.set("too large", make([]LiveEvent, recallBytes/64), 0)
+	if _, known, _ := r.get("too large"); known {
+		t.Error("one user takes more than a share of the room")
+	}
+}

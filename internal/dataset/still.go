@@ -63,7 +63,7 @@ func (e *Engine) Erasing(group, job string) bool {
 	return ok && g.mask(job) != nil
 }
 
-// Remembered yields every row of users that stands in memory: rows that are not folded yet, live events, records that serving looks up.
+// Remembered yields every row of users that stands in memory: rows that are not folded yet, live events, imported events and records that serving looks up.
 func (e *Engine) Remembered(group string, yield func(place, key, session string, seq int64)) error {
 	g, ok := e.group(group)
 	if !ok {
@@ -83,6 +83,7 @@ func (e *Engine) Remembered(group string, yield func(place, key, session string,
 			return fmt.Errorf("rows of table %s in memory: %w", t.id, err)
 		}
 		records.each(func(key string, seq int64) { yield("records in memory", key, "", seq) })
+		t.recall.each(func(user string, seq int64) { yield("imported events in memory", user, "", seq) })
 	}
 	for _, x := range []*liveIndex{g.live, g.acted} {
 		x.each(func(user string, seq int64) { yield("live events in memory", user, user, seq) })

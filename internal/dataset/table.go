@@ -64,6 +64,7 @@ type tableState struct {
 	garbage  []*dataFile       // left the table, not yet destroyed
 	unpinned chan struct{}     // closed and replaced whenever a reader leaves
 	index    *index
+	recall   recall // has a mutex of its own
 	dropped  bool
 	changed  time.Time // when files were added last, or when the table was opened
 
@@ -238,6 +239,9 @@ func (t *tableState) commit(ctx context.Context, c change) error {
 		c.swap()
 	}
 	t.mu.Unlock()
+	if bulk := func(f *dataFile) bool { return f.source == Bulk }; slices.ContainsFunc(c.remove, bulk) || slices.ContainsFunc(c.add, bulk) {
+		t.recall.empty()
+	}
 	return t.sweepMetadata()
 }
 

@@ -209,9 +209,10 @@ func (sel *selection) history(ctx context.Context, t *target, user string) (map[
 	if err != nil && !errors.Is(err, dataset.ErrNoTable) {
 		return nil, err
 	}
-	streamed, _ := since(t.events, user, 0, sel.s.strict)
-	events = append(events, streamed...)
-	slices.SortStableFunc(events, func(a, b dataset.LiveEvent) int { return cmp.Compare(a.Time, b.Time) })
+	if streamed, _ := since(t.events, user, 0, sel.s.strict); len(streamed) > 0 {
+		events = slices.Concat(events, streamed)
+		slices.SortStableFunc(events, func(a, b dataset.LiveEvent) int { return cmp.Compare(a.Time, b.Time) })
+	}
 	looked := make([]filter.Event, len(events))
 	for i, e := range events {
 		looked[i] = filter.Event{Of: e.Item, Type: e.Type}

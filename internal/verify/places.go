@@ -46,6 +46,7 @@ var places = []Place{
 	{"model", "store/models/*/**", "trained again from its own input without the users, then destroyed", "every user id decoded, the rest searched as bytes", nil},
 	{"streamed rows in memory", "", "dropped when the log is folded", "every row compared", nil},
 	{"live events in memory", "", "dropped by the erasure", "every user compared", nil},
+	{"imported events in memory", "", "dropped when a deletion hides its users, and none are kept while it runs", "every user compared", nil},
 	{"records in memory", "", "built anew from the erased table", "every key compared", nil},
 }
 

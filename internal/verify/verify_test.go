@@ -207,6 +207,7 @@ var leaks = map[string]func(f *fixture){
 	"model, attributes":            func(f *fixture) { f.modelUsers("users.id", "canary-kept-0001", gone) },
 	"streamed rows in memory":      func(f *fixture) { f.memory["streamed rows in memory"] = gone },
 	"live events in memory":        func(f *fixture) { f.memory["live events in memory"] = gone },
+	"imported events in memory":    func(f *fixture) { f.memory["imported events in memory"] = gone },
 	"records in memory":            func(f *fixture) { f.memory["records in memory"] = gone },
 }
 

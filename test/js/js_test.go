@@ -13,6 +13,8 @@ import (
 
 func TestJavaScriptClients(t *testing.T) { plan.Conformance(t, plan.Client{Run: run}) }
 
+func TestJavaScriptClientsDoTheMainJob(t *testing.T) { plan.MainJob(t, plan.Client{Run: run}) }
+
 func run(t *testing.T, endpoint string, calls []plan.Call) []plan.Result {
 	t.Helper()
 	if _, err := exec.LookPath("node"); err != nil {

@@ -61,7 +61,7 @@ func (s *Service) CreateCampaign(ctx context.Context, in *api.CreateCampaignRequ
 		if doc.MinProvisionedTPS == nil {
 			doc.MinProvisionedTPS = new(1)
 		}
-		return s.insert(tx, sc, r, doc, meta.CampaignPrivate{Latest: follows(config)}, in.Tags)
+		return s.insert(tx, sc, r, doc, nil, in.Tags)
 	})
 	if err != nil {
 		return nil, err
@@ -71,6 +71,7 @@ func (s *Service) CreateCampaign(ctx context.Context, in *api.CreateCampaignRequ
 
 func isLatest(version string) bool { return strings.HasSuffix(version, latestSelector) }
 
+// follows tells whether a campaign moves to each new version: to say so in a request takes $LATEST, so that its configuration is all there is to know.
 func follows(c *api.CampaignConfig) bool { return c != nil && isTrue(c.SyncWithLatestSolutionVersion) }
 
 func errSyncWithoutLatest() error {
@@ -204,10 +205,6 @@ func (s *Service) UpdateCampaign(ctx context.Context, in *api.UpdateCampaignRequ
 
 // redeploy checks an update against the campaign as it is, and enqueues it. What the request leaves out keeps its value.
 func (s *Service) redeploy(tx *meta.Tx, r *meta.Resource, doc api.Campaign, d deployment, in *api.UpdateCampaignRequest) error {
-	private, err := meta.Private[meta.CampaignPrivate](r)
-	if err != nil {
-		return err
-	}
 	if d.version.Group != r.Group {
 		return api.Errorf(api.InvalidInput, "Solution version %s belongs to another dataset group than the campaign.", d.version.ARN)
 	}
@@ -215,23 +212,20 @@ func (s *Service) redeploy(tx *meta.Tx, r *meta.Resource, doc api.Campaign, d de
 	if in.CampaignConfig != nil {
 		config = in.CampaignConfig
 	}
-	latest := private.Latest
+	latest := follows(doc.CampaignConfig)
 	if in.SolutionVersionARN != "" {
 		latest = isLatest(in.SolutionVersionARN)
 	}
 	if follows(config) && !latest {
 		return errSyncWithoutLatest()
 	}
-	if config, err = d.checkConfig(config); err != nil {
+	config, err := d.checkConfig(config)
+	if err != nil {
 		return err
 	}
 	tps := doc.MinProvisionedTPS
 	if in.MinProvisionedTPS != nil {
 		tps = in.MinProvisionedTPS
-	}
-	private.Latest = follows(config)
-	if err := r.SetPrivate(private); err != nil {
-		return err
 	}
 	return s.enqueueDeployment(tx, r, doc, api.CampaignUpdateSummary{SolutionVersionARN: d.version.ARN, MinProvisionedTPS: tps, CampaignConfig: config})
 }

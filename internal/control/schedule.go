@@ -298,18 +298,14 @@ func followersBehind(tx *meta.Tx, q meta.Query) (behind []follower, err error) {
 		return nil, err
 	}
 	for _, c := range campaigns {
-		private, err := meta.Private[meta.CampaignPrivate](c)
+		doc, err := meta.Doc[api.Campaign](c)
 		if err != nil {
 			return nil, err
 		}
-		if !private.Latest || updatable(c, meta.Active) != nil {
+		if !follows(doc.CampaignConfig) || updatable(c, meta.Active) != nil {
 			continue
 		}
 		newest, err := newestActive(tx, c.Parent)
-		if err != nil {
-			return nil, err
-		}
-		doc, err := meta.Doc[api.Campaign](c)
 		if err != nil {
 			return nil, err
 		}

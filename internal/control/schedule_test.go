@@ -238,7 +238,49 @@ func TestAVersionThatCannotBeDeployedIsNotTriedAgain(t *testing.T) {
 	arn := s.campaign("c", solution+"/$LATEST", &api.CampaignConfig{SyncWithLatestSolutionVersion: new(true)})
 	s.trained(solution)
 	s.must(s.FollowLatest(s.ctx, solution))
-	s.must(s.db.Update(s.ctx, func(tx *meta.Tx) error { // as package work ends an update that failed
+	s.failUpdate(arn)
+	s.must(s.FollowLatest(s.ctx, solution))
+	if kind := s.row(arn).Job.Kind; kind != "" {
+		t.Errorf("job %q", kind)
+	}
+	third := s.trained(solution)
+	s.must(s.FollowLatest(s.ctx, solution))
+	if u := s.described(arn).LatestCampaignUpdate; u.SolutionVersionARN != third {
+		t.Errorf("update %+v", u)
+	}
+}
+
+// An update that fails leaves a campaign as it was, also in whether it follows the latest version.
+func TestAnUpdateThatFailedChangesNothingAboutFollowing(t *testing.T) {
+	s := open(t, quota.AWS())
+	solution := s.solution("s", "aws-user-personalization")
+	first := s.trained(solution)
+	sync := &api.CampaignConfig{SyncWithLatestSolutionVersion: new(true)}
+	following, fixed := s.campaign("following", solution+"/$LATEST", sync), s.campaign("fixed", first, nil)
+	for arn, in := range map[string]*api.UpdateCampaignRequest{
+		following: {CampaignARN: following, SolutionVersionARN: first, CampaignConfig: &api.CampaignConfig{}},
+		fixed:     {CampaignARN: fixed, SolutionVersionARN: solution + "/$LATEST", CampaignConfig: sync},
+	} {
+		_, err := s.UpdateCampaign(s.ctx, in)
+		s.must(err)
+		s.failUpdate(arn)
+	}
+	second := s.trained(solution)
+	s.must(s.FollowLatest(s.ctx, solution))
+	if u := s.described(following).LatestCampaignUpdate; u.SolutionVersionARN != second || u.Status != meta.CreatePending {
+		t.Errorf("one that follows: %+v", u)
+	}
+	if u := s.described(fixed).LatestCampaignUpdate; u.Status != meta.CreateFailed {
+		t.Errorf("one that does not: %+v", u)
+	}
+	_, err := s.UpdateCampaign(s.ctx, &api.UpdateCampaignRequest{CampaignARN: fixed, CampaignConfig: sync})
+	want(t, "sync without $LATEST", err, api.InvalidInput, "$LATEST")
+}
+
+// failUpdate ends the update of a campaign as package work ends one that failed.
+func (s *studio) failUpdate(arn string) {
+	s.t.Helper()
+	s.must(s.db.Update(s.ctx, func(tx *meta.Tx) error {
 		r, err := tx.Get(arn)
 		if err != nil {
 			return err
@@ -253,15 +295,6 @@ func TestAVersionThatCannotBeDeployedIsNotTriedAgain(t *testing.T) {
 		}
 		return tx.Put(r)
 	}))
-	s.must(s.FollowLatest(s.ctx, solution))
-	if kind := s.row(arn).Job.Kind; kind != "" {
-		t.Errorf("job %q", kind)
-	}
-	third := s.trained(solution)
-	s.must(s.FollowLatest(s.ctx, solution))
-	if u := s.described(arn).LatestCampaignUpdate; u.SolutionVersionARN != third {
-		t.Errorf("update %+v", u)
-	}
 }
 
 func TestAutomaticTrainingOfTheSecondGenerationSearchesEveryNinetyDays(t *testing.T) {

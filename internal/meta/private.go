@@ -87,11 +87,6 @@ const (
 	SearchReused = "reused" // it takes what the solution's last search chose
 )
 
-// CampaignPrivate belongs to a campaign.
-type CampaignPrivate struct {
-	Latest bool `json:"latest,omitempty"` // created with {solutionArn}/$LATEST and syncWithLatestSolutionVersion: follows new versions
-}
-
 // AttributionPrivate belongs to a metric attribution, whose Seq names it in the tally of its dataset group.
 type AttributionPrivate struct {
 	Metrics []AttributionMetric `json:"metrics"` // in order of addition

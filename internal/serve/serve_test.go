@@ -228,7 +228,7 @@ func recipeARN(name string) string { return "arn:aws:personalize:::recipe/" + na
 func (w *world) campaign(version string, config *api.CampaignConfig) string {
 	w.t.Helper()
 	arn := arnOf(meta.Campaign, w.next("c"))
-	w.insert(meta.Campaign, arn, w.group, api.Campaign{CampaignARN: arn, SolutionVersionARN: version, CampaignConfig: config}, meta.CampaignPrivate{})
+	w.insert(meta.Campaign, arn, w.group, api.Campaign{CampaignARN: arn, SolutionVersionARN: version, CampaignConfig: config}, nil)
 	return arn
 }
 

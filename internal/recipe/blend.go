@@ -13,12 +13,15 @@ type weighted struct {
 	weight float32
 }
 
-// blend adds up parts with their weights, multiplies every column by its factor and keeps the strongest keep entries of each row.
-func blend(ctx context.Context, parts []weighted, column []float32, keep int) (*rows, error) {
+// blend adds up parts with their weights, multiplies every column by its factor and keeps the strongest keep entries of each wanted row.
+func blend(ctx context.Context, parts []weighted, column []float32, keep int, want wanted) (*rows, error) {
 	n := len(column)
 	best := newSelections(n, keep)
 	spaces := make([]sums, n) // one per worker
 	err := vec.Parallel(ctx, n, func(i, worker int) {
+		if !want.has(i) {
+			return
+		}
 		s := &spaces[worker]
 		s.grow(n)
 		for _, p := range parts {

@@ -46,7 +46,7 @@ const (
 	choiceCoreSets  = 4096    // and without, where the inverse is most of the work and what is not in it is worse off
 	choiceGain      = 1.002   // what a candidate must be better by
 	choiceLength    = 20      // length of the lists that are compared
-	associationCore = 4096    // items in the dense inverse of the association that goes beside transitions
+	associationCore = 2048    // items in the dense inverse of the association that goes beside transitions
 )
 
 // start is the choice before the data have been asked.
@@ -88,7 +88,7 @@ func (c *corpus) alternatives() []func(best choice) [][]choice {
 				return [][]choice{{best}}
 			},
 			among(func(c *choice, v float64) { c.ridge = v }, []float64{2.5}),
-			among(spectral, []float64{0.1, 0}, []float64{1, 3}),
+			among(spectral, []float64{0, 0.1}, []float64{0.1}, []float64{1, 3}),
 			among(temper, []float64{0}, []float64{2}),
 		}
 	}
@@ -218,7 +218,27 @@ func newJudge(c *corpus) *judge {
 	for n := 0; n < len(all); n += stride {
 		j.questions = append(j.questions, all[n])
 	}
+	j.parts.want = j.asked()
 	return j
+}
+
+// asked are the items whose rows answer the questions.
+func (j *judge) asked() wanted {
+	c := j.parts.corpus
+	want := make(wanted, c.items)
+	for _, q := range j.questions {
+		from, to := c.offsets[q.user], c.offsets[q.user+1]
+		if c.ordered {
+			from = max(from, to-int64(j.parts.reach))
+			for _, h := range c.hidden[q.user][:q.from] {
+				want[h.item] = true
+			}
+		}
+		for _, i := range c.item[from:to] {
+			want[i] = true
+		}
+	}
+	return want
 }
 
 // quality is the NDCG of the hidden items under a choice. In the same pass it rates those of the others that have the same rows: for a history only their priors
@@ -306,6 +326,7 @@ type parts struct {
 	corpus      *corpus
 	reach, core int
 	keep        int // entries of a row
+	want        wanted
 
 	main        map[regression]*rows
 	association *rows
@@ -327,7 +348,7 @@ func (p *parts) blend(ctx context.Context, chosen choice, progress Progress) (*r
 	if c.ordered && chosen.association > 0 {
 		if p.association == nil {
 			r := regression{damping: true, lambda: c.lambda(false, true), core: min(p.core, associationCore)}
-			if p.association, err = solve(ctx, &c.sequences, r, p.keep, progress); err != nil {
+			if p.association, err = solve(ctx, &c.sequences, r, p.keep, p.want, progress); err != nil {
 				return nil, err
 			}
 		}
@@ -335,7 +356,7 @@ func (p *parts) blend(ctx context.Context, chosen choice, progress Progress) (*r
 	}
 	if chosen.spectral > 0 {
 		if p.spectral == nil {
-			if p.spectral, err = spectralRows(ctx, &c.sequences, p.keep, progress); err != nil {
+			if p.spectral, err = spectralRows(ctx, &c.sequences, p.keep, p.want, progress); err != nil {
 				return nil, err
 			}
 		}
@@ -344,7 +365,7 @@ func (p *parts) blend(ctx context.Context, chosen choice, progress Progress) (*r
 	if len(all) == 1 && chosen.temper == 0 {
 		return main, nil
 	}
-	r, err := blend(ctx, all, c.temper(chosen.temper), p.keep)
+	r, err := blend(ctx, all, c.temper(chosen.temper), p.keep, p.want)
 	if err != nil {
 		return nil, err
 	}
@@ -375,7 +396,7 @@ func (p *parts) regression(ctx context.Context, r regression, progress Progress)
 	if p.main[r] != nil {
 		return p.main[r], nil
 	}
-	fitted, err := solve(ctx, &p.corpus.sequences, r, p.keep, progress)
+	fitted, err := solve(ctx, &p.corpus.sequences, r, p.keep, p.want, progress)
 	if err != nil {
 		return nil, err
 	}

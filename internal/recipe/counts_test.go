@@ -152,7 +152,7 @@ func TestRowsAreTheRidgeRegressionOfTheNextItem(t *testing.T) {
 	c := smallCorpus(40)
 	const lambda, reach = 7, 5
 	r := regression{ordered: true, reach: reach, rate: testDecay, back: one / 4, lambda: lambda, core: coreSize}
-	got, err := solve(context.Background(), &c.sequences, r, rowEntries, func(string, int64, int64) {})
+	got, err := solve(context.Background(), &c.sequences, r, rowEntries, nil, func(string, int64, int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestRowsWithoutOrderAreTheRegressionOnTheOtherItems(t *testing.T) {
 	c := smallCorpus(40)
 	const lambda = 8
 	r := regression{damping: true, lambda: lambda, core: coreSize}
-	got, err := solve(context.Background(), &c.sequences, r, rowEntries, func(string, int64, int64) {})
+	got, err := solve(context.Background(), &c.sequences, r, rowEntries, nil, func(string, int64, int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func TestBatchesDoNotChangeTheRows(t *testing.T) {
 			r.lambda = 200 // items outside of the core have columns
 		}
 		silent := func(string, int64, int64) {}
-		whole, err := solve(context.Background(), &c.sequences, r, rowEntries, silent)
+		whole, err := solve(context.Background(), &c.sequences, r, rowEntries, nil, silent)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -369,7 +369,7 @@ func TestSelectionKeepsTheLargestWhateverTheOrder(t *testing.T) {
 func TestSolveStopsWhenCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := solve(ctx, &smallCorpus(12).sequences, regression{core: coreSize}, rowEntries, func(string, int64, int64) {}); err != context.Canceled {
+	if _, err := solve(ctx, &smallCorpus(12).sequences, regression{core: coreSize}, rowEntries, nil, func(string, int64, int64) {}); err != context.Canceled {
 		t.Errorf("got %v", err)
 	}
 }

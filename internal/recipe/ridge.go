@@ -59,6 +59,7 @@ type solver struct {
 	sets   *baskets // nil with order
 	lambda float64
 	keep   int // entries of a row
+	want   wanted
 
 	core    []int32 // the items of the core, ascending
 	rank    []int32 // item -> index into core, -1 outside
@@ -68,10 +69,10 @@ type solver struct {
 	entries  int64      // of the columns of a batch, at most; it bounds memory and changes nothing else
 }
 
-// solve returns the rows of B, keep entries of each.
-func solve(ctx context.Context, seq *sequences, r regression, keep int, progress Progress) (*rows, error) {
+// solve returns the wanted rows of B, keep entries of each.
+func solve(ctx context.Context, seq *sequences, r regression, keep int, want wanted, progress Progress) (*rows, error) {
 	s := newSolver(seq, r)
-	s.keep = keep
+	s.keep, s.want = keep, want
 	defer s.inverse.Close()
 	if err := s.invertGram(ctx, progress); err != nil {
 		return nil, err
@@ -215,19 +216,24 @@ func (s *solver) rows(ctx context.Context, progress Progress) (*rows, error) {
 			return nil, err
 		}
 	}
-	if err := vec.Parallel(ctx, len(s.core), func(r, _ int) { best[s.core[r]].ordered() }); err != nil {
+	if err := vec.Parallel(ctx, len(s.core), func(r, _ int) { best[s.core[r]].prune() }); err != nil {
 		return nil, err
 	}
 	count := newMeter(progress, "rare items", s.seq.items-len(s.core))
 	tails := make([]tail, s.seq.items) // one per worker
 	err := vec.Parallel(ctx, s.seq.items, func(i, worker int) {
-		if s.rank[i] < 0 {
+		if s.rank[i] < 0 && s.want.has(i) {
 			s.tail(int32(i), s.counter(worker), &tails[worker], best)
 			count.add(1)
 		}
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, i := range s.core {
+		if !s.want.has(int(i)) {
+			best[i].kept = nil
+		}
 	}
 	solved := flatten(best)
 	solved.core = len(s.core)

@@ -162,6 +162,11 @@ func (r *rows) of(item int32) ([]int32, []float32) {
 	return r.item[from:to], r.value[from:to]
 }
 
+// wanted are the items whose rows are asked for, nil for all.
+type wanted []bool
+
+func (w wanted) has(item int) bool { return w == nil || w[item] }
+
 func flatten(best []selection) *rows {
 	_ = vec.Parallel(context.Background(), len(best), func(i, _ int) { best[i].ordered() })
 	r := &rows{offsets: make([]int64, len(best)+1)}

@@ -2,6 +2,8 @@ package recipe
 
 import (
 	"context"
+	"math"
+	"math/bits"
 	"sync/atomic"
 
 	"github.com/palate-dev/palate/internal/recipe/vec"
@@ -216,14 +218,32 @@ func (u *unit) close() {
 	}
 }
 
-// sources are the selections of the sources of a panel.
-func (s *solver) sources(u *unit, panel int, best []selection) []*selection {
+// sources are the selections of the sources of a panel, and their floors side by side, so that most offers are turned down without a look at the selection.
+type sources struct {
+	chosen [vec.TileCols]*selection
+	floors [vec.TileCols]float32
+}
+
+func (s *solver) sources(u *unit, panel int, best []selection) *sources {
 	from := u.first + panel*vec.TileCols
-	var chosen []*selection
-	for _, i := range s.core[from:min(from+vec.TileCols, len(s.core))] {
-		chosen = append(chosen, &best[i])
+	all := &sources{}
+	for j := range all.floors {
+		all.floors[j] = float32(math.Inf(1))
+		if from+j < len(s.core) {
+			all.chosen[j] = &best[s.core[from+j]]
+			all.floors[j] = all.chosen[j].floor
+		}
 	}
-	return chosen
+	return all
+}
+
+// offer offers a target to all sources; values are those of TileCols sources.
+func (s *sources) offer(target int32, values []float32) {
+	for high := vec.Reach(values, s.floors[:]); high != 0; high &= high - 1 {
+		j := bits.TrailingZeros32(high)
+		s.chosen[j].offer(target, values[j])
+		s.floors[j] = s.chosen[j].floor
+	}
 }
 
 // offerDense offers the targets of the dense groups.
@@ -244,10 +264,7 @@ func (b *batch) offerDense(u *unit, best []selection) {
 		chosen := b.sources(u, p, best)
 		for g, group := range b.dense {
 			for k, c := range group {
-				out := u.out[(g*unitPanels+p)*tile+k*vec.TileCols:]
-				for j, selected := range chosen {
-					selected.offer(c.item, out[j])
-				}
+				chosen.offer(c.item, u.out[(g*unitPanels+p)*tile+k*vec.TileCols:])
 			}
 		}
 	}
@@ -267,9 +284,7 @@ func (b *batch) offerSparse(u *unit, panel int, best []selection) {
 		} else {
 			vec.Gather(out[:], table, c.rank, c.value)
 		}
-		for j, selected := range chosen {
-			selected.offer(c.item, out[j])
-		}
+		chosen.offer(c.item, out[:])
 	}
 }
 

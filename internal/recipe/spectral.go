@@ -17,7 +17,8 @@ import (
 // in which all of it moves. VVᵀ is dense; of it, only entries between items that somebody had together are used.
 //
 // V is found by subspace iteration. Nothing but the subspace matters, so its columns need not be the singular vectors themselves. Every sum of floats
-// has a fixed order and is the work of one goroutine.
+// has a fixed order and is the work of one goroutine. Products of V's rows, one for each pair of items that meet, are of bytes: a row is rounded to 1/127 of its
+// largest element, which moves a product by about 0.001 of the rows' lengths, and its 256 numbers are four cache lines instead of sixteen.
 const (
 	idealWeight = 0.3 // α
 	sweeps      = 6   // of the subspace iteration
@@ -32,15 +33,18 @@ type filter struct {
 	user    []float32 // 1/√(items of the user)
 	item    []float32 // 1/√(users of the item), 0 without any
 	factors int
-	v       []float32 // items × factors
+	v       []float32 // items × factors, until they are bytes
+	bytes   []int8    // items × factors
+	scale   []float32 // of each item, what its bytes count
 }
 
-// spectralRows returns the rows of the graph filter without its diagonal.
-func spectralRows(ctx context.Context, seq *sequences, keep int, progress Progress) (*rows, error) {
+// spectralRows returns the wanted rows of the graph filter without its diagonal.
+func spectralRows(ctx context.Context, seq *sequences, keep int, want wanted, progress Progress) (*rows, error) {
 	f := newFilter(seq)
 	if err := f.iterate(ctx, progress); err != nil {
 		return nil, err
 	}
+	f.round()
 	best := newSelections(seq.items, keep)
 	counters := make([]*counter, seq.items) // one per worker
 	count := newMeter(progress, "neighbourhoods", seq.items)
@@ -49,7 +53,9 @@ func spectralRows(ctx context.Context, seq *sequences, keep int, progress Progre
 		if counters[worker] == nil {
 			counters[worker] = newCounter(seq.items)
 		}
-		f.row(int32(i), counters[worker], &best[i])
+		if want.has(i) {
+			f.row(int32(i), counters[worker], &best[i])
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -81,19 +87,43 @@ func factorsFor(users, items int) int {
 
 // row offers row i to best.
 func (f *filter) row(i int32, c *counter, best *selection) {
-	v := f.vector(i)
+	v := f.rounded(i)
 	f.sets.together(int(i), c)
 	c.each(func(j int32, sum int64) {
 		if j == i {
 			return
 		}
 		linear := float64(sum) / one * float64(f.item[i]) * float64(f.item[j])
-		ideal := float64(vec.Dot(v, f.vector(j))) * float64(f.item[i]) / float64(f.item[j])
+		ideal := float64(vec.DotBytes(v, f.rounded(j))) * float64(f.scale[i]) * float64(f.scale[j]) * float64(f.item[i]) / float64(f.item[j])
 		best.offer(j, float32(linear+float64(idealWeight*ideal)))
 	})
 }
 
 func (f *filter) vector(i int32) []float32 { return f.v[int(i)*f.factors:][:f.factors] }
+
+func (f *filter) rounded(i int32) []int8 { return f.bytes[int(i)*f.factors:][:f.factors] }
+
+// round makes bytes of V.
+func (f *filter) round() {
+	f.bytes, f.scale = make([]int8, len(f.v)), make([]float32, len(f.item))
+	for i := range f.item {
+		most := float32(0)
+		if f.factors > 0 {
+			for _, x := range f.vector(int32(i)) {
+				most = max(most, magnitude(x))
+			}
+		}
+		if most == 0 {
+			continue
+		}
+		f.scale[i] = most / math.MaxInt8
+		row := f.rounded(int32(i))
+		for k, x := range f.vector(int32(i)) {
+			row[k] = int8(math.Round(float64(x) / float64(f.scale[i])))
+		}
+	}
+	f.v = nil
+}
 
 // iterate finds V: it starts anywhere and multiplies by R̃ᵀR̃ again and again, orthogonal columns in between.
 func (f *filter) iterate(ctx context.Context, progress Progress) error {
@@ -140,56 +170,57 @@ func (f *filter) iterate(ctx context.Context, progress Progress) error {
 func (f *filter) orthonormalize(ctx context.Context) error {
 	r := f.factors
 	gram := make([]float32, r*r)
-	const block = 16
-	err := vec.Parallel(ctx, r/block, func(b, _ int) {
-		for at := 0; at < len(f.v); at += r {
-			row := f.v[at:][:r]
-			for k := b * block; k < (b+1)*block; k++ {
-				vec.Axpy(row[k], row, gram[k*r:][:r])
-			}
-		}
-	})
-	if err != nil {
+	if err := vec.Gram(ctx, gram, f.v, r); err != nil {
 		return err
 	}
-	upper, inverse := choleskyFactor(gram, r)
-	return vec.Parallel(ctx, len(f.item), func(i, _ int) {
-		row := f.vector(int32(i))
-		for k := range row {
-			row[k] *= inverse[k]
-			vec.Axpy(-row[k], upper[k*r+k+1:][:r-k-1], row[k+1:])
-		}
-	})
+	return vec.TimesUpper(ctx, f.v, choleskyInverse(gram, r), r)
 }
 
 // negligible is what must be left of a column's square for it to count as a direction of its own.
 const negligible = 1e-5
 
-// choleskyFactor returns U with UᵀU = gram, rows one after the other, and the inverses of its diagonal, which are zero for columns without a part of their own.
-func choleskyFactor(gram []float32, n int) (upper, inverse []float32) {
-	a := make([]float64, n*n)
+// choleskyInverse returns U⁻¹, rows one after the other, where UᵀU = gram, of which only the upper triangle is read. Rows and columns of U without a part
+// of their own are left out: they are zero in the inverse.
+func choleskyInverse(gram []float32, n int) []float32 {
+	u, scale := make([]float64, n*n), make([]float64, n) // scale: inverses of U's diagonal
 	for k, v := range gram {
-		a[k] = float64(v)
+		u[k] = float64(v)
 	}
-	upper, inverse = make([]float32, n*n), make([]float32, n)
 	for k := range n {
-		pivot := a[k*n+k]
+		row := u[k*n:][:n]
+		pivot := row[k]
 		if !(pivot > negligible*float64(gram[k*n+k])) {
-			clear(a[k*n:][:n])
+			clear(row)
 			continue
 		}
 		root := math.Sqrt(pivot)
-		inverse[k] = float32(1 / root)
-		row := a[k*n:][:n]
+		scale[k] = 1 / root
 		for j := k; j < n; j++ {
 			row[j] /= root
-			upper[k*n+j] = float32(row[j])
 		}
 		for i := k + 1; i < n; i++ {
-			for j := i; j < n; j++ {
-				a[i*n+j] -= float64(row[i] * row[j])
+			if below := u[i*n:][:n]; row[i] != 0 {
+				for j := i; j < n; j++ {
+					below[j] -= float64(row[i] * row[j])
+				}
 			}
 		}
 	}
-	return upper, inverse
+	inverse, column := make([]float32, n*n), make([]float64, n)
+	for j := range n {
+		if column[j] = scale[j]; column[j] == 0 {
+			continue
+		}
+		for i := j - 1; i >= 0; i-- {
+			sum := 0.0
+			for k := i + 1; k <= j; k++ {
+				sum += float64(u[i*n+k] * column[k])
+			}
+			column[i] = -float64(sum * scale[i])
+		}
+		for i := range j + 1 {
+			inverse[i*n+j] = float32(column[i])
+		}
+	}
+	return inverse
 }

@@ -1,57 +1,35 @@
 #include "textflag.h"
 
-// func dot512(half *[16]float32, x, y *float32, n int)
-TEXT ·dot512(SB), NOSPLIT, $0-32
-	MOVQ half+0(FP), DI
-	MOVQ x+8(FP), SI
-	MOVQ y+16(FP), R8
-	MOVQ n+24(FP), CX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
+// func dotBytes256(x, y *int8, n int) int32
+TEXT ·dotBytes256(SB), NOSPLIT, $0-28
+	MOVQ x+0(FP), SI
+	MOVQ y+8(FP), DI
+	MOVQ n+16(FP), CX
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
 
-lanes:
-	VMOVUPS (SI), Z2
-	VMOVUPS 64(SI), Z3
-	VFMADD231PS (R8), Z2, Z0
-	VFMADD231PS 64(R8), Z3, Z1
-	ADDQ $128, SI
-	ADDQ $128, R8
+lanes: // sixteen bytes become sixteen words, of which products are added in pairs
+	VPMOVSXBW (SI), Y2
+	VPMOVSXBW (DI), Y3
+	VPMOVSXBW 16(SI), Y4
+	VPMOVSXBW 16(DI), Y5
+	VPMADDWD Y3, Y2, Y2
+	VPMADDWD Y5, Y4, Y4
+	VPADDD Y2, Y0, Y0
+	VPADDD Y4, Y1, Y1
+	ADDQ $32, SI
+	ADDQ $32, DI
 	SUBQ $32, CX
 	JGT lanes
 
-	VADDPS Z1, Z0, Z0
-	VMOVUPS Z0, (DI)
-	VZEROUPPER
-	RET
-
-// func dot256(half *[16]float32, x, y *float32, n int)
-TEXT ·dot256(SB), NOSPLIT, $0-32
-	MOVQ half+0(FP), DI
-	MOVQ x+8(FP), SI
-	MOVQ y+16(FP), R8
-	MOVQ n+24(FP), CX
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-
-lanes:
-	VMOVUPS (SI), Y4
-	VMOVUPS 32(SI), Y5
-	VMOVUPS 64(SI), Y6
-	VMOVUPS 96(SI), Y7
-	VFMADD231PS (R8), Y4, Y0
-	VFMADD231PS 32(R8), Y5, Y1
-	VFMADD231PS 64(R8), Y6, Y2
-	VFMADD231PS 96(R8), Y7, Y3
-	ADDQ $128, SI
-	ADDQ $128, R8
-	SUBQ $32, CX
-	JGT lanes
-
-	VADDPS Y2, Y0, Y0
-	VADDPS Y3, Y1, Y1
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y1, 32(DI)
+	VPADDD Y1, Y0, Y0
+	VEXTRACTI128 $1, Y0, X1
+	VPADDD X1, X0, X0
+	VPSHUFD $0x4e, X0, X1
+	VPADDD X1, X0, X0
+	VPSHUFD $0xb1, X0, X1
+	VPADDD X1, X0, X0
+	VMOVD X0, AX
+	MOVL AX, ret+24(FP)
 	VZEROUPPER
 	RET

@@ -2,4 +2,4 @@
 
 package vec
 
-func dot(half *[DotLanes / 2]float32, x, y []float32) { dotGeneric(half, x, y) }
+func dotBytes(x, y []int8) int32 { return dotBytesGeneric(x, y) }

@@ -6,7 +6,7 @@ import (
 )
 
 // recallBytes is about what one table may remember of what Imported found.
-const recallBytes = 64 << 20
+const recallBytes = 128 << 20
 
 // recall remembers the imported events of users who were asked for, because reading them takes a thousand times as long as the rest of a request. Whatever changes the
 // imported files of the table empties it, and so does the beginning of an erasure in the group; while one runs nothing is remembered.

@@ -36,11 +36,11 @@ type novelty struct {
 }
 
 func newNovelty(ids []string, seen, appeared []int64, newest int64) *novelty {
-	n := &novelty{ids: ids, seen: seen, appeared: appeared, newest: newest}
+	n := &novelty{ids: ids, seen: seen, appeared: appeared, newest: newest, order: make([]int32, 0, len(ids)), tickets: make([]int64, 0, len(ids))}
 	for i := range ids {
 		n.order = append(n.order, int32(i))
 	}
-	slices.SortStableFunc(n.order, func(a, b int32) int { return cmp.Compare(appeared[b], appeared[a]) })
+	slices.SortFunc(n.order, func(a, b int32) int { return cmp.Or(cmp.Compare(appeared[b], appeared[a]), cmp.Compare(a, b)) })
 	sum := int64(0)
 	for _, i := range n.order {
 		sum += max(1, tickets/(1+seen[i]))

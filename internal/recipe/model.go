@@ -101,6 +101,7 @@ func (m *Model) loadInput() error {
 		return err
 	}
 	text := string(items.text) // one copy on the heap
+	m.items = make([]string, 0, items.len())
 	for i := range items.len() {
 		m.items = append(m.items, text[items.offsets[i]:items.offsets[i+1]])
 	}

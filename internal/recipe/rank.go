@@ -51,7 +51,7 @@ func byPrior(prior []float32, count []int64) []int32 {
 			order = append(order, int32(i))
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(prior[b], prior[a]) })
+	slices.SortFunc(order, func(a, b int32) int { return cmp.Or(cmp.Compare(prior[b], prior[a]), cmp.Compare(a, b)) })
 	return order
 }
 

@@ -18,6 +18,8 @@ type Columns struct {
 
 	mu   sync.RWMutex // guards the records, and the bits of sets
 	sets setCache
+
+	spare sync.Pool // of *bitset: memory of requests that have ended
 }
 
 // column holds one field of all candidates. A text is held once, as most fields have few.

@@ -11,6 +11,7 @@ type Compiled struct {
 	columns  *Columns
 	rules    []compiledRule
 	includes bool
+	kept     *bitset // those that pass, where every rule has bits or a list; nil elsewhere
 }
 
 // compiledRule holds of the candidates of a bit set, of those in a list, or of those whose records pass the tests.
@@ -49,14 +50,64 @@ func (s *Selection) On(c *Columns, types map[int32][]string) *Compiled {
 			to.bits, to.where = c.rule(from.where), from.where
 		}
 	}
+	out.combine()
 	return out
 }
 
-// Done lets go of the columns.
-func (s *Compiled) Done() { s.columns.mu.RUnlock() }
+// combine puts the rules together, so that each candidate costs one look.
+func (s *Compiled) combine() {
+	if slices.ContainsFunc(s.rules, func(r compiledRule) bool { return r.bits == nil && !r.events }) {
+		return
+	}
+	kept, _ := s.columns.spare.Get().(*bitset)
+	if kept == nil {
+		b := newBitset(s.columns.n)
+		kept = &b
+	}
+	b := *kept
+	for i := range b {
+		b[i] = ^uint64(0)
+		if s.includes {
+			b[i] = 0
+		}
+	}
+	for _, exclude := range []bool{false, true} { // what is excluded is out, whoever includes it
+		for i := range s.rules {
+			switch r := &s.rules[i]; {
+			case r.exclude != exclude:
+			case r.events:
+				for _, code := range r.listed {
+					b.put(code, !exclude)
+				}
+			case exclude:
+				b.without(r.bits)
+			default:
+				b.or(r.bits)
+			}
+		}
+	}
+	s.kept = kept
+}
+
+// Done lets go of the columns. Nothing may be asked any more.
+func (s *Compiled) Done() {
+	if s.kept != nil {
+		s.columns.spare.Put(s.kept)
+		s.kept = nil
+	}
+	s.columns.mu.RUnlock()
+}
 
 // Keeps reports whether the filter lets the candidate of that code pass.
 func (s *Compiled) Keeps(code int32) bool {
+	if s.kept != nil {
+		return s.kept.has(code)
+	}
+	return s.keeps(code)
+}
+
+// keeps asks one rule after the other.
+func (s *Compiled) keeps(code int32) bool {
 	included := !s.includes
 	for i := range s.rules {
 		r := &s.rules[i]

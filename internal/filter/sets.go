@@ -33,6 +33,12 @@ func (b bitset) or(other bitset) {
 	}
 }
 
+func (b bitset) without(other bitset) {
+	for i, w := range other {
+		b[i] &^= w
+	}
+}
+
 const (
 	setBytes  = 64 << 20 // what the bit sets of one Columns may take
 	setNames  = 4096     // how many tests and rules are known, most of them by name only

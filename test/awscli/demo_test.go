@@ -3,12 +3,14 @@
 package awscli_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +34,22 @@ func interactions() string {
 	}
 	return b.String()
 }
+
+// more is what the demo does not show: a filter and a batch job, and the way back.
+const more = `
+group=arn:aws:personalize:us-east-1:000000000000:dataset-group/demo campaign=arn:aws:personalize:us-east-1:000000000000:campaign/films
+filter=$(aws personalize create-filter --name seen --dataset-group-arn $group --filter-expression 'EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("view")' --query filterArn --output text)
+ready filter $filter
+echo '{"userId":"user-39"}' > users.json
+aws s3 cp users.json s3://demo/ask/users.json
+batch=$(aws personalize create-batch-inference-job --job-name b --solution-version-arn $version --filter-arn $filter --num-results 500 --role-arn arn:aws:iam::000000000000:role/palate \
+	--job-input s3DataSource={path=s3://demo/ask/users.json} --job-output s3DataDestination={path=s3://demo/answers/} --query batchInferenceJobArn --output text)
+ready batch-inference-job $batch
+aws s3 cp s3://demo/answers/users.json.out batch.json
+aws personalize-runtime get-recommendations --campaign-arn $campaign --user-id user-39 --num-results 500 --filter-arn $filter --query 'itemList[].itemId' --output json > filtered.json
+aws personalize delete-filter --filter-arn $filter
+aws personalize delete-campaign --campaign-arn $campaign
+`
 
 var endpoint = regexp.MustCompile(`AWS_ENDPOINT_URL=\S+`)
 
@@ -65,6 +83,7 @@ func TestTheCommandsOfTheDemoDoTheMainJob(t *testing.T) {
 			script.WriteString(endpoint.ReplaceAllLiteralString(command, "AWS_ENDPOINT_URL="+s.URL))
 		}
 	}
+	script.WriteString(more)
 	shell := exec.CommandContext(t.Context(), "bash", "-euc", script.String())
 	shell.Dir = dir
 	shell.Env = append(os.Environ(), "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_PAGER=")
@@ -74,6 +93,31 @@ func TestTheCommandsOfTheDemoDoTheMainJob(t *testing.T) {
 	}
 	if strings.Contains(string(out), "FAILED") || strings.Count(string(out), `"itemId"`) != 10 {
 		t.Errorf("the commands printed:\n%s", out)
+	}
+
+	listed := []string{}
+	text, err := os.ReadFile(filepath.Join(dir, "filtered.json"))
+	if err != nil || json.Unmarshal(text, &listed) != nil {
+		t.Fatalf("what was asked under a filter: %v %q", err, text)
+	}
+	var line struct {
+		Output struct{ RecommendedItems []string }
+		Error  *string
+	}
+	text, err = os.ReadFile(filepath.Join(dir, "batch.json"))
+	if err != nil || json.Unmarshal(text, &line) != nil || line.Error != nil {
+		t.Fatalf("what the batch job wrote: %v %q", err, text)
+	}
+	slices.Sort(listed)
+	slices.Sort(line.Output.RecommendedItems)
+	if !slices.Equal(listed, line.Output.RecommendedItems) {
+		t.Errorf("under a filter a request answers %v, a batch %v", listed, line.Output.RecommendedItems)
+	}
+	seen := interactions()
+	for _, item := range listed {
+		if strings.Contains(seen, "user-39,"+item+",") {
+			t.Errorf("%s is answered, which the user has viewed", item)
+		}
 	}
 
 	name := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(fan) + `"`

@@ -255,6 +255,34 @@ expect(
 )
 
 
+# --- A filter and a batch job ---
+
+filter_arn = personalize.create_filter(
+    name="poc-filter", datasetGroupArn=dataset_group_arn, filterExpression='EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("view") | INCLUDE ItemID WHERE Items.GENRES IN ($GENRES)'
+)["filterArn"]
+wait(personalize.describe_filter, "filter", filterArn=filter_arn)
+viewed = {items[-1]["itemId"], items[-2]["itemId"]}
+filtered = recommend(visitor, 40, filterArn=filter_arn, filterValues={"GENRES": '"all"'})
+assert filtered and not viewed & {item["itemId"] for item in filtered}, filtered
+expect(personalize_runtime.exceptions.InvalidInputException, personalize_runtime.get_recommendations, campaignArn=campaign_arn, userId=known, filterArn=filter_arn)
+s3.put_object(Bucket=bucket, Key="batch/in/users.json", Body=json.dumps({"userId": known, "filterValues": {"GENRES": '"all"'}}) + "\n")
+batch_arn = personalize.create_batch_inference_job(
+    jobName="poc-batch",
+    solutionVersionArn=solution_version_arns["aws-user-personalization"],
+    filterArn=filter_arn,
+    numResults=10,
+    roleArn=role_arn,
+    jobInput={"s3DataSource": {"path": f"s3://{bucket}/batch/in/users.json"}},
+    jobOutput={"s3DataDestination": {"path": f"s3://{bucket}/batch/out/"}},
+    batchInferenceJobConfig={"itemExplorationConfig": {"explorationWeight": "0"}},
+)["batchInferenceJobArn"]
+wait(personalize.describe_batch_inference_job, "batchInferenceJob", batchInferenceJobArn=batch_arn)
+line = json.loads(s3.get_object(Bucket=bucket, Key="batch/out/users.json.out")["Body"].read())
+assert line["error"] is None and line["output"]["recommendedItems"] == [
+    item["itemId"] for item in recommend(known, filterArn=filter_arn, filterValues={"GENRES": '"all"'})
+], line
+
+
 # --- Updates, tags, lists ---
 
 personalize.update_campaign(campaignArn=campaign_arn, minProvisionedTPS=2)
@@ -273,13 +301,13 @@ for operation, member, want in (
     ("list_dataset_import_jobs", "datasetImportJobs", 2),
     ("list_dataset_export_jobs", "datasetExportJobs", 0),
     ("list_event_trackers", "eventTrackers", 1),
-    ("list_filters", "Filters", 0),
+    ("list_filters", "Filters", 1),
     ("list_solutions", "solutions", 2),
     ("list_solution_versions", "solutionVersions", 2),
     ("list_campaigns", "campaigns", 2),
     ("list_recommenders", "recommenders", 0),
     ("list_metric_attributions", "metricAttributions", 0),
-    ("list_batch_inference_jobs", "batchInferenceJobs", 0),
+    ("list_batch_inference_jobs", "batchInferenceJobs", 1),
     ("list_batch_segment_jobs", "batchSegmentJobs", 0),
     ("list_schemas", "schemas", 2),
 ):
@@ -339,6 +367,9 @@ for arn in solution_arns:
     personalize.delete_solution(solutionArn=arn)
 for arn in solution_arns:
     wait_until_gone(personalize.describe_solution, solutionArn=arn)
+expect(in_use, personalize.delete_dataset, datasetArn=items_arn)
+personalize.delete_filter(filterArn=filter_arn)
+wait_until_gone(personalize.describe_filter, filterArn=filter_arn)
 personalize.delete_event_tracker(eventTrackerArn=event_tracker_arn)
 wait_until_gone(personalize.describe_event_tracker, eventTrackerArn=event_tracker_arn)
 for arn in datasets.values():

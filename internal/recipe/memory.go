@@ -16,17 +16,27 @@ import (
 type Size struct {
 	Events, Users, Items int64
 	Active               int64 // items with enough events for the core; at most Items
+	Pairs                int64 // of events of the same user, of each the latest basketSize
+	Met                  int64 // entries that rows may have: of each item rowEntries, and no more than there are events of those who had it; 0, as Pairs, if nobody has counted
 	Given                int64 // bytes of attributes
 }
 
 // Size of the data. It reads all events once.
 func (d Data) Size() Size {
 	s := Size{Events: int64(d.Events.Len()), Users: int64(len(d.Events.Users)), Items: int64(len(d.Events.Items) + len(d.Items.ids()))}
-	count := make([]int32, len(d.Events.Items))
-	for _, i := range d.Events.Item {
-		if count[i]++; count[i] == activeCount {
-			s.Active++
+	count, met := make([]int32, len(d.Events.Items)), make([]int64, len(d.Events.Items))
+	for u := range d.Events.Users {
+		n := d.Events.Offsets[u+1] - d.Events.Offsets[u]
+		s.Pairs += n * min(n, basketSize)
+		for _, i := range d.Events.Item[d.Events.Offsets[u]:d.Events.Offsets[u+1]] {
+			if count[i]++; count[i] == activeCount {
+				s.Active++
+			}
+			met[i] += n
 		}
+	}
+	for _, n := range met {
+		s.Met += min(rowEntries, n)
 	}
 	s.Given = d.Items.bytes() + d.Users.bytes()
 	if d.Acted != nil { // an example of each event with an action, and what was known of its user
@@ -82,8 +92,10 @@ const (
 	vectorBytes  = 6                      // of what is made of a byte of attributes: a block, its place in the vectors, and the index
 	coldItem     = 3 * coldNear * (4 + 4) // its neighbours, as found, as kept and turned
 	tasteEvent   = 4 * (4 + 4)            // entries of the rows of users' values, while they are selected
-	mostRowSets  = 7                      // rows of all parts that are kept while the data are asked for the best blend, five regressions among them
-	batchBytes   = 4 + 4 + 4*denseShare   // an entry of a batch, also in the panel of a dense group
+	mostRowSets  = 6                      // rows that are kept while the data are asked for the best blend: both sides, a regression and a blend for the best and for a candidate
+	selecting    = 4                      // sets of rows that it takes to select the entries of one more: up to twice as many, with the room in which they grow, and the rows
+	batchBytes   = 4 + 4                  // an entry of a batch
+	workerItem   = 8 + 3*(4+1)            // a worker's sums
 )
 
 // Memory is the most bytes that training cfg's recipe on data of that size takes at a time, the data included. Candidates of a search are tried one after the other
@@ -99,7 +111,7 @@ func plan(cfg Config, s Size, lim quota.Limits) (need int64, atOnce int, err err
 	if err != nil {
 		return 0, 0, err
 	}
-	data, one := inputBytes(s), workBytes(entry, s)
+	data, one := inputBytes(s), workBytes(cfg, entry, s)
 	atOnce = 1
 	if cfg.Search != nil {
 		atOnce = max(1, min(cfg.Search.Parallel, cfg.Search.Trials, runtime.GOMAXPROCS(0)))
@@ -117,29 +129,43 @@ func inputBytes(s Size) int64 {
 }
 
 // workBytes is what one training takes beside the data, or the evaluation of one candidate.
-func workBytes(entry *Entry, s Size) int64 {
-	var heap, outside int64
+func workBytes(cfg Config, entry *Entry, s Size) int64 {
+	heap, outside := int64(runtime.GOMAXPROCS(0))*s.Items*workerItem, int64(0)
 	switch entry.TrainedAs {
 	case popularityCount:
 	case personalizationV1, personalizationV2:
 		core := min(s.Active, coreSize)
-		outside = vec.InverseBytes(int(core)) + min(batchEntries, s.Events*reachDefault)*batchBytes + int64(runtime.GOMAXPROCS(0))*panelBytes(core)
+		targets := min(s.Items, batchTargets)
+		outside = vec.InverseBytes(int(core)) + int64(runtime.GOMAXPROCS(0))*panelBytes(core)
+		entries := min(batchEntries, targets*core)
+		if s.Pairs > 0 {
+			entries = min(entries, s.Pairs)
+		}
+		outside += entries*batchBytes + 4*min(targets*core, entries*denseShare) // the columns, and the panels of dense groups
 		if s.Given > 0 {
 			heap += s.Given*vectorBytes + s.Items*coldItem + s.Events*tasteEvent
 		}
-		heap += s.Events*(historyEvent+basketEvent) + rowBytes(s, mostRowSets) + (s.Users+s.Items)*int64(factorsFor(int(s.Users), int(s.Items)))*4
+		heap += s.Events*(historyEvent+basketEvent) + rowBytes(s, mostRowSets)*rowGrowth(cfg, entry) + (s.Users+s.Items)*int64(factorsFor(int(s.Users), int(s.Items)))*4
 	default:
 		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s, 1)
 	}
 	return heap + heap/2 + outside
 }
 
-// rowBytes is what so many sets of rows take, and what it takes to select the entries of one more: no more entries than pairs of events that meet, for items
-// outside of the core.
+// rowBytes is what so many sets of rows take, and what it takes to select the entries of one more.
 func rowBytes(s Size, sets int64) int64 {
-	full := min(s.Items, s.Active)
-	entries := full*rowEntries + min((s.Items-full)*rowEntries, s.Events*2*reachDefault)
-	return (sets + 3) * entries * entryBytes
+	entries := s.Met
+	if entries == 0 {
+		full := min(s.Items, s.Active)
+		entries = full*rowEntries + min((s.Items-full)*rowEntries, s.Events*2*reachDefault)
+	}
+	return (sets + selecting) * entries * entryBytes
+}
+
+// rowGrowth is how many times rowEntries a row of personalization may keep, rounded up.
+func rowGrowth(cfg Config, entry *Entry) int64 {
+	in := input{cfg: &cfg, entry: entry}
+	return int64((in.keep() + rowEntries - 1) / rowEntries)
 }
 
 // panelBytes is what a worker needs to score with a core of that size.

@@ -67,11 +67,11 @@ func TestMemoryGrowsWithEverythingThatTakesIt(t *testing.T) {
 		}
 		return n
 	}
-	s := Size{Events: 1e6, Users: 1e4, Items: 1e4, Active: 5e3}
+	s := Size{Events: 1e6, Users: 1e4, Items: 1e4, Active: 5e3, Pairs: 1e7, Met: 1e6}
 	least := of(s)
 	for what, larger := range map[string]Size{
-		"events": {2e6, 1e4, 1e4, 5e3, 0}, "users": {1e6, 2e4, 1e4, 5e3, 0}, "items": {1e6, 1e4, 2e4, 5e3, 0},
-		"active items": {1e6, 1e4, 1e4, 8e3, 0}, "attributes": {1e6, 1e4, 1e4, 5e3, 1e6},
+		"events": {2e6, 1e4, 1e4, 5e3, 1e7, 1e6, 0}, "users": {1e6, 2e4, 1e4, 5e3, 1e7, 1e6, 0}, "items": {1e6, 1e4, 2e4, 5e3, 1e7, 1e6, 0},
+		"active items": {1e6, 1e4, 1e4, 8e3, 1e7, 1e6, 0}, "entries": {1e6, 1e4, 1e4, 5e3, 1e7, 2e6, 0}, "attributes": {1e6, 1e4, 1e4, 5e3, 1e7, 1e6, 1e6},
 	} {
 		if of(larger) <= least {
 			t.Errorf("more %s take no more memory", what)

@@ -69,6 +69,13 @@ func fillCollections(response reflect.Value) {
 
 // Marshal writes v as the wire has it: members in the order of the model, and < > & as they are.
 func Marshal(v any) ([]byte, error) {
+	if text, ok := marshalItems(v); ok {
+		return text, nil
+	}
+	return marshalPlain(v)
+}
+
+func marshalPlain(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

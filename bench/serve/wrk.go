@@ -57,7 +57,7 @@ func (f figures) clean() error {
 	return nil
 }
 
-// generator is wrk. It runs on one thread, because it shares its cores with the server.
+// generator is wrk. It runs on one thread, because it shares its cores with the server, and on two where connections are many.
 type generator struct {
 	path, dir string
 	files     atomic.Int64
@@ -110,7 +110,11 @@ func (g *generator) start(s *target.Server, l load, during time.Duration) (*runn
 	if l.rate > 0 {
 		pause = 1000 * float64(l.connections) / l.rate
 	}
-	r := &running{cmd: exec.Command(g.path, "-t1", "-c"+strconv.Itoa(l.connections), fmt.Sprintf("-d%ds", int(max(during, time.Second).Seconds())), "--timeout", "10s",
+	threads := "-t1"
+	if l.connections > 64 { // one alone would take turns with too many
+		threads = "-t2"
+	}
+	r := &running{cmd: exec.Command(g.path, threads, "-c"+strconv.Itoa(l.connections), fmt.Sprintf("-d%ds", int(max(during, time.Second).Seconds())), "--timeout", "10s",
 		"-s", filepath.Join(g.dir, "wrk.lua"), s.URL, "--", file, fmt.Sprint(pause), fmt.Sprint(l.backoff.Milliseconds()))}
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
 	return r, r.cmd.Start()

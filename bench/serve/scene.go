@@ -19,7 +19,7 @@ type shop struct {
 	s                  *target.Server
 	name               string
 	items, users, rows int
-	bare               bool // without an Items dataset: a training would compare all items by their attributes
+	bare               bool // without an Items dataset, as a training would compare all items by their attributes, and with most events of the same few items, as it plans memory by the others
 }
 
 const (
@@ -40,7 +40,7 @@ func shops(s *target.Server) map[int]*shop {
 	for _, c := range []shop{
 		{items: 10_000, users: 10_000, rows: 200_000},
 		{items: 100_000, users: 50_000, rows: 1_000_000},
-		{items: 1_000_000, users: 150_000, rows: 3_000_000, bare: true},
+		{items: 1_000_000, users: 55_000, rows: 1_100_000, bare: true},
 	} {
 		c.s, c.name = s, fmt.Sprintf("items-%d", c.items)
 		all[c.items] = &c
@@ -70,7 +70,7 @@ func (c *shop) open() error {
 	if c.exists("campaign", c.campaign("recommend")) {
 		return nil
 	}
-	if c.exists("datasetGroup", group) {
+	if c.exists("datasetGroup", group) { // what was left unfinished is not repaired
 		return fmt.Errorf("an earlier run left the dataset group %s unfinished: use another directory", c.name)
 	}
 	bucket, err := c.s.Bucket(c.name)
@@ -152,7 +152,10 @@ func (c *shop) catalogue(to io.Writer) error {
 func (c *shop) interactions(to io.Writer) error {
 	w := bufio.NewWriterSize(to, 1<<20)
 	random := rand.New(rand.NewPCG(1, uint64(c.items)))
-	topics := c.items / topicItems
+	topics, steepness := c.items/topicItems, 2.2
+	if c.bare {
+		steepness = 6
+	}
 	fmt.Fprintln(w, "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE")
 	for n := range c.rows {
 		var user, item int
@@ -162,7 +165,7 @@ func (c *shop) interactions(to io.Writer) error {
 		} else {
 			user = random.IntN(c.users)
 			topic := (user + []int{0, 0, 7, 7 * 31}[random.IntN(4)]*(user/topics+1)) % topics
-			item = topic*topicItems + int(math.Pow(random.Float64(), 2.2)*topicItems)
+			item = topic*topicItems + int(math.Pow(random.Float64(), steepness)*topicItems)
 		}
 		kind := "view"
 		if random.IntN(purchases) == 0 {

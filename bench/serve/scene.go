@@ -43,6 +43,9 @@ func shops(s *target.Server) map[int]*shop {
 		{items: 1_000_000, users: 55_000, rows: 1_100_000, bare: true},
 	} {
 		c.s, c.name = s, fmt.Sprintf("items-%d", c.items)
+		if c.bare {
+			c.name += "-bare"
+		}
 		all[c.items] = &c
 	}
 	return all

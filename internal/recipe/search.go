@@ -43,12 +43,16 @@ type Search struct {
 	// erased users does not: they may have been what decided.
 	Chosen map[string]string `json:"chosen,omitempty"`
 
-	// Finished is what an interrupted search has kept: as far as it was one for the same model, its candidates are not tried again. Keep is called with it after
-	// each candidate, by one goroutine at a time, and an error of it ends the training; nil: nothing is kept. Parallel is how many candidates may be tried at the
-	// same time, 0 being one; fewer are if there are fewer cores or the memory is not there. All three are the business of one training and no part of the model.
-	Finished Trials             `json:"-"`
-	Keep     func(Trials) error `json:"-"`
-	Parallel int                `json:"-"`
+	// Resume and how many candidates may be tried at the same time, 0 being one, are the business of one training and no part of the model. Fewer are tried at the
+	// same time if there are fewer cores or the memory is not there.
+	Resume   `json:"-"`
+	Parallel int `json:"-"`
+}
+
+// Resume lets a search go on where an earlier one was interrupted. The zero value keeps nothing.
+type Resume struct {
+	Finished Trials             // what that one has kept: as far as it was a search for the same model, its candidates are not tried again
+	Keep     func(Trials) error // called after each candidate, by one goroutine at a time; an error of it ends the training
 }
 
 // Trials are the results of the candidates of a search that were tried. They are a function of data that may hold erased users, and have to be dropped with them.

@@ -296,6 +296,36 @@ func TestASearchGoesOnWhereItWasInterrupted(t *testing.T) {
 	}
 }
 
+// A model that is made again without some users searches again; if that is interrupted it goes on.
+func TestARebuildGoesOnWithItsSearch(t *testing.T) {
+	cfg := Config{Recipe: sims, Seed: 3, Search: &Search{Trials: 4, Ranges: []Range{{Name: "popularity_discount_factor", Max: 1}}}}
+	from, _ := train(t, makeEvents(walks(8, 60, 30, 8)), nil, cfg)
+	gone, interrupted := userset.New([]string{"user-0003", "user-0004"}), errors.New("killed")
+	rebuild := func(resume Resume, stop int) (m *Manifest, kept Trials, calls int, err error) {
+		resume.Keep = func(trials Trials) error {
+			calls++
+			if kept = (Trials{trials.Of, slices.Clone(trials.Metrics)}); tried(trials) == stop {
+				return interrupted
+			}
+			return nil
+		}
+		m, _, err = Rebuild(t.Context(), from, gone, filepath.Join(t.TempDir(), "to"), resume, nil)
+		return m, kept, calls, err
+	}
+	whole, _, calls, err := rebuild(Resume{}, -1)
+	if err != nil || calls != 4 {
+		t.Fatalf("%d candidates, %v", calls, err)
+	}
+	_, kept, _, err := rebuild(Resume{}, 3)
+	if !errors.Is(err, interrupted) {
+		t.Fatal(err)
+	}
+	m, _, calls, err := rebuild(Resume{Finished: kept}, -1)
+	if err != nil || calls != 1 || m.Hash != whole.Hash {
+		t.Errorf("%d candidates after the interruption, %v", calls, err)
+	}
+}
+
 // tried counts the candidates that have results.
 func tried(trials Trials) (n int) {
 	for _, got := range trials.Metrics {

@@ -51,10 +51,15 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 	return build(ctx, in, all.Seq, dir, blob.Reserve, atOnce, progress)
 }
 
-// Retrain writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
-// had been in it, or may have had a part in hyperparameters or in counts of fresh items that it took over, which it is without afterwards; if not, nothing is written and m is the manifest of from. The limits of data do not apply: an erasure may leave less than
-// a training may start from, even nothing.
+// Retrain is Rebuild in one go.
 func Retrain(ctx context.Context, from string, without *userset.Set, to string, progress Progress) (m *Manifest, touched bool, err error) {
+	return Rebuild(ctx, from, without, to, Resume{}, progress)
+}
+
+// Rebuild writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
+// had been in it, or may have had a part in hyperparameters or in counts of fresh items that it took over, which it is without afterwards; if not, nothing is written and m is the manifest of from. The limits of data do not apply: an erasure may leave less than
+// a training may start from, even nothing. A search goes on where resume says that an earlier call left off.
+func Rebuild(ctx context.Context, from string, without *userset.Set, to string, resume Resume, progress Progress) (m *Manifest, touched bool, err error) {
 	old, err := Open(from)
 	if err != nil {
 		return nil, false, err
@@ -62,10 +67,13 @@ func Retrain(ctx context.Context, from string, without *userset.Set, to string, 
 	defer old.Close()
 	cfg := old.manifest.Config
 	d, touched := old.trainedOn().Without(without)
-	if cfg.Search != nil && cfg.Search.Chosen != nil { // by data that may have held the users
+	if cfg.Search != nil {
 		again := *cfg.Search
-		again.Chosen = nil
-		cfg.Search, touched = &again, true
+		if again.Chosen != nil { // by data that may have held the users
+			again.Chosen, touched = nil, true
+		}
+		again.Resume = resume
+		cfg.Search = &again
 	}
 	if cfg.Updated { // the counts of fresh items tell nothing of whom they come from
 		cfg.Updated, touched = false, true

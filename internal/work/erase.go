@@ -14,6 +14,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
@@ -50,6 +51,8 @@ type rebuiltModel struct {
 	OldManifest json.RawMessage // of a model that was rebuilt
 	Leaves      bool            // the resource is being deleted, and its model with it
 	Decided     bool            // New and Leaves are final
+
+	Trials recipe.Trials `json:",omitzero"` // how far the search of hyperparameters for New is, on data without the users; nothing once it is decided
 }
 
 // erasureRun is one attempt at a data deletion job.
@@ -350,7 +353,7 @@ func (e *erasureRun) rebuild(ctx context.Context) error {
 				return err
 			}
 		}
-		m.Decided = true
+		m.Decided, m.Trials = true, recipe.Trials{}
 		if err := e.task.Save(ctx, e.state); err != nil {
 			return err
 		}
@@ -417,7 +420,13 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report r
 	if err != nil {
 		return err
 	}
-	made, touched, err := recipe.Retrain(ctx, e.model(m.Old), e.users, e.model(m.New), report)
+	resume := recipe.Resume{Finished: m.Trials, Keep: func(trials recipe.Trials) error {
+		m.Trials = trials
+		err := e.task.Save(ctx, e.state)
+		crash.Point("rebuild/trial")
+		return err
+	}}
+	made, touched, err := recipe.Rebuild(ctx, e.model(m.Old), e.users, e.model(m.New), resume, report)
 	held.release()
 	if err != nil {
 		return errors.Join(fmt.Errorf("rebuild the model of %s: %w", m.ARN, err), e.destroyModel(m.New)) // the next attempt may have to wait for room

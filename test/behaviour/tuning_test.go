@@ -130,6 +130,53 @@ func TestASearchSurvivesAKillAndForgetsWhoIsDeleted(t *testing.T) {
 	}
 }
 
+// A deletion that dies while it searches for a model that it makes again, and one that comes upon a search that was killed, end with the choice of a training that
+// never saw the users.
+func TestADeletionThatIsKilledInASearchChoosesAsIfNobodyHadBeenThere(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	d := shop.Generate(120, 60, 3000, 57)
+	h.Load(h.Interactions, d.Interactions)
+	solution := tuned(h, 5)
+	trained := h.Version(solution)
+	h.Stop()
+	h.Env = []string{"PALATE_CRASH=rebuild/trial:3"}
+	h.Restart()
+	deletion := h.StartDeletion(d.Users[:10]...)
+	if !h.Died(t.Context()) {
+		t.Fatal("the deletion made no search")
+	}
+	h.Env = nil
+	h.Restart()
+	if d := h.Wait("dataDeletionJob", deletion); d["status"] != "COMPLETED" {
+		t.Fatalf("deletion: %v", d["failureReason"])
+	}
+	same := func(what, arn string) {
+		t.Helper()
+		if d := h.Wait("solutionVersion", arn); d["status"] != "ACTIVE" {
+			t.Fatalf("%s: %v", what, d["failureReason"])
+		}
+		params, metrics := choice(h, h.Version(solution))
+		got, measured := choice(h, arn)
+		if diff := cmp.Diff(params, got) + cmp.Diff(metrics, measured); diff != "" {
+			t.Errorf("%s has chosen otherwise than a version that never saw the users:\n%s", what, diff)
+		}
+	}
+	same("the version that was made again", trained)
+	h.AssertNoBytesOf(d.Users[:10]...)
+
+	killed := h.Must("CreateSolutionVersion", M{"solutionArn": solution})["solutionVersionArn"].(string)
+	eventually(t, "some candidates are done", func() bool {
+		j := jobOf(t, h, killed)
+		return j.Done >= 2 || j.Status == "ACTIVE"
+	})
+	h.Kill()
+	h.Restart()
+	h.Forget(d.Users[10:20]...)
+	same("the version that was killed", killed)
+	h.AssertNoBytesOf(d.Users[:20]...)
+}
+
 func TestASolutionTrainsByItselfAndItsCampaignFollows(t *testing.T) {
 	t.Parallel()
 	h := shop.Open(t, start(t, "--first-training", "2s"))

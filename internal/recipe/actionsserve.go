@@ -2,7 +2,6 @@ package recipe
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
 	"github.com/palate-dev/palate/internal/dataset"
@@ -122,8 +121,8 @@ func (m *Model) actor(q *ActionQuery) (known actor) {
 		}
 	}
 	for _, e := range q.Live {
-		if i, ok := slices.BinarySearch(m.items, e.Item); ok {
-			items = append(items, int32(i))
+		if i, ok := m.Code(e.Item); ok {
+			items = append(items, i)
 		}
 	}
 	known.tokens = m.acts.space.of(items, userRow)

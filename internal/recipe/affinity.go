@@ -316,11 +316,11 @@ func (m *Model) Segment(q SegmentQuery, buf []string) ([]string, error) {
 		}
 		m.affinity.toItems(s, items)
 	} else {
-		i, known := slices.BinarySearch(m.items, q.Item)
+		i, known := m.Code(q.Item)
 		if !known || m.count[i] == 0 {
 			return nil, errors.New("The item has no interactions in the data that the solution version was trained on.")
 		}
-		m.affinity.toItem(s, int32(i))
+		m.affinity.toItem(s, i)
 	}
 	var keep func(int32) bool
 	if q.Keep != nil {

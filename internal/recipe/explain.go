@@ -90,7 +90,7 @@ func (m *Model) Explain(q Query, item string, ranking bool) (*Explanation, error
 
 // unknown is the explanation of an item that the model does not have.
 func (m *Model) unknown(item string) string {
-	if _, listed := slices.BinarySearch(m.items, item); listed {
+	if _, listed := m.Code(item); listed {
 		return "The model has no events of the item that it was trained on."
 	}
 	return "The model does not know the item: it was in none of the data that it was trained on."
@@ -415,7 +415,7 @@ func (m *Model) explainRelated(q *Query, item string) *Explanation {
 	}
 	x.Basis = "The user does not count."
 	query := int32(-1)
-	if i, known := slices.BinarySearch(m.items, q.Item); known {
+	if i, known := m.Code(q.Item); known {
 		query = int32(i)
 	}
 	list := m.related.first(m.relatedRow(q, query), query, len(m.items), nil, nil)

@@ -17,6 +17,7 @@ type Model struct {
 
 	users stringTable    // ids point into the mapping
 	items []string       // ids do not, so that answers outlive the model
+	codes *codes         // of items
 	shown []uint8        // item -> 1 if it is in the Items dataset
 	ev    dataset.Events // Users is left empty; Item are indices into items
 	count []int64        // item -> number of events
@@ -105,6 +106,7 @@ func (m *Model) loadInput() error {
 	for i := range items.len() {
 		m.items = append(m.items, text[items.offsets[i]:items.offsets[i+1]])
 	}
+	m.codes = newCodes(m.items)
 	for i := range types.len() {
 		m.ev.Types = append(m.ev.Types, strings.Clone(types.at(i)))
 	}
@@ -234,7 +236,7 @@ func (m *Model) Manifest() *Manifest { return &m.manifest }
 
 // Warm reports whether the item has events in the training data.
 func (m *Model) Warm(item string) bool {
-	i, ok := slices.BinarySearch(m.items, item)
+	i, ok := m.Code(item)
 	return ok && m.count[i] > 0
 }
 
@@ -246,8 +248,7 @@ func (m *Model) Item(code int32) string { return m.items[code] }
 
 // Code returns the code of an item; ok is false if the model does not know it.
 func (m *Model) Code(item string) (code int32, ok bool) {
-	i, ok := slices.BinarySearch(m.items, item)
-	return int32(i), ok
+	return m.codes.find(item)
 }
 
 // HoldsUser reports whether the model was trained on events, with items or actions, or attributes of the user.

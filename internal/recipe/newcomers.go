@@ -39,7 +39,7 @@ func (m *Model) Newcomers(ctx context.Context, effective func(context.Context, d
 	}
 	b := m.itemRows.continued(items.Schema, len(trained))
 	err := effective(ctx, items, func(r dataset.Row) error {
-		if _, known := slices.BinarySearch(m.items, r.Values[b.key].Str); !known {
+		if _, known := m.Code(r.Values[b.key].Str); !known {
 			b.Add(r.Values)
 		}
 		return nil
@@ -140,8 +140,8 @@ func (n *Newcomers) of(k *ranker, s *scratch, at int32) float32 {
 
 // known finds an item's code in a request: that of the model, or for a newcomer one beyond those, else -1. ok is false for an item of which nothing is known.
 func (m *Model) known(n *Newcomers, id string) (code int32, ok bool) {
-	if i, found := slices.BinarySearch(m.items, id); found {
-		return int32(i), m.count[i] > 0 || m.estimated(int32(i))
+	if i, found := m.Code(id); found {
+		return i, m.count[i] > 0 || m.estimated(i)
 	}
 	if at, found := n.find(id); found {
 		return int32(len(m.items) + at), true

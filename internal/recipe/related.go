@@ -211,8 +211,8 @@ func (m *Model) loadRelated() error {
 // listRelated answers for the query's item.
 func (m *Model) listRelated(q *Query, exclude func(int32) bool, buf []Scored) []Scored {
 	query := int32(-1)
-	if i, known := slices.BinarySearch(m.items, q.Item); known {
-		query = int32(i)
+	if i, known := m.Code(q.Item); known {
+		query = i
 	}
 	for _, i := range m.related.first(m.relatedRow(q, query), query, q.N, exclude, make([]int32, 0, min(q.N, rowEntries))) {
 		buf = append(buf, Scored{Item: m.items[i]})

@@ -94,7 +94,7 @@ func (t *Themer) Of(items []string) Theme {
 	terms := make([][]term, len(items))
 	count := map[term]int{}
 	for k, id := range items {
-		if i, ok := slices.BinarySearch(t.model.items, id); ok {
+		if i, ok := t.model.Code(id); ok {
 			terms[k] = t.terms(int32(i))
 		}
 		for _, has := range terms[k] {

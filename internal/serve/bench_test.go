@@ -38,6 +38,22 @@ func BenchmarkGetRecommendations(b *testing.B) {
 	}
 }
 
+func BenchmarkGetPersonalizedRanking(b *testing.B) {
+	w := newWorld(b)
+	films := w.films()
+	w.crowd(films, 3000)
+	in := &api.GetPersonalizedRankingRequest{CampaignARN: w.campaign(w.version(films, "aws-personalized-ranking-v2"), nil), UserID: "u01"}
+	for _, n := range rand.New(rand.NewPCG(1, 2)).Perm(3000)[:500] {
+		in.InputList = append(in.InputList, fmt.Sprintf("g%05d", n))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.GetPersonalizedRanking(w.ctx, in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // crowd adds as many users as items, each of whom watched 16 films that lie close to each other.
 func (w *world) crowd(t dataset.Table, items int) {
 	w.t.Helper()

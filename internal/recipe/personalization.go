@@ -85,6 +85,9 @@ func (in *input) fit(ctx context.Context, use func(u int) bool, progress Progres
 	c := in.gather(use)
 	f := &fitted{repeats: c.repeats, ordered: c.ordered, lambda: chosen.ridge * c.lambda(c.ordered, chosen.damping)}
 	p := parts{corpus: c, reach: in.reach(), core: coreSize, keep: in.keep()}
+	if c.ordered {
+		p.core = coreOrdered
+	}
 	var err error
 	if f.rows, err = p.blend(ctx, chosen, progress); err != nil {
 		return nil, err

@@ -30,6 +30,7 @@ import (
 // a target of the regression, every item is a full one. Of each row the entries of largest magnitude are kept.
 const (
 	coreSize     = 8192 // most items in the dense inverse: 268 MB, and 2.7 · 10¹¹ multiplications
+	coreOrdered  = 6144 // and with order, where right-hand sides as wide as the catalogue are multiplied with all of it
 	tailTerms    = 32   // elements of G in the row of an item outside of the core, at most
 	reachDefault = 32   // events of the history that count, the default of bptt
 	rowEntries   = 300  // kept per row of B, unless hidden_dimension says otherwise

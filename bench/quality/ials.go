@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/palate-dev/palate/internal/recipe/vec"
 )
@@ -12,7 +13,7 @@ import (
 // unobserved and target 0, an event has weight 1 and target 1, and the regularisation of a vector grows with the number of its events and of the
 // pairs without. Each vector is solved exactly by Cholesky.
 type ials struct {
-	dimension  int
+	dimension  int // a multiple of vec.TileCols
 	unobserved float64
 	regular    float64
 	epochs     int
@@ -32,20 +33,24 @@ func (m ials) lists(t *task, want []string) (map[string][]string, error) {
 		m.solve(items, users, c.byItem)
 	}
 	m.solve(users, items, c.byUser)
+	columns := make([]float32, len(items)) // of all items, one dimension after the other
+	for i := range c.items {
+		for k, y := range items[i*d:][:d] {
+			columns[k*len(c.items)+i] = y
+		}
+	}
 	return c.rank(want, func(user int32, sum []float32, _ int) {
 		if user < 0 {
 			return
 		}
-		x := users[int(user)*d:][:d]
-		for i := range sum {
-			s := float32(0)
-			for k, y := range items[i*d:][:d] {
-				s += x[k] * y
-			}
-			sum[i] = s
+		for k, x := range users[int(user)*d:][:d] {
+			vec.Axpy(x, columns[k*len(c.items):][:len(c.items)], sum)
 		}
 	}), nil
 }
+
+// gathered is how many events of a row are added at a time.
+const gathered = 256
 
 // solve computes every row of x from the fixed y and the events of the row.
 func (m ials) solve(x, y []float32, events [][]int32) {
@@ -54,19 +59,31 @@ func (m ials) solve(x, y []float32, events [][]int32) {
 	for at := 0; at < len(y); at += d {
 		rankOne(gram, y[at:at+d], float32(m.unobserved))
 	}
-	type space struct{ a, b []float32 }
+	type space struct{ a, b, left, right []float32 }
 	spaces := make([]space, len(events)) // one per worker
 	_ = vec.Parallel(context.Background(), len(events), func(row, worker int) {
 		s := &spaces[worker]
 		if s.a == nil {
-			*s = space{make([]float32, d*d), make([]float32, d)}
+			*s = space{a: make([]float32, d*d), b: make([]float32, d), left: make([]float32, d*gathered), right: make([]float32, d*gathered)}
 		}
 		copy(s.a, gram)
 		clear(s.b)
-		for _, e := range events[row] {
-			v := y[int(e)*d:][:d]
-			rankOne(s.a, v, 1)
-			vec.Axpy(1, v, s.b)
+		for some := range slices.Chunk(events[row], gathered) {
+			for t, e := range some {
+				v := y[int(e)*d:][:d]
+				vec.Axpy(1, v, s.b)
+				for k := 0; k < d; k += vec.TileRows {
+					copy(s.left[k*len(some)+t*vec.TileRows:], v[k:k+vec.TileRows])
+				}
+				for k := 0; k < d; k += vec.TileCols {
+					copy(s.right[k*len(some)+t*vec.TileCols:], v[k:k+vec.TileCols])
+				}
+			}
+			for col := 0; col < d; col += vec.TileCols {
+				for row := 0; row < col+vec.TileCols; row += vec.TileRows {
+					vec.Tile(s.a[row*d+col:], d, s.left[row*len(some):], s.right[col*len(some):], len(some))
+				}
+			}
 		}
 		ridge := float32(m.regular * (float64(len(events[row])) + m.unobserved*float64(len(y)/d)))
 		for k := range d {

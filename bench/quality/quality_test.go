@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/palate-dev/palate/internal/recipe/vec"
 )
 
 // films is a part of the data of the demo: every so many-th user.
@@ -71,7 +73,7 @@ func TestBaselinesAnswerWithUnknownItemsAndBeatPopularityOnBlocks(t *testing.T) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range []method{itemKNN{50, 0}, ials{dimension: 8, unobserved: 0.1, regular: 0.01, epochs: 5, seed: 1}} {
+	for _, m := range []method{itemKNN{50, 0}, ials{dimension: vec.TileCols, unobserved: 0.1, regular: 0.01, epochs: 5, seed: 1}} {
 		got, err := measure(m, &task)
 		if err != nil {
 			t.Fatal(err)

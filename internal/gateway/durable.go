@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/versity/versitygw/backend/posix"
+	"github.com/versity/versitygw/s3api/middlewares"
 	"github.com/versity/versitygw/s3err"
 	"github.com/versity/versitygw/s3response"
 
@@ -45,6 +46,7 @@ func (d *durable) PutObject(ctx context.Context, in s3response.PutObjectInput) (
 	if err := d.room(in.ContentLength, in.Body); err != nil {
 		return s3response.PutObjectOutput{}, err
 	}
+	in.Body = whole(in.Body, in.ContentLength)
 	out, err := d.Posix.PutObject(ctx, in)
 	if err == nil {
 		err = d.syncObject(*in.Bucket, *in.Key)
@@ -56,6 +58,7 @@ func (d *durable) UploadPart(ctx context.Context, in *s3.UploadPartInput) (*s3.U
 	if err := d.room(in.ContentLength, in.Body); err != nil {
 		return nil, err
 	}
+	in.Body = whole(in.Body, in.ContentLength)
 	d.parts.begin(*in.UploadId)
 	out, err := d.Posix.UploadPart(ctx, in)
 	if d.parts.end(*in.UploadId) {
@@ -101,6 +104,29 @@ func (d *durable) room(length *int64, body io.Reader) error {
 	}
 	io.Copy(io.Discard, body) // as versitygw does: the client gets its answer once it has sent everything
 	return s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
+}
+
+// whole makes it an error if a body ends before its length: fasthttp ends it as if it were whole when the sender has closed the connection, and a piece would be stored as the object.
+// A body in chunks has an end of its own, and versitygw asks it for more than bytes.
+func whole(body io.Reader, length *int64) io.Reader {
+	if _, chunks := body.(middlewares.ChecksumReader); chunks || body == nil || length == nil {
+		return body
+	}
+	return &wholeReader{body, *length}
+}
+
+type wholeReader struct {
+	body io.Reader
+	left int64
+}
+
+func (r *wholeReader) Read(p []byte) (n int, err error) {
+	n, err = r.body.Read(p)
+	r.left -= int64(n)
+	if err == io.EOF && r.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 func (d *durable) CopyObject(ctx context.Context, in s3response.CopyObjectInput) (s3response.CopyObjectOutput, error) {

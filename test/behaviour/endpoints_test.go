@@ -1,6 +1,7 @@
 package behaviour
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -64,7 +65,9 @@ func TestTheExplorationOfACampaignCanBeUpdated(t *testing.T) {
 	t.Parallel()
 	h := shop.Open(t, start(t))
 	d := shop.Generate(60, 30, 1200, 52)
-	d.Items = append(d.Items, []string{"never-seen", "new", "taste-1|all", "1"})
+	for n := range 30 { // more than a list has, so that there always is one to explore
+		d.Items = append(d.Items, []string{fmt.Sprint("never-seen-", n), "new", "taste-1|all", "1"})
+	}
 	h.LoadAll(d)
 	campaign := h.Make("CreateCampaign", "campaign", M{"name": "c", "solutionVersionArn": h.Version(h.Solution("aws-user-personalization")),
 		"campaignConfig": M{"itemExplorationConfig": M{"explorationWeight": "0"}}})

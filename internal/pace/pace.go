@@ -17,7 +17,7 @@ import (
 // A Budget knows whether requests are under way. The zero Budget is ready.
 type Budget struct {
 	active atomic.Int64
-	ended  atomic.Int64 // when the last request ended: nanoseconds since epoch
+	ended  atomic.Int64 // when the last request ended: nanoseconds since epoch; 0 if that is longer ago than linger
 
 	now   func() time.Time    // nil means time.Now
 	sleep func(time.Duration) // nil means time.Sleep
@@ -27,8 +27,9 @@ type Budget struct {
 var Process Budget
 
 const (
-	linger  = 20 * time.Millisecond  // a client that was just answered is about to ask again
-	longest = 250 * time.Millisecond // of one rest
+	linger   = 20 * time.Millisecond  // a client that was just answered is about to ask again
+	shortest = time.Millisecond       // block of work that is worth a rest
+	longest  = 250 * time.Millisecond // of one rest
 )
 
 // Begin and End enclose a request.
@@ -39,9 +40,20 @@ func (b *Budget) End() {
 	b.active.Add(-1)
 }
 
-// Serving tells whether a request is under way or was a moment ago.
+// Serving tells whether a request is under way or was a moment ago. If none was for long, it costs two loads and no look at the clock.
 func (b *Budget) Serving() bool {
-	return b.active.Load() > 0 || b.clock().UnixNano()-b.ended.Load() < int64(linger)
+	if b.active.Load() > 0 {
+		return true
+	}
+	ended := b.ended.Load()
+	if ended == 0 {
+		return false
+	}
+	if b.clock().UnixNano()-ended < int64(linger) {
+		return true
+	}
+	b.ended.CompareAndSwap(ended, 0) // or another request has ended meanwhile
+	return false
 }
 
 func (b *Budget) clock() time.Time {
@@ -64,6 +76,7 @@ type Worker struct {
 	budget *Budget
 	others int
 	began  time.Time
+	alone  bool // no request was under way at the last step: when the block began is not known
 }
 
 // Worker returns the pace of one of n goroutines, whose first block begins now.
@@ -72,22 +85,31 @@ func (b *Budget) Worker(n int) *Worker {
 }
 
 // Start begins a block of work anew, after a time of waiting that is no work.
-func (w *Worker) Start() { w.began = w.budget.clock() }
+func (w *Worker) Start() { w.began, w.alone = w.budget.clock(), false }
 
-// Step ends a block of work, a few milliseconds at best, and begins the next one.
+// Step ends a block of work, a few milliseconds at best, and begins the next one. A block that began while nobody asked is not rested for; one of less than a millisecond goes on.
 func (w *Worker) Step() {
 	if w.others == 0 {
 		return
 	}
-	now := w.budget.clock()
-	if w.budget.Serving() {
-		rest := min(now.Sub(w.began)*time.Duration(w.others), longest)
-		if w.budget.sleep != nil {
-			w.budget.sleep(rest)
-		} else {
-			time.Sleep(rest)
-		}
-		now = w.budget.clock()
+	if !w.budget.Serving() {
+		w.alone = true
+		return
 	}
-	w.began = now
+	now := w.budget.clock()
+	if w.alone {
+		w.alone, w.began = false, now
+		return
+	}
+	worked := now.Sub(w.began)
+	if worked < shortest {
+		return
+	}
+	rest := min(worked*time.Duration(w.others), longest)
+	if w.budget.sleep != nil {
+		w.budget.sleep(rest)
+	} else {
+		time.Sleep(rest)
+	}
+	w.began = w.budget.clock()
 }

@@ -41,6 +41,7 @@ func TestAnIdleMachineIsAllTheJobs(t *testing.T) {
 	}
 	b.Begin()
 	b.End()
+	w.Step() // of a block that began while nobody asked
 	work(linger / 2)
 	w.Step()
 	if *rested != linger/2 {
@@ -56,5 +57,18 @@ func TestJobsAreNotStarved(t *testing.T) {
 	w.Step()
 	if *rested > longest {
 		t.Errorf("one rest of %v", *rested)
+	}
+}
+
+func TestSmallBlocksRestTogether(t *testing.T) {
+	b, work, rested := world()
+	w := b.Worker(2)
+	b.Begin()
+	for range 25 {
+		work(shortest / 10)
+		w.Step()
+	}
+	if want := 2 * shortest; *rested != want {
+		t.Errorf("rested %v in two and a half of the shortest blocks, want %v", *rested, want)
 	}
 }

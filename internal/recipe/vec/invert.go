@@ -238,15 +238,18 @@ func Parallel(ctx context.Context, n int, do func(i, worker int)) error {
 	var next atomic.Int64
 	var group sync.WaitGroup
 	workers := min(runtime.GOMAXPROCS(0), n)
+	some := min(1+n/(256*max(workers, 1)), 16) // at a time: calls may be so short that taking each by itself would cost as much
 	for worker := range workers {
 		group.Go(func() {
 			budget := pace.Process.Worker(workers)
 			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
+				from := int(next.Add(int64(some))) - some
+				if from >= n {
 					return
 				}
-				do(i, worker)
+				for i := from; i < min(from+some, n); i++ {
+					do(i, worker)
+				}
 				budget.Step()
 			}
 		})

@@ -92,7 +92,7 @@ func contenders() []contender {
 			all[1].options = append(all[1].options, option{fmt.Sprintf("k %d, shrink %g", k, shrink), func(uint64) method { return itemKNN{k, shrink} }})
 		}
 	}
-	for _, unobserved := range []float64{0.01, 0.1, 0.3} {
+	for _, unobserved := range []float64{0.01, 0.03, 0.1, 0.3, 1} {
 		for _, regular := range []float64{0.001, 0.003, 0.01, 0.03} {
 			all[2].options = append(all[2].options, option{fmt.Sprintf("d 64, w₀ %g, λ %g", unobserved, regular), func(seed uint64) method {
 				return ials{dimension: 64, unobserved: unobserved, regular: regular, epochs: 12, seed: seed}

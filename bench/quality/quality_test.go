@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -88,6 +89,53 @@ func TestBaselinesAnswerWithUnknownItemsAndBeatPopularityOnBlocks(t *testing.T) 
 		for _, item := range lists["aa"] {
 			if slices.Contains(task.known["aa"], item) {
 				t.Errorf("%T lists an item that the user has", m)
+			}
+		}
+	}
+}
+
+// TestVectorsSolveTheirEquations puts the vectors of rows with few and with many events into the normal equations that they are to solve.
+func TestVectorsSolveTheirEquations(t *testing.T) {
+	const rows, columns, d = 90, 150, vec.TileCols
+	rng := rand.New(rand.NewPCG(5, 6))
+	m := ials{dimension: d, unobserved: 0.1, regular: 0.01}
+	x, y := make([]float32, rows*d), make([]float32, columns*d)
+	for k := range y {
+		y[k] = float32(rng.NormFloat64())
+	}
+	events := make([][]int32, rows)
+	for row := range events {
+		for _, e := range rng.Perm(columns)[:row+1] {
+			events[row] = append(events[row], int32(e))
+		}
+	}
+	m.solve(x, y, events)
+	dot := func(a, b []float32) (sum float64) {
+		for k := range a {
+			sum += float64(a[k]) * float64(b[k])
+		}
+		return sum
+	}
+	for row, own := range events {
+		at := x[row*d:][:d]
+		left := make([]float64, d)
+		add := func(w float64, v []float32) {
+			for k := range left {
+				left[k] += w * float64(v[k])
+			}
+		}
+		for c := range columns {
+			v := y[c*d:][:d]
+			add(m.unobserved*dot(at, v), v)
+		}
+		for _, e := range own {
+			v := y[int(e)*d:][:d]
+			add(dot(at, v)-1, v)
+		}
+		add(m.regular*(float64(len(own))+m.unobserved*columns), at)
+		for k, v := range left {
+			if math.Abs(v) > 1e-3 {
+				t.Fatalf("a row of %d events: element %d of the equations is off by %g", len(own), k, v)
 			}
 		}
 	}

@@ -3,9 +3,6 @@ package recipe
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -86,20 +83,6 @@ func (e *Entry) ranges(fixed map[string]string, which func(Param) bool) (ranges 
 		}
 	}
 	return ranges
-}
-
-// trialsOf names the search of a training whose input has been written.
-func trialsOf(m *Manifest, input []Array) (string, error) {
-	text, err := json.Marshal(struct {
-		Build, Recipe string
-		Config        Config
-		Input         []Array
-	}{m.Build, m.Recipe, m.Config, input})
-	if err != nil {
-		return "", fmt.Errorf("encode the search: %w", err)
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
 }
 
 // search returns the chosen value of every ranged hyperparameter and the metrics that it was chosen for. of names the search, see Trials; atOnce is how many

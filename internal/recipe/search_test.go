@@ -309,7 +309,7 @@ func TestARebuildGoesOnWithItsSearch(t *testing.T) {
 			}
 			return nil
 		}
-		m, _, err = Rebuild(t.Context(), from, gone, filepath.Join(t.TempDir(), "to"), resume, nil)
+		m, _, err = Rebuild(t.Context(), from, gone, filepath.Join(t.TempDir(), "to"), Again{Resume: resume}, nil)
 		return m, kept, calls, err
 	}
 	whole, _, calls, err := rebuild(Resume{}, -1)

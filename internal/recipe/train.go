@@ -48,18 +48,18 @@ func Train(ctx context.Context, d Data, cfg Config, lim quota.Limits, dir string
 			return nil, err
 		}
 	}
-	return build(ctx, in, all.Seq, dir, blob.Reserve, atOnce, progress)
+	return build(ctx, in, all.Seq, dir, blob.Reserve, atOnce, nil, progress)
 }
 
 // Retrain is Rebuild in one go.
 func Retrain(ctx context.Context, from string, without *userset.Set, to string, progress Progress) (m *Manifest, touched bool, err error) {
-	return Rebuild(ctx, from, without, to, Resume{}, progress)
+	return Rebuild(ctx, from, without, to, Again{}, progress)
 }
 
 // Rebuild writes into to what Train would have written on the data of the model in from without some users. touched says whether any of them
 // had been in it, or may have had a part in hyperparameters or in counts of fresh items that it took over, which it is without afterwards; if not, nothing is written and m is the manifest of from. The limits of data do not apply: an erasure may leave less than
-// a training may start from, even nothing. A search goes on where resume says that an earlier call left off.
-func Rebuild(ctx context.Context, from string, without *userset.Set, to string, resume Resume, progress Progress) (m *Manifest, touched bool, err error) {
+// a training may start from, even nothing. A search goes on where again says that an earlier call left off, and what an equal model has learnt is copied.
+func Rebuild(ctx context.Context, from string, without *userset.Set, to string, again Again, progress Progress) (m *Manifest, touched bool, err error) {
 	old, err := Open(from)
 	if err != nil {
 		return nil, false, err
@@ -68,12 +68,12 @@ func Rebuild(ctx context.Context, from string, without *userset.Set, to string, 
 	cfg := old.manifest.Config
 	d, touched := old.trainedOn().Without(without)
 	if cfg.Search != nil {
-		again := *cfg.Search
-		if again.Chosen != nil { // by data that may have held the users
-			again.Chosen, touched = nil, true
+		search := *cfg.Search
+		if search.Chosen != nil { // by data that may have held the users
+			search.Chosen, touched = nil, true
 		}
-		again.Resume = resume
-		cfg.Search = &again
+		search.Resume = again.Resume
+		cfg.Search = &search
 	}
 	if cfg.Updated { // the counts of fresh items tell nothing of whom they come from
 		cfg.Updated, touched = false, true
@@ -86,7 +86,7 @@ func Rebuild(ctx context.Context, from string, without *userset.Set, to string, 
 		return nil, false, err
 	}
 	admit := newAdmission(&cfg, entry)
-	m, err = build(ctx, newInput(&cfg, entry, admit, d), old.manifest.Seq, to, 0, 1, progress)
+	m, err = build(ctx, newInput(&cfg, entry, admit, d), old.manifest.Seq, to, 0, 1, &again, progress)
 	return m, true, err
 }
 
@@ -104,7 +104,7 @@ func Replay(ctx context.Context, from, to string, progress Progress) (*Manifest,
 	if err != nil {
 		return nil, err
 	}
-	return build(ctx, newInput(&cfg, entry, newAdmission(&cfg, entry), old.trainedOn()), old.manifest.Seq, to, blob.Reserve, 1, progress)
+	return build(ctx, newInput(&cfg, entry, newAdmission(&cfg, entry), old.trainedOn()), old.manifest.Seq, to, blob.Reserve, 1, nil, progress)
 }
 
 func trainable(name string) (*Entry, error) {
@@ -115,8 +115,9 @@ func trainable(name string) (*Entry, error) {
 	return entry, nil
 }
 
-// build trains on an input and writes the model into dir, with so many bytes left free on the disk. Candidates of a search are tried atOnce at a time.
-func build(ctx context.Context, in *input, seq int64, dir string, reserve int64, atOnce int, progress Progress) (*Manifest, error) {
+// build trains on an input and writes the model into dir, with so many bytes left free on the disk. Candidates of a search are tried atOnce at a time. again is
+// nil for a training.
+func build(ctx context.Context, in *input, seq int64, dir string, reserve int64, atOnce int, again *Again, progress Progress) (*Manifest, error) {
 	if in.kept.Len() > math.MaxInt32 {
 		return nil, dataErrorf("Dataset has more than %d interactions", math.MaxInt32)
 	}
@@ -124,23 +125,36 @@ func build(ctx context.Context, in *input, seq int64, dir string, reserve int64,
 	m := &Manifest{Format: format, Recipe: in.trainer, Config: *in.cfg, Seq: seq, Build: buildID()}
 	m.Users, m.Items, m.Events = int64(len(in.kept.Users)), int64(len(in.items)), int64(in.kept.Len())
 	m.Settings = map[string]float64{}
+	w, err := createModel(dir, reserve)
+	if err != nil {
+		return nil, err
+	}
+	if w.input(in); w.err != nil {
+		return nil, w.err
+	}
+	if again != nil {
+		of, err := in.contentOf(m, w.arrays)
+		if err != nil {
+			return nil, err
+		}
+		if done, err := again.takeOver(of, m, w); err != nil {
+			return nil, err
+		} else if done {
+			return m, w.commit(m)
+		}
+	}
 	if in.trainer == personalizationV1 || in.trainer == personalizationV2 {
 		if err := in.choose(ctx, phased("choice", progress)); err != nil {
 			return nil, err
 		}
 		in.compare()
 	}
-	w, err := createModel(dir, reserve)
-	if err != nil {
-		return nil, err
-	}
-	w.input(in)
 	switch s := in.cfg.Search; {
 	case s == nil:
 	case s.Chosen != nil:
 		in = in.with(s.Chosen)
 	default:
-		of, err := trialsOf(m, w.arrays)
+		of, err := digest(m, w.arrays)
 		if err != nil {
 			return nil, err
 		}

@@ -52,7 +52,8 @@ type rebuiltModel struct {
 	Leaves      bool            // the resource is being deleted, and its model with it
 	Decided     bool            // New and Leaves are final
 
-	Trials recipe.Trials `json:",omitzero"` // how far the search of hyperparameters for New is, on data without the users; nothing once it is decided
+	Of     string        `json:",omitempty"` // what decided New: two models with the same are equal, see recipe.Again
+	Trials recipe.Trials `json:",omitzero"`  // how far the search of hyperparameters for New is, on data without the users; nothing once it is decided
 }
 
 // erasureRun is one attempt at a data deletion job.
@@ -357,6 +358,7 @@ func (e *erasureRun) rebuild(ctx context.Context) error {
 		if err := e.task.Save(ctx, e.state); err != nil {
 			return err
 		}
+		crash.Point("rebuild/model")
 	}
 	return nil
 }
@@ -420,13 +422,23 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report r
 	if err != nil {
 		return err
 	}
-	resume := recipe.Resume{Finished: m.Trials, Keep: func(trials recipe.Trials) error {
-		m.Trials = trials
-		err := e.task.Save(ctx, e.state)
-		crash.Point("rebuild/trial")
-		return err
-	}}
-	made, touched, err := recipe.Rebuild(ctx, e.model(m.Old), e.users, e.model(m.New), resume, report)
+	again := recipe.Again{
+		Resume: recipe.Resume{Finished: m.Trials, Keep: func(trials recipe.Trials) error {
+			m.Trials = trials
+			err := e.task.Save(ctx, e.state)
+			crash.Point("rebuild/trial")
+			return err
+		}},
+		Equal: func(of string) (string, func()) {
+			m.Of = of
+			dir, release := e.equal(of)
+			if dir != "" {
+				crash.Point("rebuild/equal")
+			}
+			return dir, release
+		},
+	}
+	made, touched, err := recipe.Rebuild(ctx, e.model(m.Old), e.users, e.model(m.New), again, report)
 	held.release()
 	if err != nil {
 		return errors.Join(fmt.Errorf("rebuild the model of %s: %w", m.ARN, err), e.destroyModel(m.New)) // the next attempt may have to wait for room
@@ -457,6 +469,17 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report r
 	}
 	m.NewHash = made.Hash
 	return nil
+}
+
+// equal finds a model that this deletion has made already and that the one of which of is what decides it would equal, and keeps it there until release is
+// called. One whose resource is gone by now may have been destroyed.
+func (e *erasureRun) equal(of string) (dir string, release func()) {
+	for i := range e.state.Models {
+		if m := &e.state.Models[i]; m.Decided && m.New != "" && m.Of == of {
+			return e.model(m.New), e.dirs.read(m.New)
+		}
+	}
+	return "", nil
 }
 
 // showOutcome puts what a rebuilt model was measured at and has chosen where Describe shows it. The metrics of a solution version stand in its private part.

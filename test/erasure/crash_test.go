@@ -46,6 +46,46 @@ func TestACrashAtEveryStepGivesTheSameState(t *testing.T) {
 	same(t, "a server that never had the users, and one that crashed while it forgot them", stateOf(never), stateOf(h))
 }
 
+// Models over the same data that must come out equal are computed once; a crash before one of them, or while it is copied, changes nothing.
+func TestEqualModelsAreMadeOnceWhateverCrashes(t *testing.T) {
+	t.Parallel()
+	d := shop.Generate(60, 30, 900, 92)
+	open := func(d shop.Data) *shop.Shop {
+		h, _ := trained(t, start(t), d)
+		ranking := h.Solution("aws-personalized-ranking-v2")
+		for _, solution := range []string{h.Solution("aws-user-personalization-v2"), ranking, ranking, h.Solution("aws-sims")} {
+			h.Version(solution)
+		}
+		return h
+	}
+	h, left := open(d), d
+	for n, point := range []string{"", "rebuild/model:2", "rebuild/equal:1", "rebuild/equal:2"} {
+		gone := d.Users[n]
+		left = without(left, gone)
+		h.Stop()
+		h.Env = nil
+		if point != "" {
+			h.Env = []string{"PALATE_CRASH=" + point}
+		}
+		h.Restart()
+		arn := h.StartDeletion(gone)
+		if point != "" {
+			if !h.Died(t.Context()) {
+				t.Fatalf("the server did not come by %s", point)
+			}
+			h.Env = nil
+			h.Restart()
+		}
+		if job := h.Wait("dataDeletionJob", arn); job["status"] != "COMPLETED" {
+			t.Fatalf("%q: ended %v (%v)", point, job["status"], job["failureReason"])
+		}
+	}
+	h.AssertNoBytesOf(d.Users[:4]...)
+	if diff := cmp.Diff(open(left).AllModelBytes(), h.AllModelBytes()); diff != "" {
+		t.Errorf("a server that never had the users, and one that forgot them:\n%s", diff)
+	}
+}
+
 func TestADeletionThatCannotBeVerifiedFailsAndIsSafeToRepeat(t *testing.T) {
 	t.Parallel()
 	d := shop.Generate(30, 20, 300, 89)

@@ -8,7 +8,7 @@
 //	E5   nothing in exports                               test/erasure.TestADeletionFromTheFirstMomentToTheLast
 //	E6   all other records as they were                   test/erasure.TestADeletionFromTheFirstMomentToTheLast test/mainjob.TestADeletionThatIsKilledForgetsTheSameRows
 //	E7   numDeleted, through crashes                      test/erasure.TestACrashAtEveryStepGivesTheSameState test/mainjob.TestADeletionThatIsKilledForgetsTheSameRows
-//	E8   models as if they had never held the users       test/erasure.TestADeletionFromTheFirstMomentToTheLast test/behaviour.TestModelsThatNobodyServesForgetToo
+//	E8   models as if they had never held the users       test/erasure.TestADeletionFromTheFirstMomentToTheLast test/behaviour.TestModelsThatNobodyServesForgetToo test/erasure.TestEqualModelsAreMadeOnceWhateverCrashes
 //	E9   no answer from an older generation; strict       test/erasure.TestADeletionFromTheFirstMomentToTheLast internal/serve.TestStrictServingPersonalizesNobodyWhileAGroupForgets
 //	E10  every place of the inventory                     test/erasure.TestEveryFileIsClaimed internal/verify.TestALeakInEveryKindOfPlaceIsCaught
 //	E11  superseded files are gone                        test/erasure.TestADeletionFromTheFirstMomentToTheLast internal/dataset.TestSweepWaitsForReaders

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -101,6 +102,16 @@ func (h *Shop) ModelBytesOfNewest() map[string]string {
 	h.T.Helper()
 	newest := slices.MaxFunc(h.ModelDirs(), func(a, b string) int { return h.modified(a).Compare(h.modified(b)) })
 	return h.hashes(newest)
+}
+
+// AllModelBytes does the same for all models, in an order that depends on nothing else.
+func (h *Shop) AllModelBytes() (models []map[string]string) {
+	h.T.Helper()
+	for _, dir := range h.ModelDirs() {
+		models = append(models, h.hashes(dir))
+	}
+	slices.SortFunc(models, func(a, b map[string]string) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	return models
 }
 
 // ModelDirs lists the directories of all models on the server.

@@ -25,44 +25,53 @@ func requestScope(r *http.Request) (scope, bool) {
 }
 
 // parseScope reads KEY/20060102/REGION/SERVICE/aws4_request.
-func parseScope(credential string) (scope, bool) {
-	p := strings.Split(credential, "/")
-	if len(p) != 5 || p[0] == "" || p[4] != "aws4_request" {
+func parseScope(credential string) (s scope, ok bool) {
+	rest := credential
+	for _, part := range [...]*string{&s.key, &s.date, &s.region, &s.service} {
+		if *part, rest, ok = strings.Cut(rest, "/"); !ok {
+			return scope{}, false
+		}
+	}
+	if s.key == "" || rest != "aws4_request" {
 		return scope{}, false
 	}
-	return scope{key: p[0], date: p[1], region: p[2], service: p[3]}, true
-}
-
-func (s scope) String() string {
-	return s.date + "/" + s.region + "/" + s.service + "/aws4_request"
+	return s, true
 }
 
 // authorization is a parsed Authorization header.
 type authorization struct {
 	scope     scope
-	headers   []string // SignedHeaders
+	headers   string // SignedHeaders: names with ';' between them
 	signature string
 }
 
 // parseAuthorization reads "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=a;b, Signature=...": each of the three once, in any order.
-func parseAuthorization(header string) (authorization, bool) {
+func parseAuthorization(header string) (a authorization, ok bool) {
 	rest, ok := strings.CutPrefix(header, algorithm+" ")
 	if !ok {
 		return authorization{}, false
 	}
-	parts := make(map[string]string)
+	credential := ""
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-		if _, twice := parts[name]; !ok || twice {
+		var to *string
+		switch name {
+		case "Credential":
+			to = &credential
+		case "SignedHeaders":
+			to = &a.headers
+		case "Signature":
+			to = &a.signature
+		}
+		if !ok || value == "" || to == nil || *to != "" {
 			return authorization{}, false
 		}
-		parts[name] = value
+		*to = value
 	}
-	s, ok := parseScope(parts["Credential"])
-	if !ok || len(parts) != 3 || parts["SignedHeaders"] == "" || parts["Signature"] == "" {
+	if a.scope, ok = parseScope(credential); !ok || a.headers == "" || a.signature == "" {
 		return authorization{}, false
 	}
-	return authorization{scope: s, headers: strings.Split(parts["SignedHeaders"], ";"), signature: parts["Signature"]}, true
+	return a, true
 }
 
 // validRegion keeps what a client calls its region fit for an ARN.

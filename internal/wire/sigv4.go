@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,11 +26,11 @@ type verifier struct {
 	keys map[string]string // access key -> secret
 	now  func() time.Time
 
-	signing sync.Map // scope -> its signing key, for scopes of requests that were signed right
+	signing sync.Map // scope -> its *signer, for scopes of requests that were signed right
 	derived atomic.Int64
 }
 
-// maxDerived bounds the signing keys that are remembered. A client needs one for each day and region; the oldest go with all others when there are more.
+// maxDerived bounds the signers that are remembered. A client needs one for each day and region; the oldest go with all others when there are more.
 const maxDerived = 1024
 
 // maxSkew is how far the clocks of client and server may be apart.
@@ -46,7 +47,8 @@ func (v *verifier) verify(r *http.Request, body []byte, service string) *api.Err
 	if !ok || len(headers) > 1 {
 		return api.Errorf(api.IncompleteSignature, "The Authorization header does not hold exactly one complete %s signature.", algorithm)
 	}
-	if err := checkCoverage(r, auth.headers); err != nil {
+	signed := strings.Split(auth.headers, ";")
+	if err := checkCoverage(r, signed); err != nil {
 		return err
 	}
 	signedAt, err := v.checkTime(r, auth.scope)
@@ -60,15 +62,19 @@ func (v *verifier) verify(r *http.Request, body []byte, service string) *api.Err
 	if !ok {
 		return api.Errorf(api.UnrecognizedClient, "The security token included in the request is invalid.")
 	}
-	bodyHash := hexHash(body)
 	claimed := r.Header.Get("X-Amz-Content-Sha256")
-	request := canonicalRequest(r, auth.headers, bodyHash)
-	key, known := v.signing.Load(auth.scope)
+	text := texts.Get().(*[]byte)
+	defer texts.Put(text)
+	bodyHash := sha256.Sum256(body)
+	*text = appendCanonicalRequest((*text)[:0], r, signed, bodyHash)
+	found, known := v.signing.Load(auth.scope)
 	if !known {
-		key = signingKey(secret, auth.scope)
+		found = newSigner(secret, auth.scope)
 	}
-	want := signature(key.([]byte), auth.scope, signedAt, request)
-	if claimed != "" && claimed != bodyHash || !hmac.Equal([]byte(want), []byte(auth.signature)) {
+	requestHash := sha256.Sum256(*text)
+	*text = appendStringToSign((*text)[:0], auth.scope, signedAt, requestHash)
+	want := found.(*signer).sign(*text)
+	if claimed != "" && claimed != hex.EncodeToString(bodyHash[:]) || !hmac.Equal(want[:], []byte(auth.signature)) {
 		return api.Errorf(api.InvalidSignature, "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
@@ -77,10 +83,13 @@ func (v *verifier) verify(r *http.Request, body []byte, service string) *api.Err
 			v.signing.Clear()
 			v.derived.Store(1)
 		}
-		v.signing.Store(auth.scope, key)
+		v.signing.Store(auth.scope, found)
 	}
 	return nil
 }
+
+// texts are buffers for what is hashed of a request.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
 
 // checkCoverage asks that the list of signed headers is well formed and leaves out none that matters.
 func checkCoverage(r *http.Request, signed []string) *api.Error {
@@ -93,25 +102,30 @@ func checkCoverage(r *http.Request, signed []string) *api.Error {
 		return api.Errorf(api.IncompleteSignature, "'host' must be a signed header.")
 	}
 	for name, values := range r.Header {
-		name = strings.ToLower(name)
-		if name != "content-type" && !strings.HasPrefix(name, "x-amz-") {
+		if !mustBeSigned(name) {
 			continue
 		}
 		if len(values) > 1 {
 			return api.Errorf(api.IncompleteSignature, "A header that must be signed is sent twice.")
 		}
-		if !slices.Contains(signed, name) {
+		if !slices.ContainsFunc(signed, func(s string) bool { return strings.EqualFold(s, name) }) {
 			return api.Errorf(api.IncompleteSignature, "The content type and every x-amz header of a request must be signed.")
 		}
 	}
 	return nil
 }
 
+// mustBeSigned tells whether we act on a header.
+func mustBeSigned(name string) bool {
+	const ours = "x-amz-"
+	return strings.EqualFold(name, "content-type") || len(name) >= len(ours) && strings.EqualFold(name[:len(ours)], ours)
+}
+
 // checkTime returns the time of signing, X-Amz-Date, which must be of the scope's day and near our clock.
 func (v *verifier) checkTime(r *http.Request, s scope) (string, *api.Error) {
 	stamp := r.Header.Get("X-Amz-Date")
 	t, err := time.Parse(timeLayout, stamp)
-	if err != nil || t.Format(timeLayout) != stamp {
+	if err != nil || len(stamp) != len(timeLayout) { // Parse also takes a fraction of a second
 		return "", api.Errorf(api.IncompleteSignature, "X-Amz-Date must be in the form 20060102T150405Z.")
 	}
 	if stamp[:8] != s.date {
@@ -125,24 +139,32 @@ func (v *verifier) checkTime(r *http.Request, s scope) (string, *api.Error) {
 	return stamp, nil
 }
 
-// canonicalRequest is the text that both sides hash.
-func canonicalRequest(r *http.Request, signed []string, bodyHash string) string {
-	var b strings.Builder
-	b.WriteString(r.Method + "\n" + canonicalPath(r) + "\n" + canonicalQuery(r.URL.RawQuery) + "\n")
+// appendCanonicalRequest appends the text that both sides hash.
+func appendCanonicalRequest(b []byte, r *http.Request, signed []string, bodyHash [sha256.Size]byte) []byte {
+	b = append(append(b, r.Method...), '\n')
+	b = append(appendCanonicalPath(b, r), '\n')
+	b = append(append(b, canonicalQuery(r.URL.RawQuery)...), '\n')
 	for _, name := range signed {
-		b.WriteString(name + ":" + headerValue(r, name) + "\n")
+		b = append(append(b, name...), ':')
+		b = append(appendHeaderValue(b, r, name), '\n')
 	}
-	b.WriteString("\n" + strings.Join(signed, ";") + "\n" + bodyHash)
-	return b.String()
+	b = append(b, '\n')
+	for i, name := range signed {
+		if i > 0 {
+			b = append(b, ';')
+		}
+		b = append(b, name...)
+	}
+	return hex.AppendEncode(append(b, '\n'), bodyHash[:])
 }
 
-// canonicalPath escapes the path as it was sent once more, as every service but S3 has it.
-func canonicalPath(r *http.Request) string {
+// appendCanonicalPath appends the path as it was sent, escaped once more, as every service but S3 has it.
+func appendCanonicalPath(b []byte, r *http.Request) []byte {
 	path := r.URL.EscapedPath()
 	if path == "" {
 		path = "/"
 	}
-	return strings.ReplaceAll(escape(path), "%2F", "/")
+	return appendEscaped(b, path, unreserved+"/")
 }
 
 func canonicalQuery(raw string) string {
@@ -173,55 +195,77 @@ func reescape(s string) string {
 	return escape(s)
 }
 
-// escape leaves letters, digits and -._~ as they are.
-func escape(s string) string {
+// unreserved are the bytes beside letters and digits that no escape changes.
+const unreserved = "-._~"
+
+func escape(s string) string { return string(appendEscaped(nil, s, unreserved)) }
+
+// appendEscaped leaves letters, digits and what is kept as they are.
+func appendEscaped(b []byte, s, kept string) []byte {
 	const digits = "0123456789ABCDEF"
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
-			b.WriteByte(c)
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(kept, c) >= 0 {
+			b = append(b, c)
 			continue
 		}
-		b.Write([]byte{'%', digits[c>>4], digits[c&15]})
+		b = append(b, '%', digits[c>>4], digits[c&15])
 	}
-	return b.String()
+	return b
 }
 
-// headerValue is the value of a header as it is signed. net/http keeps host and length apart from the others.
-func headerValue(r *http.Request, name string) string {
+// appendHeaderValue appends the value of a header as it is signed: each run of spaces is one. net/http keeps host and length apart from the others.
+func appendHeaderValue(b []byte, r *http.Request, name string) []byte {
 	switch name {
 	case "host":
-		return r.Host
+		return append(b, r.Host...)
 	case "content-length":
-		return strconv.FormatInt(r.ContentLength, 10)
+		return strconv.AppendInt(b, r.ContentLength, 10)
 	}
-	var values []string
-	for _, v := range r.Header.Values(name) {
-		values = append(values, strings.Join(strings.Fields(v), " "))
+	for i, v := range r.Header.Values(name) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		first := true
+		for word := range strings.FieldsSeq(v) {
+			if !first {
+				b = append(b, ' ')
+			}
+			first = false
+			b = append(b, word...)
+		}
 	}
-	return strings.Join(values, ",")
+	return b
 }
 
-// signingKey is what a secret comes to in a scope: four hashes of hashes that are the same all day.
-func signingKey(secret string, s scope) []byte {
+func appendStringToSign(b []byte, s scope, signedAt string, requestHash [sha256.Size]byte) []byte {
+	for _, part := range [...]string{algorithm, "\n", signedAt, "\n", s.date, "/", s.region, "/", s.service, "/aws4_request\n"} {
+		b = append(b, part...)
+	}
+	return hex.AppendEncode(b, requestHash[:])
+}
+
+// signer makes the signatures of a scope. Its key is what the secret comes to there, four hashes of hashes that are the same all day; what hashing begins with the key
+// is kept too.
+type signer struct{ macs sync.Pool }
+
+func newSigner(secret string, s scope) *signer {
 	key := []byte("AWS4" + secret)
 	for _, part := range []string{s.date, s.region, s.service, "aws4_request"} {
-		key = mac(key, part)
+		m := hmac.New(sha256.New, key)
+		m.Write([]byte(part))
+		key = m.Sum(nil)
 	}
-	return key
+	return &signer{sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
 }
 
-func signature(key []byte, s scope, signedAt, request string) string {
-	return hex.EncodeToString(mac(key, algorithm+"\n"+signedAt+"\n"+s.String()+"\n"+hexHash([]byte(request))))
-}
-
-func mac(key []byte, text string) []byte {
-	h := hmac.New(sha256.New, key)
-	h.Write([]byte(text))
-	return h.Sum(nil)
-}
-
-func hexHash(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
+// sign returns the signature of a text in hexadecimal digits.
+func (s *signer) sign(text []byte) (signature [2 * sha256.Size]byte) {
+	m := s.macs.Get().(hash.Hash)
+	defer s.macs.Put(m)
+	m.Reset()
+	m.Write(text)
+	var sum [sha256.Size]byte
+	hex.Encode(signature[:], m.Sum(sum[:0]))
+	return signature
 }

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"maps"
@@ -47,6 +48,8 @@ var signers = map[string]func(t testing.TB, r *http.Request, body, service strin
 		}
 	},
 }
+
+func hexHash(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
 const sampleBody = `{"name":"n"}`
 

@@ -203,6 +203,7 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 
+	collectSeldom(systemMemory(os.ReadFile), c.Log)
 	s, err := start(ctx, c)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func bound(v float64) *float64 { return &v }
 // rule is a shape with its references resolved and its Go field known. It is immutable once linked.
 type rule struct {
 	shape
-	re           *regexp.Regexp
+	like         func(string) bool // of a string with a pattern: the whole value must match
 	key, element *rule
 	fields       []field
 }
@@ -73,7 +73,11 @@ func link(shapes map[string]shape, name string, t reflect.Type) *rule {
 	r := &rule{shape: s}
 	switch s.kind {
 	case stringKind:
-		r.re = compile(s)
+		if s.pattern == arnPattern {
+			r.like = likeARN
+		} else if re := compile(s); re != nil {
+			r.like = re.MatchString
+		}
 	case listKind:
 		r.element = link(shapes, s.element, t.Elem())
 	case mapKind:
@@ -99,6 +103,25 @@ func compile(s shape) *regexp.Regexp {
 		return nil
 	}
 	return regexp.MustCompile(`\A(?:` + pattern + `)\z`)
+}
+
+// arnPattern is the pattern of nearly every request.
+const arnPattern = `arn:([a-z\d-]+):personalize:.*:.*:.+`
+
+// likeARN matches arnPattern, which has no line feed.
+func likeARN(s string) bool {
+	rest, ok := strings.CutPrefix(s, "arn:")
+	partition := 0
+	for partition < len(rest) && (rest[partition] == '-' || '0' <= rest[partition] && rest[partition] <= '9' || 'a' <= rest[partition] && rest[partition] <= 'z') {
+		partition++
+	}
+	rest, personal := strings.CutPrefix(rest[partition:], ":personalize:")
+	if !ok || partition == 0 || !personal || strings.IndexByte(rest, '\n') >= 0 {
+		return false
+	}
+	_, rest, region := strings.Cut(rest, ":")
+	_, rest, account := strings.Cut(rest, ":")
+	return region && account && rest != ""
 }
 
 // breaches collects what is wrong with a request, in the order of the model.
@@ -266,7 +289,7 @@ func (r *rule) constraints(v *value) []string {
 
 func (r *rule) stringConstraints(s string) []string {
 	list := r.outside(float64(utf8.RuneCountInString(s)), "length")
-	if r.re != nil && !r.re.MatchString(s) {
+	if r.like != nil && !r.like(s) {
 		list = append(list, "Member must satisfy regular expression pattern: "+r.pattern)
 	}
 	if len(r.enum) > 0 && !slices.Contains(r.enum, s) {

@@ -23,18 +23,34 @@ func (r *rule) sound(v *value) bool {
 		}
 		return true
 	case stringKind:
-		return v.kind == stringValue && r.within(float64(utf8.RuneCountInString(v.text))) &&
-			(r.re == nil || r.re.MatchString(v.text)) && (len(r.enum) == 0 || slices.Contains(r.enum, v.text))
+		return v.kind == stringValue && r.soundText(v.text)
 	case timestampKind:
 		_, err := v.time()
 		return err == nil
 	case booleanKind:
 		return v.kind == boolValue
+	case integerKind:
+		n, err := strconv.ParseInt(v.text, 10, 32)
+		return v.kind == numberValue && err == nil && r.within(float64(n))
 	case doubleKind:
 		n, err := strconv.ParseFloat(v.text, 64)
 		return v.kind == numberValue && err == nil && r.within(n)
+	case mapKind:
+		if v.kind != objectValue || !r.within(float64(len(v.items))) {
+			return false
+		}
+		for i := range v.items {
+			if !r.key.soundText(v.names[i]) || !r.element.sound(&v.items[i]) {
+				return false
+			}
+		}
+		return true
 	}
-	return false // the rare kinds
+	return false
+}
+
+func (r *rule) soundText(s string) bool {
+	return r.within(float64(utf8.RuneCountInString(s))) && (r.like == nil || r.like(s)) && (len(r.enum) == 0 || slices.Contains(r.enum, s))
 }
 
 func (r *rule) soundMembers(v *value) bool {

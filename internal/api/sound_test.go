@@ -16,10 +16,14 @@ func TestSoundRequestsAreThoseInWhichCheckFindsNothing(t *testing.T) {
 			personalizeEventsShapes, "PutEventsRequest", reflect.TypeFor[PutEventsRequest]()),
 		`{"datasetArn":"arn:aws:personalize:us-east-1:000000000000:dataset/d/ITEMS","items":[{"itemId":"i","properties":"{}"}]}`: link(
 			personalizeEventsShapes, "PutItemsRequest", reflect.TypeFor[PutItemsRequest]()),
+		`{"campaignArn":"arn:aws:personalize:us-east-1:000000000000:campaign/c","userId":"u","numResults":25,"context":{"A_B":"x"},"filterArn":"arn:aws:personalize:::filter/f",
+			"filterValues":{"A":"\"x\""},"promotions":[{"name":"p","percentPromotedItems":50,"filterArn":"arn:aws:personalize:::filter/f","filterValues":{"A":"1"}}],
+			"metadataColumns":{"ITEMS":["a"]}}`: link(personalizeRuntimeShapes, "GetRecommendationsRequest", reflect.TypeFor[GetRecommendationsRequest]()),
 	}
 	others := []any{
-		nil, true, 0.0, -1.0, 1e300, "", "x", "é", strings.Repeat("é", 256), strings.Repeat("é", 257), strings.Repeat("x", 1025), "\n", []any{}, []any{nil}, []any{"x"},
-		[]any{map[string]any{}}, map[string]any{}, "2020-13-01", "2020-12-01",
+		nil, true, 0.0, 1.5, -1.0, 100.0, 101.0, 1e300, "", "x", "é", strings.Repeat("é", 256), strings.Repeat("é", 257), strings.Repeat("x", 1025), "\n", []any{}, []any{nil}, []any{"x"},
+		[]any{map[string]any{}}, map[string]any{}, map[string]any{"": "x"}, map[string]any{"-": "x"}, map[string]any{"A": nil}, map[string]any{"A": 1.0}, map[string]any{"A": []any{"x"}},
+		map[string]any{strings.Repeat("A", 151): "x"}, "arn:aws:personalize:::", "arn:aws:personalize:::x", "2020-13-01", "2020-12-01",
 	}
 	sound, wrong := 0, 0
 	for text, r := range requests {
@@ -51,6 +55,34 @@ func TestSoundRequestsAreThoseInWhichCheckFindsNothing(t *testing.T) {
 	}
 	if sound < 50 || wrong < 100 {
 		t.Errorf("only %d sound and %d wrong requests", sound, wrong)
+	}
+}
+
+// TestARNsAreToldAsThePatternTellsThem holds the matcher against the regular expression on all that a few pieces make.
+func TestARNsAreToldAsThePatternTellsThem(t *testing.T) {
+	re := compile(shape{pattern: arnPattern})
+	pieces := []string{"arn:", "aws", "-a9", "A", ":personalize:", "personalize", ":", "us-east-1", "\n", "é", "\xff", "x/y", ""}
+	matching := 0
+	var try func(s string, left int)
+	try = func(s string, left int) {
+		want := re.MatchString(s)
+		if likeARN(s) != want {
+			t.Errorf("%q: the pattern says %v", s, want)
+		}
+		if want {
+			matching++
+		}
+		if left > 0 {
+			for _, p := range pieces {
+				try(s+p, left-1)
+			}
+		}
+	}
+	try("", 4)
+	try("arn:aws", 3)
+	try("arn:aws:personalize:", 4)
+	if matching < 1000 {
+		t.Errorf("only %d matched", matching)
 	}
 }
 

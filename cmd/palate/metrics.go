@@ -24,6 +24,7 @@ var attributionLabels = []string{"metric_attribution_arn", "metric_name", "event
 var (
 	logBytes         = prometheus.NewDesc("palate_log_bytes", "Bytes of event logs that wait to be folded into data files.", nil, nil)
 	putQueue         = prometheus.NewDesc("palate_put_queue", "Put calls that wait to be written to an event log.", nil, nil)
+	datasetSize      = prometheus.NewDesc("personalize_dataset_size_bytes", "CloudWatch DatasetSize: CSV bytes of the newest import.", []string{"dataset_group_arn", "dataset_arn"}, nil)
 	noticeCount      = prometheus.NewDesc("palate_webhook_waiting", "Changes of status that the webhook is still to be told of.", nil, nil)
 	jobCount         = prometheus.NewDesc("palate_jobs", "Jobs that are not over, by kind and status.", []string{"kind", "status"}, nil)
 	attributed       = prometheus.NewDesc("personalize_metric_attribution_value", "What a metric of a metric attribution has come to, by source of the events, since it was defined.", attributionLabels, nil)
@@ -33,7 +34,7 @@ var (
 )
 
 func (s state) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{logBytes, putQueue, noticeCount, jobCount, jobAge, attributed, attributedEvents, attributedWindow} {
+	for _, d := range []*prometheus.Desc{logBytes, putQueue, datasetSize, noticeCount, jobCount, jobAge, attributed, attributedEvents, attributedWindow} {
 		ch <- d
 	}
 }
@@ -48,11 +49,25 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
 	defer stop()
 	waiting := 0
+	sizes := make(map[[2]string]int64)
 	counts, oldest := make(map[[2]string]int), make(map[string]time.Time)
 	err := s.db.View(ctx, func(tx *meta.Tx) error {
 		var err error
 		if waiting, err = tx.CountNotices(); err != nil {
 			return err
+		}
+		datasets, err := tx.Find(meta.Query{Kind: meta.Dataset})
+		if err != nil {
+			return err
+		}
+		for _, r := range datasets {
+			p, err := meta.Private[meta.DatasetPrivate](r)
+			if err != nil {
+				return err
+			}
+			if p.Size > 0 {
+				sizes[[2]string{r.Group, r.ARN}] = p.Size
+			}
 		}
 		for _, kind := range jobKinds {
 			rows, err := tx.Find(meta.Query{Kind: kind})
@@ -75,6 +90,9 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	gauge(noticeCount, float64(waiting))
+	for labels, size := range sizes {
+		gauge(datasetSize, float64(size), labels[:]...)
+	}
 	attributions, err := s.attributions(ctx)
 	if err != nil {
 		return

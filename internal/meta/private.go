@@ -25,6 +25,7 @@ type DatasetPrivate struct {
 	NextSchema string `json:"nextSchema,omitempty"` // while an UpdateDataset runs: text of the schema to come; its ARN stands in Doc's latestDatasetUpdate
 	// Added tells of each column that an UpdateDataset brought when it came into force: solutions that are older are not trained on it.
 	Added map[string]time.Time `json:"added,omitempty"`
+	Size  int64                `json:"size,omitempty"` // bytes of CSV of the newest import
 }
 
 // ImportPrivate belongs to an import job: what it needs of its dataset, as it was at creation, and what came out.

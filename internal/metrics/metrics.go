@@ -95,7 +95,6 @@ var (
 	DatasetImportJobRequests      = counter("personalize_dataset_import_job_requests_total", "CloudWatch DatasetImportJobRequests.", "dataset_group_arn", "dataset_arn")
 	DatasetImportJobError         = counter("personalize_dataset_import_job_error_total", "CloudWatch DatasetImportJobError.", "dataset_group_arn", "dataset_arn")
 	DatasetImportJobExecutionTime = histogram("personalize_dataset_import_job_execution_time_seconds", "CloudWatch DatasetImportJobExecutionTime.", jobSeconds, "dataset_group_arn", "dataset_arn")
-	DatasetSize                   = define.NewGaugeVec(prometheus.GaugeOpts{Name: "personalize_dataset_size_bytes", Help: "CloudWatch DatasetSize: CSV bytes of the newest import."}, []string{"dataset_group_arn", "dataset_arn"})
 	TrainingJobRequests           = counter("personalize_solution_training_job_requests_total", "CloudWatch SolutionTrainingJobRequests.", "solution_arn")
 	TrainingJobError              = counter("personalize_solution_training_job_error_total", "CloudWatch SolutionTrainingJobError.", "solution_arn")
 	TrainingJobExecutionTime      = histogram("personalize_solution_training_job_execution_time_seconds", "CloudWatch SolutionTrainingJobExecutionTime.", jobSeconds, "solution_arn")

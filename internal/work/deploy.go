@@ -245,11 +245,11 @@ func (w *worker) updateDataset(ctx context.Context, t *job.Task) error {
 	if err != nil {
 		return err
 	}
-	p, err := meta.Private[meta.DatasetPrivate](t.Resource())
+	begun, err := meta.Private[meta.DatasetPrivate](t.Resource())
 	if err != nil {
 		return err
 	}
-	table, err := tableUnder(t.Resource(), p, p.NextSchema)
+	table, err := tableUnder(t.Resource(), begun, begun.NextSchema)
 	if err != nil {
 		return err
 	}
@@ -257,6 +257,10 @@ func (w *worker) updateDataset(ctx context.Context, t *job.Task) error {
 		return err
 	}
 	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+		p, err := meta.Private[meta.DatasetPrivate](r) // an import may have ended meanwhile
+		if err != nil {
+			return err
+		}
 		d, err := meta.Doc[api.Dataset](r)
 		if err != nil {
 			return err

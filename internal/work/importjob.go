@@ -77,13 +77,26 @@ func (w *worker) importRows(ctx context.Context, t *job.Task) error {
 	}
 	metrics.ImportRows.Add(float64(rows))
 	metrics.ImportBytes.Add(float64(totalSize(objects)))
-	metrics.DatasetSize.WithLabelValues(t.Resource().Group, d.DatasetARN).Set(float64(totalSize(objects)))
 	w.Log.Info("import finished", "job", t.Resource().ARN, "rows", rows, "took", time.Since(started).Round(time.Millisecond))
-	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
+	return t.Done(ctx, func(tx *meta.Tx, r *meta.Resource) error {
 		p.Rows = rows
 		r.Status, r.Failure = meta.Active, unreported
-		return r.SetPrivate(p)
+		return errors.Join(r.SetPrivate(p), noteSize(tx, d.DatasetARN, totalSize(objects)))
 	})
+}
+
+// noteSize keeps with a dataset how large its newest import was.
+func noteSize(tx *meta.Tx, arn string, bytes int64) error {
+	r, err := tx.Get(arn)
+	if err != nil {
+		return err
+	}
+	p, err := meta.Private[meta.DatasetPrivate](r)
+	if err != nil {
+		return err
+	}
+	p.Size = bytes
+	return errors.Join(r.SetPrivate(p), tx.Put(r))
 }
 
 // report keeps with the job what is wrong with the rows of its input, beyond the first failure that its failureReason names.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -123,5 +124,48 @@ func TestMetricsAreNotForEverybodyWhereCallersMustSign(t *testing.T) {
 	}
 	if status, _ := get(t, "http://"+where+"/readyz"); status != http.StatusOK {
 		t.Errorf("/readyz there answers %d", status)
+	}
+}
+
+// TestTheSizeOfADatasetOutlivesARestart: the gauge is that of the newest import that succeeded, as long as there is the dataset.
+func TestTheSizeOfADatasetOutlivesARestart(t *testing.T) {
+	s := server.Start(t)
+	h := shop.Open(t, s)
+	const header = "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE,EVENT_VALUE\n"
+	load := func(text string) map[string]any {
+		key := h.Name("size") + ".csv"
+		s.Upload(h.Objects, key, header+text)
+		return h.Wait("datasetImportJob", h.StartImportOf(h.Interactions, key, "FULL"))
+	}
+	shown := func() string {
+		_, text := series(t, s.URL)
+		for line := range strings.Lines(text) {
+			if name, value, _ := strings.Cut(line, "} "); name == `personalize_dataset_size_bytes{dataset_arn="`+h.Interactions+`",dataset_group_arn="`+h.Group+`"` {
+				return strings.TrimSpace(value)
+			}
+		}
+		return "none"
+	}
+	if size := shown(); size != "none" {
+		t.Errorf("before any import the size is %s", size)
+	}
+	load("u,i,1,view,\nu,j,2,view,\n")
+	load("u,i,1,view,\n")
+	if job := load("u,i,never,view,\n"); job["status"] != "CREATE FAILED" {
+		t.Fatal(job)
+	}
+	want := strconv.Itoa(len(header + "u,i,1,view,\n"))
+	if size := shown(); size != want {
+		t.Errorf("the size is %s, the newest import has %s bytes", size, want)
+	}
+	s.Kill()
+	s.Restart()
+	if size := shown(); size != want {
+		t.Errorf("after a restart the size is %s, want %s", size, want)
+	}
+	s.Must("DeleteDataset", shop.M{"datasetArn": h.Interactions})
+	h.WatchGone("dataset", h.Interactions)
+	if size := shown(); size != "none" {
+		t.Errorf("of a dataset that is gone the size is %s", size)
 	}
 }

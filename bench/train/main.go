@@ -48,9 +48,10 @@ func main() {
 	only := flag.String("only", "", "measure only the data sets whose names match this regular expression")
 	name := flag.String("recipe", "aws-user-personalization-v2", "recipe to train")
 	profile := flag.String("profile", "", "write a CPU profile of each training to a file with this prefix")
+	rebuild := flag.Bool("rebuild", true, "measure the rebuild as well")
 	plot := flag.String("plot", "", "measure series of events and of items instead, and write their plots into this directory")
 	flag.Parse()
-	b := bench{recipe: *name, profile: *profile}
+	b := bench{recipe: *name, profile: *profile, rebuild: *rebuild}
 	var err error
 	if *plot != "" {
 		err = b.series(*plot)
@@ -64,6 +65,7 @@ func main() {
 
 type bench struct {
 	recipe, profile string
+	rebuild         bool
 }
 
 func (b *bench) table(only string) error {
@@ -124,6 +126,7 @@ func (b *bench) measure(s shape) (r result, err error) {
 			return r, err
 		}
 	}
+	p.last = measure.CPU()
 	var m *recipe.Manifest
 	r.train, err = measure.Step(func() (err error) {
 		m, err = recipe.Train(context.Background(), data, config, quota.Limits{}, filepath.Join(dir, "model"), p.report)
@@ -135,6 +138,9 @@ func (b *bench) measure(s shape) (r result, err error) {
 	}
 	r.events, r.users, r.items, r.phases = m.Events, m.Users, m.Items, p.String()
 	data = recipe.Data{}
+	if !b.rebuild {
+		return r, nil
+	}
 	r.rebuild, err = measure.Step(func() error {
 		_, _, err := recipe.Retrain(context.Background(), filepath.Join(dir, "model"), userset.New(gone), filepath.Join(dir, "rebuilt"), nil)
 		return err
@@ -155,7 +161,7 @@ func (p *phases) report(phase string, done, total int64) {
 	defer p.mutex.Unlock()
 	now := measure.CPU()
 	if p.spent == nil {
-		p.spent, p.last = map[string]float64{}, now
+		p.spent = map[string]float64{}
 	}
 	if !slices.Contains(p.names, phase) {
 		p.names = append(p.names, phase)

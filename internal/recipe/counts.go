@@ -193,16 +193,27 @@ func damped(n int) int64 { return max(1, one/int64(n)) }
 
 // together counts row i of the co-occurrence matrix, in units of 2⁻¹⁶, the diagonal included.
 func (b *baskets) together(i int, c *counter) {
+	b.count(i, c, func(at int32) []int32 { return b.set(b.seq.user[at]) })
+}
+
+// onward is together from the diagonal on: as the matrix is symmetric, the rows of all items say everything so, in half of the time.
+func (b *baskets) onward(i int, c *counter) {
+	b.count(i, c, func(at int32) []int32 { return b.seq.item[at:b.seq.offsets[b.seq.user[at]+1]] }) // sets ascend
+}
+
+// set is the set of a user.
+func (b *baskets) set(u int32) []int32 { return b.seq.item[b.seq.offsets[u]:b.seq.offsets[u+1]] }
+
+// count adds up some of the items that the users of item i have, each with its user's weight.
+func (b *baskets) count(i int, c *counter, some func(at int32) []int32) {
 	terms := 0
 	for _, at := range b.where.of(i) {
-		u := b.seq.user[at]
-		terms += int(b.seq.offsets[u+1] - b.seq.offsets[u])
+		terms += len(some(at))
 	}
 	c.expect(terms)
 	for _, at := range b.where.of(i) {
-		u := b.seq.user[at]
-		w := b.weight[u]
-		if set := b.seq.item[b.seq.offsets[u]:b.seq.offsets[u+1]]; c.full {
+		w := b.weight[b.seq.user[at]]
+		if set := some(at); c.full {
 			for _, j := range set {
 				c.sum[j] += w
 			}

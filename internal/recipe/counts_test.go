@@ -3,6 +3,7 @@ package recipe
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -98,6 +99,26 @@ func counted(c *counter, count func()) []float64 {
 	count()
 	c.each(func(i int32, sum int64) { row[i] = float64(sum) / (one * one) })
 	return row
+}
+
+func TestOnwardIsTheUpperHalfOfTogether(t *testing.T) {
+	c := smallCorpus(40)
+	b := newBaskets(&c.sequences, true)
+	for i := range c.items {
+		want, got := map[int32]int64{}, map[int32]int64{}
+		count := newCounter(c.items)
+		b.together(i, count)
+		count.each(func(j int32, sum int64) {
+			if j >= int32(i) {
+				want[j] = sum
+			}
+		})
+		b.onward(i, count)
+		count.each(func(j int32, sum int64) { got[j] = sum })
+		if !maps.Equal(got, want) {
+			t.Fatalf("row %d: %v, want %v", i, got, want)
+		}
+	}
 }
 
 func TestCounterClearsItself(t *testing.T) {
@@ -223,7 +244,7 @@ func TestOwnSumsAreOnTheDiagonal(t *testing.T) {
 		defer s.inverse.Close()
 		for i := range c.items {
 			count := s.counter(0)
-			s.gram(i, count)
+			s.above(i, count)
 			count.each(func(j int32, sum int64) {
 				if j == int32(i) && sum != s.own(i) {
 					t.Errorf("ordered %v: own sum of item %d is %d, want %d", ordered, i, s.own(i), sum)

@@ -137,12 +137,12 @@ func (s *solver) own(i int) int64 {
 	return s.sets.own(i)
 }
 
-// gram counts row i of the Gram matrix, in the same unit.
-func (s *solver) gram(i int, c *counter) {
+// above counts of row i of the Gram matrix, in the same unit, at least the elements on the diagonal and right of it.
+func (s *solver) above(i int, c *counter) {
 	if s.window != nil {
 		s.window.gram(i, c)
 	} else {
-		s.sets.together(i, c)
+		s.sets.onward(i, c)
 	}
 }
 
@@ -152,15 +152,6 @@ func (s *solver) into(j int, c *counter) {
 		s.window.into(j, c)
 	} else {
 		s.sets.together(j, c)
-	}
-}
-
-// from counts row i of the right-hand side.
-func (s *solver) from(i int, c *counter) {
-	if s.window != nil {
-		s.window.from(i, c)
-	} else {
-		s.sets.together(i, c)
 	}
 }
 
@@ -179,7 +170,7 @@ func (s *solver) invertGram(ctx context.Context, progress Progress) error {
 	err := vec.Parallel(ctx, n, func(r, worker int) {
 		defer count.add(1)
 		row, c := s.inverse.Row(r), s.counter(worker)
-		s.gram(int(s.core[r]), c)
+		s.above(int(s.core[r]), c)
 		c.each(func(item int32, sum int64) {
 			if t := s.rank[item]; t >= int32(r) {
 				row[t] = float32(float64(sum) * unit)
@@ -252,18 +243,28 @@ func (s *solver) tail(item int32, c *counter, t *tail, best []selection) {
 	unit := s.unit()
 	own := s.lambda
 	t.near = selection{keep: tailTerms, kept: t.near.kept[:0]}
-	s.gram(int(item), c)
-	c.each(func(i int32, sum int64) {
+	t.sums.grow(s.seq.items)
+	held := func(i int32, value float64) {
 		switch {
 		case i == item:
-			own = float64(float64(sum)*unit) + own
+			own = value + own
 		case s.rank[i] >= 0:
-			t.near.offer(i, float32(float64(sum)*unit))
+			t.near.offer(i, float32(value))
 		}
-	})
-	t.sums.grow(s.seq.items)
-	s.from(int(item), c)
-	c.each(func(i int32, sum int64) { t.sums.add(i, float32(float64(sum)*unit)) })
+	}
+	if s.window == nil { // one matrix is both
+		s.sets.together(int(item), c)
+		c.each(func(i int32, sum int64) {
+			value := float64(float64(sum) * unit)
+			held(i, value)
+			t.sums.add(i, float32(value))
+		})
+	} else {
+		s.window.gram(int(item), c)
+		c.each(func(i int32, sum int64) { held(i, float64(float64(sum)*unit)) })
+		s.window.from(int(item), c)
+		c.each(func(i int32, sum int64) { t.sums.add(i, float32(float64(sum)*unit)) })
+	}
 	for _, near := range t.near.ordered() {
 		for _, e := range best[near.item()].kept {
 			t.sums.addKnown(e.item(), float32(-near.value()*e.value()))

@@ -227,10 +227,20 @@ func without(path, group string) ([]byte, error) {
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // appendFrame puts records behind one header.
-func appendFrame(b, payload []byte) []byte {
+func appendFrame(b, payload []byte) []byte { return append(appendHeader(b, payload), payload...) }
+
+func appendHeader(b, payload []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
-	b = binary.LittleEndian.AppendUint32(b, checksum(payload))
-	return append(b, payload...)
+	return binary.LittleEndian.AppendUint32(b, checksum(payload))
+}
+
+// writeFrame writes a frame at an offset of a file.
+func writeFrame(f *os.File, payload []byte, at int64) error {
+	if _, err := f.WriteAt(appendHeader(nil, payload), at); err != nil {
+		return err
+	}
+	_, err := f.WriteAt(payload, at+frameHeader)
+	return err
 }
 
 func appendRecord(b []byte, kind uint64, body []byte) []byte {

@@ -40,6 +40,7 @@ const (
 	segments      = 8                // that the bytes are divided into
 	flushPeriod   = time.Second      // between writes
 	pendingBytes  = 32 << 20         // what waits to be written; more is not remembered
+	spareBytes    = 8 << 20          // room that is kept between flushes
 	seldomChecked = 10 * time.Minute // how often age is looked at
 )
 
@@ -67,12 +68,13 @@ type Log struct {
 	stopped chan struct{}
 
 	rewriting sync.Mutex // one Forget at a time, and no Impressions beside it
-	writing   sync.Mutex // one flush at a time
+	writing   sync.Mutex // one flush at a time, and until what is forgotten thereby is destroyed
 
 	mu       sync.Mutex
 	segments []*segment // the oldest first; the last one is being written
 	pending  []byte     // records that belong at the end of the last segment
 	flushing []byte     // records before them that are being written
+	spare    []byte     // room for what will be pending, which was flushed before: a second's answers of a busy server are megabytes
 	failing  bool       // the last flush failed, and was reported
 	number   uint64     // of the next segment
 }
@@ -122,7 +124,7 @@ func (l *Log) load() error {
 	if err := l.begin(); err != nil {
 		return err
 	}
-	return l.shrink()
+	return destroy(l.shrink())
 }
 
 // Close writes what is pending and ends the log.
@@ -297,13 +299,21 @@ func (l *Log) Forget(group string) error {
 	return nil
 }
 
-// replace writes a segment anew without the items of a group.
+// replace writes a segment anew without the items of a group. Nothing is flushed and nothing expires meanwhile.
 func (l *Log) replace(old *segment, group string) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	l.mu.Lock()
+	closed, expired := len(l.segments) == 0, !slices.Contains(l.segments, old)
+	l.mu.Unlock()
+	switch {
+	case closed:
+		return errors.New("the record is closed")
+	case expired:
+		return nil
+	}
 	b, err := without(old.path, group)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil // expired meanwhile
-		}
 		return err
 	}
 	// The new one takes the old one's name: a crash leaves one of them.
@@ -322,10 +332,10 @@ func (l *Log) replace(old *segment, group string) error {
 	l.mu.Lock()
 	if at := slices.Index(l.segments, old); at >= 0 {
 		l.segments[at] = s
-	} else { // expired meanwhile, or the log is closed
+		old.file.Close()
+	} else { // the log is closed
 		s.file.Close()
 	}
-	old.file.Close()
 	l.mu.Unlock()
 	return wipe(held, 0)
 }
@@ -387,20 +397,25 @@ func (l *Log) flush() error {
 	}
 	s := l.segments[len(l.segments)-1]
 	at := s.size
-	l.flushing, l.pending = l.pending, nil
+	l.flushing, l.pending, l.spare = l.pending, l.spare, nil
 	s.size += frameHeader + int64(len(l.flushing))
 	full := s.size >= l.options.Bytes/segments
 	l.mu.Unlock()
-	_, err := s.file.WriteAt(appendFrame(nil, l.flushing), at)
+	err := writeFrame(s.file, l.flushing, at)
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	s.torn = err != nil
-	l.flushing = nil
-	if err == nil && !full {
-		return nil
+	if cap(l.flushing) <= spareBytes {
+		l.spare = l.flushing[:0]
 	}
-	// A frame that could not be written ends its segment: nothing behind it could be read again.
-	return errors.Join(err, l.turn(err == nil))
+	l.flushing = nil
+	var gone []*segment
+	if err != nil || full { // a frame that could not be written ends its segment: nothing behind it could be read again
+		var turnErr error
+		gone, turnErr = l.turn(err == nil)
+		err = errors.Join(err, turnErr)
+	}
+	l.mu.Unlock()
+	return errors.Join(err, destroy(gone))
 }
 
 // rotate ends the last segment, with what is pending in it.
@@ -408,26 +423,28 @@ func (l *Log) rotate() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if len(l.segments) == 0 {
+		l.mu.Unlock()
 		return nil
 	}
-	return l.turn(true)
+	gone, err := l.turn(true)
+	l.mu.Unlock()
+	return errors.Join(err, destroy(gone))
 }
 
 // turn ends the last segment and begins another. What is pending has its place in the old one, and is written there unless that has failed. The caller holds
-// writing and mu.
-func (l *Log) turn(sound bool) (err error) {
+// writing and mu, and destroys what is gone when it has let go of mu.
+func (l *Log) turn(sound bool) (gone []*segment, err error) {
 	if s := l.segments[len(l.segments)-1]; len(l.pending) > 0 {
-		frame := appendFrame(nil, l.pending)
 		if sound {
-			_, err = s.file.WriteAt(frame, s.size)
+			err = writeFrame(s.file, l.pending, s.size)
 		}
 		s.torn = s.torn || err != nil
-		s.size += int64(len(frame))
-		l.pending = nil
+		s.size += frameHeader + int64(len(l.pending))
+		l.pending = l.pending[:0]
 	}
-	return errors.Join(err, l.begin(), l.shrink())
+	err = errors.Join(err, l.begin())
+	return l.shrink(), err
 }
 
 // begin adds an empty segment. The caller holds mu, and nothing is pending.
@@ -443,13 +460,17 @@ func (l *Log) begin() error {
 
 // expire forgets what is too old.
 func (l *Log) expire() error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.shrink()
+	gone := l.shrink()
+	l.mu.Unlock()
+	return destroy(gone)
 }
 
-// shrink destroys the oldest segments, as far as all of them are too large or those too old. The last one stays. The caller holds mu.
-func (l *Log) shrink() (err error) {
+// shrink forgets the oldest segments, as far as all of them are too large or those too old. The last one stays. The caller holds mu, and writing until it has destroyed what is gone:
+// Forget promises that nothing is left, and waits for that.
+func (l *Log) shrink() (gone []*segment) {
 	oldest := l.options.Clock().Add(-l.options.Age)
 	total := int64(0)
 	for _, s := range l.segments {
@@ -462,6 +483,14 @@ func (l *Log) shrink() (err error) {
 		}
 		total -= s.size
 		l.segments = l.segments[1:]
+		gone = append(gone, s)
+	}
+	return gone
+}
+
+// destroy overwrites and removes the files of segments that are forgotten. That takes as long as writing them did: nobody who holds mu calls it.
+func destroy(gone []*segment) (err error) {
+	for _, s := range gone {
 		err = errors.Join(err, s.file.Close(), blob.Discard(s.path))
 	}
 	return err

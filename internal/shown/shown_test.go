@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -178,6 +179,34 @@ func TestForgettingAGroupLeavesNoItemInAnyFile(t *testing.T) {
 			t.Errorf("%s still holds an item of the group", filepath.Base(f))
 		}
 	}
+}
+
+// TestAnswersAreFoundWhileOthersExpireAndAreForgotten: what is noted a moment ago is found, whatever the files go through.
+func TestAnswersAreFoundWhileOthersExpireAndAreForgotten(t *testing.T) {
+	now := start
+	l := open(t, t.TempDir(), 64<<10, &now)
+	defer l.Close()
+	var clients sync.WaitGroup
+	for c := range 4 {
+		clients.Go(func() {
+			for i := range 1000 {
+				id, item := shown.NewID(), fmt.Sprintf("item-%d-%d", c, i)
+				l.Note(id, answer("g", item))
+				if got, ok := l.Find(id); !ok || got.Items[0] != item {
+					t.Errorf("%s: found %v, %v", item, got, ok)
+				}
+				if i%50 == 0 {
+					impressions(t, l, "g")
+				}
+			}
+		})
+	}
+	for range 20 {
+		if err := l.Forget("other"); err != nil {
+			t.Error(err)
+		}
+	}
+	clients.Wait()
 }
 
 func TestATornEndIsPassedOver(t *testing.T) {

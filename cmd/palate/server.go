@@ -127,7 +127,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 	}
 	work.Register(queue, work.Options{
 		Meta: db, Engine: engine, Data: c.Data, Models: models, Ledger: deletions, Limits: limits, Log: c.Log, Version: version(), Strict: c.Strict,
-		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Retire: srv.Retire, ForgetAnswers: answers.Forget, AnswerTarget: srv.AnswerTarget,
+		Bucket: s.bucket(), FollowLatest: ctl.FollowLatest, Open: srv.Open, Succeed: srv.Succeed, Retire: srv.Retire, ForgetAnswers: answers.Forget, AnswerTarget: srv.AnswerTarget,
 	})
 
 	numbers, err := metrics.Handler(state{engine, db})

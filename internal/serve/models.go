@@ -173,6 +173,33 @@ func (c *models) unref(m *model) {
 	close(m.gone)
 }
 
+// servedBy returns the model that a target serves, with a reference for the caller; nil if it serves none.
+func (c *models) servedBy(target string) *model {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, ok := c.serving[target]
+	if !ok {
+		return nil
+	}
+	d.model.refs++
+	return d.model
+}
+
+// serve lists the targets that serve the model of that name, and returns it with a reference for the caller; nil if none does.
+func (c *models) serve(name string) (m *model, targets []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for target, d := range c.serving {
+		if d.model.name == name {
+			m, targets = d.model, append(targets, target)
+		}
+	}
+	if m != nil {
+		m.refs++
+	}
+	return m, targets
+}
+
 // targets lists the targets that hold a model.
 func (c *models) targets() []string {
 	c.mu.Lock()

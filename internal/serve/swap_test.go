@@ -82,3 +82,62 @@ func TestRetireGivesUpWithItsContext(t *testing.T) {
 		t.Errorf("a model that nobody reads: %v", err)
 	}
 }
+
+// TestAModelThatWasOpenedForATargetServesAtOnce: the files of the new model go before the first request, which would have to read them if it were not open.
+func TestAModelThatWasOpenedForATargetServesAtOnce(t *testing.T) {
+	for name, open := range map[string]func(w *world, campaign, old, successor string) (func(), error){
+		"a campaign moves": func(w *world, campaign, _, successor string) (func(), error) {
+			return w.Open(w.ctx, campaign, successor)
+		},
+		"a model is replaced": func(w *world, _, old, successor string) (func(), error) { return w.Succeed(w.ctx, old, successor) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			films := w.films()
+			version := w.version(films, personalization)
+			campaign := w.campaign(version, certain())
+			want := w.ask(campaign, "u01")
+			old := ""
+			successor, _ := w.train(films, personalization)
+			w.change(version, func(r *meta.Resource) error {
+				p, err := meta.Private[meta.ModelPrivate](r)
+				old = p.Model
+				return err
+			})
+			moved, err := open(w, campaign, old, successor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.change(version, func(r *meta.Resource) error {
+				p, err := meta.Private[meta.ModelPrivate](r)
+				p.Model = successor
+				return errors.Join(err, r.SetPrivate(p))
+			})
+			moved()
+			for _, dir := range []string{old, successor} {
+				if err := os.Rename(filepath.Join(w.models, dir), filepath.Join(t.TempDir(), dir)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(want, w.ask(campaign, "u01")); diff != "" {
+				t.Error(diff)
+			}
+			if err := w.Retire(w.ctx, old); err != nil {
+				t.Errorf("the model before is still read: %v", err)
+			}
+		})
+	}
+}
+
+func TestAModelThatCannotBeReadIsOpenedForNobody(t *testing.T) {
+	w := newWorld(t)
+	campaign := w.campaign(w.version(w.films(), personalization), certain())
+	if _, err := w.Open(w.ctx, campaign, "missing"); err == nil {
+		t.Error("opened a directory that is not there")
+	}
+	if moved, err := w.Succeed(w.ctx, "never-opened", "missing"); err != nil {
+		t.Errorf("opened a model that nobody is to serve: %v", err)
+	} else {
+		moved()
+	}
+}

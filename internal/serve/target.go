@@ -106,17 +106,61 @@ func (s *Service) Deployed(ctx context.Context) (rows []*meta.Resource, err erro
 // asks for it, and holds up no other.
 func (s *Service) Preload(ctx context.Context, deployed []*meta.Resource) {
 	for _, r := range deployed {
-		t, version, err := s.anybodys(ctx, r.ARN, r.Kind, loaders[r.Kind])
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil || t.refusal != nil {
-			continue // gone or stopped since; what cannot be read is told to the first request
-		}
-		if m, err := s.models.acquire(ctx, t.arn, version, t.model); err == nil {
-			s.models.release(m)
-		}
+		s.settle(ctx, r.ARN, r.Kind)
 	}
+}
+
+// settle makes a campaign or recommender serve the model that its row names. One that is gone or stopped is passed over; what cannot be read is told to the first request.
+func (s *Service) settle(ctx context.Context, arn, kind string) {
+	t, version, err := s.anybodys(ctx, arn, kind, loaders[kind])
+	if err != nil || t.refusal != nil {
+		return
+	}
+	if m, err := s.models.acquire(ctx, t.arn, version, t.model); err == nil {
+		s.models.release(m)
+	}
+}
+
+// Open opens the model of that name for a campaign or recommender whose row is about to name it, and makes ready what filters read of it if they did with the model
+// before. Requests do not wait for it then. moved must be called when the row has changed, or when it will not; until then the model stays open.
+func (s *Service) Open(ctx context.Context, arn, model string) (moved func(), err error) {
+	return s.open(ctx, model, s.models.servedBy(arn), arn)
+}
+
+// Succeed is Open for all campaigns and recommenders that serve the model old. If none does, it does nothing.
+func (s *Service) Succeed(ctx context.Context, old, model string) (moved func(), err error) {
+	before, arns := s.models.serve(old)
+	if before == nil {
+		return func() {}, nil
+	}
+	return s.open(ctx, model, before, arns...)
+}
+
+// open lets go of the model before, which may be nil.
+func (s *Service) open(ctx context.Context, name string, before *model, arns ...string) (moved func(), err error) {
+	if before != nil {
+		defer s.models.release(before)
+	}
+	m, err := s.models.get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if before != nil && before != m {
+		s.inherit(m, before)
+	}
+	return func() {
+		for _, arn := range arns {
+			kind := meta.Campaign
+			if strings.Contains(arn, ":recommender/") {
+				kind = meta.Recommender
+			}
+			s.settle(ctx, arn, kind)
+		}
+		s.models.release(m)
+	}, nil
 }
 
 // dropUndeployed lets go of the models of targets that are gone or stopped. It runs when rows have changed, which is when that can happen.

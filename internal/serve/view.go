@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -107,6 +108,19 @@ func (s *Service) build(m *model, t dataset.Table, fields []string) {
 		}
 		m.view.Store(v)
 	})
+}
+
+// inherit makes the view of a model that nobody asks yet, with the fields of the view of the model before it. Without one, or if it cannot be made, the first request
+// with a filter will see to it.
+func (s *Service) inherit(m, before *model) {
+	old := before.view.Load()
+	if old == nil || m.view.Load() != nil || !m.building.CompareAndSwap(false, true) {
+		return
+	}
+	defer m.building.Store(false)
+	if v, err := newView(s.engine, m, old.table, slices.Collect(maps.Keys(old.held))); err == nil {
+		m.view.Store(v)
+	}
 }
 
 func newView(engine *dataset.Engine, m *model, t dataset.Table, fields []string) (*view, error) {

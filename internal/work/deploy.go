@@ -23,34 +23,34 @@ func (w *worker) deploy(ctx context.Context, t *job.Task) error {
 	if err := t.Status(ctx, meta.CreateInProgress); err != nil {
 		return err
 	}
-	if err := w.checkModel(ctx, c.SolutionVersionARN); err != nil {
+	moved, err := w.openFor(ctx, c.CampaignARN, c.SolutionVersionARN)
+	if err != nil {
 		return err
 	}
+	defer moved()
 	return t.Done(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		r.Status = meta.Active
 		return nil
 	})
 }
 
-// checkModel opens the model of a solution version or recommender, which verifies every byte of it.
-func (w *worker) checkModel(ctx context.Context, arn string) error {
-	r, err := w.get(ctx, arn)
+// openFor opens the model of a solution version for a campaign that is about to serve it, which verifies every byte of it.
+func (w *worker) openFor(ctx context.Context, campaign, version string) (moved func(), err error) {
+	r, err := w.get(ctx, version)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p, err := meta.Private[meta.ModelPrivate](r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if p.Model == "" {
-		return job.Fail("%s has no trained model.", arn)
+		return nil, job.Fail("%s has no trained model.", version)
 	}
-	defer w.dirs.read(p.Model)()
-	m, err := recipe.Open(w.model(p.Model))
-	if err != nil {
-		return fmt.Errorf("open the model of %s: %w", arn, err)
+	if moved, err = w.Open(ctx, campaign, p.Model); err != nil {
+		return nil, fmt.Errorf("open the model of %s: %w", version, err)
 	}
-	return m.Close()
+	return moved, nil
 }
 
 // recommend is the creation of a recommender: training and deployment in one.
@@ -66,7 +66,8 @@ func (w *worker) recommend(ctx context.Context, t *job.Task) error {
 	if err != nil {
 		return err
 	}
-	return w.trainModel(ctx, t, d.DatasetGroupARN, plan, t.Done, func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest, p meta.ModelPrivate) error {
+	open := func(ctx context.Context, made string) (func(), error) { return w.Open(ctx, d.RecommenderARN, made) }
+	return w.trainModel(ctx, t, d.DatasetGroupARN, plan, opening(t, t.Done, open), func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest, p meta.ModelPrivate) error {
 		r.Status = meta.Active
 		return recommenderTrained(tx, r, m, p)
 	})
@@ -134,7 +135,7 @@ func (w *worker) update(ctx context.Context, t *job.Task) error {
 	case meta.Solution:
 		return updateDoc(ctx, t, nil, func(s *api.Solution) *string { return &s.LatestSolutionUpdate.Status }, applySolution)
 	case meta.Campaign:
-		return updateDoc(ctx, t, w.checkCampaign, func(c *api.Campaign) *string { return &c.LatestCampaignUpdate.Status }, applyCampaign)
+		return w.updateCampaign(ctx, t)
 	case meta.Recommender:
 		return updateDoc(ctx, t, func(ctx context.Context, r *api.Recommender) error { return w.trainUpdated(ctx, t, r) },
 			func(r *api.Recommender) *string { return &r.LatestRecommenderUpdate.Status }, applyRecommender)
@@ -176,8 +177,18 @@ func updateDoc[T any](ctx context.Context, t *job.Task, check func(context.Conte
 	})
 }
 
-func (w *worker) checkCampaign(ctx context.Context, c *api.Campaign) error {
-	return w.checkModel(ctx, c.LatestCampaignUpdate.SolutionVersionARN)
+// updateCampaign moves a campaign to another model once that is open.
+func (w *worker) updateCampaign(ctx context.Context, t *job.Task) error {
+	moved := func() {}
+	open := func(ctx context.Context, c *api.Campaign) error {
+		m, err := w.openFor(ctx, c.CampaignARN, c.LatestCampaignUpdate.SolutionVersionARN)
+		if err == nil {
+			moved = m
+		}
+		return err
+	}
+	defer func() { moved() }()
+	return updateDoc(ctx, t, open, func(c *api.Campaign) *string { return &c.LatestCampaignUpdate.Status }, applyCampaign)
 }
 
 func applyCampaign(c *api.Campaign, r *meta.Resource) {

@@ -447,6 +447,10 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report r
 		m.New = ""
 		return nil
 	}
+	moved, err := e.Succeed(ctx, m.Old, m.New)
+	if err != nil {
+		return fmt.Errorf("open the rebuilt model of %s: %w", m.ARN, err)
+	}
 	swapped := false
 	err = e.Meta.Update(ctx, func(tx *meta.Tx) error {
 		r, p, gone, err := modelOf(tx, m.ARN)
@@ -461,6 +465,7 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report r
 		swapped = true
 		return tx.Put(r)
 	})
+	moved()
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,12 @@ func (w *worker) replaceModel(ctx context.Context, t *job.Task, plan trainingPla
 		return err
 	}
 	if a.Replaced == "" {
-		err := w.trainModel(ctx, t, t.Resource().Group, plan, t.Update, func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest, made meta.ModelPrivate) error {
+		old, err := meta.Private[meta.ModelPrivate](t.Resource())
+		if err != nil {
+			return err
+		}
+		swap := opening(t, t.Update, func(ctx context.Context, made string) (func(), error) { return w.Succeed(ctx, old.Model, made) })
+		err = w.trainModel(ctx, t, t.Resource().Group, plan, swap, func(tx *meta.Tx, r *meta.Resource, m *recipe.Manifest, made meta.ModelPrivate) error {
 			old, err := meta.Private[meta.ModelPrivate](r)
 			if err != nil {
 				return err
@@ -62,6 +67,22 @@ func (w *worker) replaceModel(ctx context.Context, t *job.Task, plan trainingPla
 		return err
 	}
 	return w.destroyModel(a.Replaced)
+}
+
+// opening is done with the trained model open for whoever serves it from then on.
+func opening(t *job.Task, done commit, open func(ctx context.Context, made string) (moved func(), err error)) commit {
+	return func(ctx context.Context, change func(*meta.Tx, *meta.Resource) error) error {
+		var a trainingAttempt
+		if err := t.Load(&a); err != nil {
+			return err
+		}
+		moved, err := open(ctx, a.Model)
+		if err != nil {
+			return fmt.Errorf("open the new model of %s: %w", t.Resource().ARN, err)
+		}
+		defer moved()
+		return done(ctx, change)
+	}
 }
 
 // refreshPlan is that of the training that made the model.

@@ -41,6 +41,10 @@ type Options struct {
 	Bucket func(ctx context.Context, name string) (blob.Store, error)
 	// FollowLatest moves the campaigns that follow a solution's latest version to it.
 	FollowLatest func(ctx context.Context, solutionARN string) error
+	// Open opens a model for the campaign or recommender that is about to serve it, and Succeed for those that serve another model, if any do: whoever asks once their
+	// rows have changed does not wait for it. moved is called after that, or when the rows stay as they are.
+	Open    func(ctx context.Context, arn, model string) (moved func(), err error)
+	Succeed func(ctx context.Context, old, model string) (moved func(), err error)
 	// Retire returns once no request reads the model directory of that name any more.
 	Retire func(ctx context.Context, model string) error
 	// ForgetAnswers takes the items out of what is remembered of the answers to requests of a dataset group, by the engine's name of it.

@@ -201,13 +201,11 @@ func (e *estimates) priors(prior []float32) []float32 {
 	return prior
 }
 
-// addEstimates completes a model by the items' attributes.
-func (in *input) addEstimates(ctx context.Context, f *fitted, use func(u int) bool, progress Progress) error {
-	e, err := in.estimate(ctx, f.count, progress)
-	if err != nil || e == nil || len(e.item) == 0 {
-		return err
+// addEstimates completes a model by the estimates of items, if there are any, which are carried as far as the lists of some users bear it.
+func (in *input) addEstimates(ctx context.Context, f *fitted, e *estimates, asked []beginning) error {
+	if e == nil || len(e.item) == 0 {
+		return nil
 	}
-	asked := in.sample(use, coldUsers)
 	before, _, err := in.exposure(ctx, f, e, asked)
 	if err != nil {
 		return err
@@ -231,8 +229,12 @@ func (in *input) addEstimates(ctx context.Context, f *fitted, use func(u int) bo
 	return nil
 }
 
-// sample draws n of the users that use accepts by lot, all if there are fewer.
-func (in *input) sample(use func(u int) bool, n int) (users []int) {
+// sample draws n of the users that use accepts by lot, all if there are fewer, with all of their events; none without attributes of items, for which they would be asked.
+func (in *input) sample(use func(u int) bool, n int) (all []beginning) {
+	if in.alike == nil {
+		return nil
+	}
+	var users []int
 	for u := range in.ev.Users {
 		if use(u) {
 			users = append(users, u)
@@ -241,18 +243,20 @@ func (in *input) sample(use func(u int) bool, n int) (users []int) {
 	slices.SortFunc(users, func(a, b int) int {
 		return cmp.Or(cmp.Compare(draw(in.cfg.Seed, in.ev.Users[a]), draw(in.cfg.Seed, in.ev.Users[b])), cmp.Compare(a, b))
 	})
-	return users[:min(len(users), n)]
+	for _, u := range users[:min(len(users), n)] {
+		all = append(all, beginning{u, int(in.ev.Offsets[u+1] - in.ev.Offsets[u])})
+	}
+	return all
 }
 
 // exposure counts the places of the users' lists, and those of items of e among them.
-func (in *input) exposure(ctx context.Context, f *fitted, e *estimates, users []int) (exposed, places int, err error) {
+func (in *input) exposure(ctx context.Context, f *fitted, e *estimates, users []beginning) (exposed, places int, err error) {
 	k := f.ranker(len(in.items))
 	taken, all := make([]int, len(users)), make([]int, len(users))
 	err = vec.Parallel(ctx, len(users), func(n, _ int) {
-		u := users[n]
 		s := k.acquire()
 		defer k.release(s)
-		s.steps = in.history(s.steps[:0], u, int(in.ev.Offsets[u+1]-in.ev.Offsets[u]))
+		s.steps = in.history(s.steps[:0], users[n].user, users[n].events)
 		k.relevance(s, s.steps)
 		for _, r := range k.top(s, coldPlaces, nil) {
 			all[n]++

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -156,6 +157,56 @@ func TestTruthIsTheNewestTenthAndAtLeastOneEvent(t *testing.T) {
 	for events, want := range map[int]int{1: 1, 2: 1, 9: 1, 10: 1, 19: 1, 20: 2, 100: 10} {
 		if got := held(events); got != want {
 			t.Errorf("of %d events %d are held out, want %d", events, got, want)
+		}
+	}
+}
+
+// The rows that are not made for the metrics have no part in them.
+func TestMetricsAreThoseOfAllRows(t *testing.T) {
+	sparse := walks(5, 60, 600, 6)
+	sets := slices.Clone(sparse)
+	for n := range sets {
+		sets[n].time = 0
+	}
+	cold := genreFans(t)
+	for name, d := range map[string]Data{"order": {Events: makeEvents(sparse)}, "sets": {Events: makeEvents(sets)}, "attributes": cold, "world": world(t, nil)} {
+		cfg := Config{Recipe: personalizationV2, Seed: 4}
+		entry, err := trainable(cfg.Recipe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, none := newInput(&cfg, entry, newAdmission(&cfg, entry), d), func(string, int64, int64) {}
+		if err := in.choose(t.Context(), none); err != nil {
+			t.Fatal(err)
+		}
+		in.choice.spectral = 0.3
+		in.compare()
+		got, err := in.measurePersonalization(t.Context(), none)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test := in.testSet()
+		use := func(u int) bool { return in.eligible[u] && !test[u] }
+		all, err := in.fit(t.Context(), use, nil, none)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := in.evaluate(t.Context(), all.ranker(len(in.items)), test, none)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: %v, with all rows %v", name, got, want)
+		}
+		some, err := in.fit(t.Context(), use, in.shown(test), none)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if some.carry != all.carry || !slices.Equal(some.prior, all.prior) {
+			t.Errorf("%s: carry %v and with all rows %v", name, some.carry, all.carry)
+		}
+		if (name == "order" || name == "sets") && len(some.rows.item) >= len(all.rows.item) {
+			t.Errorf("%s: all rows were made", name)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package recipe
 import (
 	"context"
 	"runtime"
+	"slices"
 	"strconv"
 
 	"github.com/palate-dev/palate/internal/recipe/vec"
@@ -22,10 +23,10 @@ type fitted struct {
 	lambda  float64
 }
 
-// measurePersonalization trains without the test users and measures on them.
+// measurePersonalization trains without the test users and measures on them. Rows that have no part in it are not made.
 func (in *input) measurePersonalization(ctx context.Context, progress Progress) (map[string]float64, error) {
 	test := in.testSet()
-	trial, err := in.fit(ctx, func(u int) bool { return in.eligible[u] && !test[u] }, measured(progress))
+	trial, err := in.fit(ctx, func(u int) bool { return in.eligible[u] && !test[u] }, in.shown(test), measured(progress))
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +43,7 @@ func (in *input) trainPersonalization(ctx context.Context, m *Manifest, w *model
 			return err
 		}
 	}
-	f, err := in.fit(ctx, func(u int) bool { return in.eligible[u] }, progress)
+	f, err := in.fit(ctx, func(u int) bool { return in.eligible[u] }, nil, progress)
 	if err != nil {
 		return err
 	}
@@ -78,8 +79,22 @@ func indicator(b bool) float64 {
 	return 0
 }
 
-// fit trains on the users that use accepts, after choose.
-func (in *input) fit(ctx context.Context, use func(u int) bool, progress Progress) (*fitted, error) {
+// beginning is the first so many events of a user.
+type beginning struct{ user, events int }
+
+// shown is what the model is shown of the test users.
+func (in *input) shown(test []bool) (all []beginning) {
+	for u, t := range test {
+		if t {
+			events := int(in.ev.Offsets[u+1] - in.ev.Offsets[u])
+			all = append(all, beginning{u, events - held(events)})
+		}
+	}
+	return all
+}
+
+// fit trains on the users that use accepts, after choose, what it takes to answer those that are asked for; nil for whomever.
+func (in *input) fit(ctx context.Context, use func(u int) bool, asked []beginning, progress Progress) (*fitted, error) {
 	chosen := in.chosen()
 	runtime.GC() // what an earlier fit has left must not stand beside this one
 	c := in.gather(use)
@@ -88,19 +103,50 @@ func (in *input) fit(ctx context.Context, use func(u int) bool, progress Progres
 	if c.ordered {
 		p.core = coreOrdered
 	}
-	var err error
+	f.decay = p.decay(chosen)
+	f.count = make([]int64, len(in.items))
+	for _, i := range c.item {
+		f.count[i]++
+	}
+	e, err := in.estimate(ctx, f.count, progress)
+	if err != nil {
+		return nil, err
+	}
+	sample := in.sample(use, coldUsers)
+	if asked != nil {
+		p.want = in.speaking(slices.Concat(asked, sample), len(f.decay), e)
+	}
 	if f.rows, err = p.blend(ctx, chosen, progress); err != nil {
 		return nil, err
 	}
 	s := c.shares()
 	f.prior = s.mix(chosen)
 	f.tastes = in.learnTastes(f.prior, use)
-	f.count = make([]int64, len(in.items))
-	for _, i := range c.item {
-		f.count[i]++
+	return f, in.addEstimates(ctx, f, e, sample)
+}
+
+// speaking are the items whose rows have a part in answers to users: those of their latest events, as many as count, and for an item without events those that speak
+// for it.
+func (in *input) speaking(asked []beginning, latest int, e *estimates) wanted {
+	want := make(wanted, len(in.items))
+	var steps []step
+	for _, a := range asked {
+		steps = in.history(steps[:0], a.user, a.events)
+		for _, s := range steps[max(0, len(steps)-latest):] {
+			want[s.item] = true
+		}
 	}
-	f.decay = p.decay(chosen)
-	return f, in.addEstimates(ctx, f, use, progress)
+	if e != nil {
+		for at, i := range e.item {
+			if want[i] && e.own[at] == 0 {
+				near, _ := e.near.of(int32(at))
+				for _, k := range near[:min(len(near), coldSources)] {
+					want[k] = true
+				}
+			}
+		}
+	}
+	return want
 }
 
 // ranker serves the model with scores for the first items of the order by prior.
@@ -179,22 +225,16 @@ func (in *input) appearances() (count, first []int64) {
 
 // evaluate measures a ranker on the test users.
 func (in *input) evaluate(ctx context.Context, k *ranker, test []bool, progress Progress) (map[string]float64, error) {
-	var users []int
-	for u, t := range test {
-		if t {
-			users = append(users, u)
-		}
-	}
+	users := in.shown(test)
 	lists := make([][]int32, len(users))
 	asked := newMeter(progress, "evaluation", len(users))
 	err := vec.Parallel(ctx, len(users), func(n, _ int) {
 		defer asked.add(1)
-		u := users[n]
-		events := int(in.ev.Offsets[u+1] - in.ev.Offsets[u])
+		u := users[n].user
 		s := k.acquire()
 		defer k.release(s)
 		s.values = k.tastes.of(s.values, in.userRow(u))
-		k.relevance(s, in.history(nil, u, events-held(events)))
+		k.relevance(s, in.history(nil, u, users[n].events))
 		longest := depth
 		if k.goal != nil {
 			longest = recommended
@@ -208,8 +248,8 @@ func (in *input) evaluate(ctx context.Context, k *ranker, test []bool, progress 
 	}
 	e := newEvaluation(len(in.items), len(in.admit.weights) > 0)
 	var gained rewards
-	for n, u := range users {
-		t := in.truthOf(u)
+	for n, shown := range users {
+		t := in.truthOf(shown.user)
 		e.add(lists[n][:min(depth, len(lists[n]))], t)
 		if k.goal != nil {
 			gained.add(k.goal, lists[n], t)

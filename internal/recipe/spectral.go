@@ -3,6 +3,7 @@ package recipe
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/palate-dev/palate/internal/recipe/vec"
 )
@@ -46,7 +47,7 @@ func spectralRows(ctx context.Context, seq *sequences, keep int, want wanted, pr
 	}
 	f.round()
 	best := newSelections(seq.items, keep)
-	counters := make([]*counter, seq.items) // one per worker
+	counters, lists := make([]*counter, seq.items), make([]near, seq.items) // one per worker
 	count := newMeter(progress, "neighbourhoods", seq.items)
 	err := vec.Parallel(ctx, seq.items, func(i, worker int) {
 		defer count.add(1)
@@ -54,7 +55,7 @@ func spectralRows(ctx context.Context, seq *sequences, keep int, want wanted, pr
 			counters[worker] = newCounter(seq.items)
 		}
 		if want.has(i) {
-			f.row(int32(i), counters[worker], &best[i])
+			f.row(int32(i), counters[worker], &lists[worker], &best[i])
 		}
 	})
 	if err != nil {
@@ -85,18 +86,29 @@ func factorsFor(users, items int) int {
 	return min(worth, factorNumbers/max(1, users+items)) / vec.DotLanes * vec.DotLanes
 }
 
+// near is a worker's list of the items of a row.
+type near struct {
+	item   []int32
+	linear []float64
+	dot    []int32
+}
+
 // row offers row i to best.
-func (f *filter) row(i int32, c *counter, best *selection) {
-	v := f.rounded(i)
+func (f *filter) row(i int32, c *counter, n *near, best *selection) {
+	n.item, n.linear = n.item[:0], n.linear[:0]
 	f.sets.together(int(i), c)
 	c.each(func(j int32, sum int64) {
-		if j == i {
-			return
+		if j != i {
+			n.item = append(n.item, j)
+			n.linear = append(n.linear, float64(sum)/one*float64(f.item[i])*float64(f.item[j]))
 		}
-		linear := float64(sum) / one * float64(f.item[i]) * float64(f.item[j])
-		ideal := float64(vec.DotBytes(v, f.rounded(j))) * float64(f.scale[i]) * float64(f.scale[j]) * float64(f.item[i]) / float64(f.item[j])
-		best.offer(j, float32(linear+float64(idealWeight*ideal)))
 	})
+	n.dot = slices.Grow(n.dot[:0], len(n.item))[:len(n.item)]
+	vec.DotRows(n.dot, f.rounded(i), f.bytes, n.item)
+	for k, j := range n.item {
+		ideal := float64(n.dot[k]) * float64(f.scale[i]) * float64(f.scale[j]) * float64(f.item[i]) / float64(f.item[j])
+		best.offer(j, float32(n.linear[k]+float64(idealWeight*ideal)))
+	}
 }
 
 func (f *filter) vector(i int32) []float32 { return f.v[int(i)*f.factors:][:f.factors] }

@@ -1,20 +1,28 @@
 package vec
 
-// DotLanes is what the lengths of the vectors of DotBytes must be a multiple of.
+// DotLanes is what the lengths of the vectors of DotRows must be a multiple of.
 const DotLanes = 32
 
-// DotBytes is the inner product of x and y, exactly; their length is a multiple of DotLanes and at most 2¹⁷.
-func DotBytes(x, y []int8) int32 {
-	if len(x) == 0 {
-		return 0
+// DotRows sets dst[k] to the inner product of x with row row[k] of a table whose rows are as long as x, exactly. That length is a multiple of DotLanes and at most
+// 2¹⁷, and no element is -128. Every row must lie inside the table: the caller vouches for it.
+func DotRows(dst []int32, x, table []int8, row []int32) {
+	if len(row) == 0 {
+		return
 	}
-	_ = y[len(x)-1]
-	return dotBytes(x, y)
+	_ = dst[len(row)-1]
+	if len(x) == 0 {
+		clear(dst[:len(row)])
+		return
+	}
+	dotRows(dst, x, table, row)
 }
 
-func dotBytesGeneric(x, y []int8) (sum int32) {
-	for i, v := range x {
-		sum += int32(v) * int32(y[i])
+func dotRowsGeneric(dst []int32, x, table []int8, row []int32) {
+	for k, r := range row {
+		sum := int32(0)
+		for i, v := range table[int(r)*len(x):][:len(x)] {
+			sum += int32(x[i]) * int32(v)
+		}
+		dst[k] = sum
 	}
-	return sum
 }

@@ -1,11 +1,12 @@
 package vec
 
-func dotBytes(x, y []int8) int32 {
+func dotRows(dst []int32, x, table []int8, row []int32) {
 	if chosen.name == generic.name {
-		return dotBytesGeneric(x, y)
+		dotRowsGeneric(dst, x, table, row)
+		return
 	}
-	return dotBytes256(&x[0], &y[0], len(x))
+	dotRows256(&dst[0], &x[0], &table[0], &row[0], len(x), len(row))
 }
 
 //go:noescape
-func dotBytes256(x, y *int8, n int) int32
+func dotRows256(dst *int32, x, table *int8, row *int32, n, rows int)

@@ -2,4 +2,4 @@
 
 package vec
 
-func dotBytes(x, y []int8) int32 { return dotBytesGeneric(x, y) }
+func dotRows(dst []int32, x, table []int8, row []int32) { dotRowsGeneric(dst, x, table, row) }

@@ -50,6 +50,24 @@ func BenchmarkGather(b *testing.B) {
 	b.ReportMetric(float64(b.N)*2*TileCols*float64(len(rows))/(processor(b)-before)/1e9, "GFLOP/cpu-s")
 }
 
+// BenchmarkDotRows is rows of 256 bytes here and there in a table of 40,000.
+func BenchmarkDotRows(b *testing.B) {
+	const items, n = 40_000, 256
+	x, table, row := make([]int8, n), make([]int8, items*n), []int32{}
+	for i := int32(0); i < items; i += 20 {
+		row = append(row, i)
+	}
+	dst := make([]int32, len(row))
+	before := processor(b)
+	for b.Loop() {
+		for k := range row {
+			row[k] = (row[k] + 7) % items
+		}
+		DotRows(dst, x, table, row)
+	}
+	b.ReportMetric((processor(b)-before)*1e9/float64(b.N*len(row)), "cpu-ns/row")
+}
+
 func processor(b *testing.B) float64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

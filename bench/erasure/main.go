@@ -1,104 +1,162 @@
-// Command erasure measures a data deletion job from end to end, as a client sees it: the real binary, the embedded S3, interactions imported and a model trained,
-// then a list of one per cent of the users. It prints the seconds of each step of the job beside those of the import and of the training in the same run.
+// Command erasure measures a data deletion job from end to end, as a client sees it: the real binary, the embedded S3, interactions imported and models trained one
+// after the other, then a list of one per cent of the users. It prints the seconds of each step of the job beside those of the import and of the trainings in the same
+// run, and the processor time of the server.
 //
-//	go run ./bench/erasure -palate ./palate -rows 5000000
+//	go run ./bench/erasure -rows 5000000 -recipes aws-popularity-count
+//	go run ./bench/erasure -rows 1000000 -users 6000 -items 4000  # a group with six models
+//
+// A recipe that is named twice is trained twice: two versions of one solution.
 package main
 
 import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"math"
 	"math/rand/v2"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
 	"time"
 
+	"github.com/palate-dev/palate/bench/internal/target"
 	"github.com/palate-dev/palate/internal/blob"
 )
-
-const role = "arn:aws:iam::000000000000:role/palate"
 
 const schema = `{"type":"record","name":"Interactions","namespace":"com.amazonaws.personalize.schema","version":"1.0","fields":[
 	{"name":"USER_ID","type":"string"},{"name":"ITEM_ID","type":"string"},{"name":"TIMESTAMP","type":"long"},{"name":"EVENT_TYPE","type":"string"}]}`
 
+// group is what a shop may have trained: two versions of one solution, and a solution of each other kind.
+const group = "aws-user-personalization-v2,aws-user-personalization-v2,aws-personalized-ranking-v2,aws-sims,aws-similar-items,aws-popularity-count"
+
 func main() {
 	rows := flag.Int("rows", 5_000_000, "interactions to generate")
-	palate := flag.String("palate", "palate", "the binary to measure")
-	recipe := flag.String("recipe", "aws-user-personalization", "recipe of the model")
+	users := flag.Int("users", 0, "users to generate; 0: one for 20 interactions")
+	items := flag.Int("items", 0, "items to generate; 0: one for 100 interactions")
+	recipes := flag.String("recipes", group, "recipes of the models, in the order in which they are trained")
 	flag.Parse()
-	if err := run(context.Background(), *palate, *recipe, *rows); err != nil {
+	b := bench{rows: *rows, users: *users, items: *items, recipes: strings.Split(*recipes, ",")}
+	if b.users == 0 {
+		b.users = max(b.rows/20, 100)
+	}
+	if b.items == 0 {
+		b.items = max(b.rows/100, 100)
+	}
+	if err := b.run(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 }
 
-type m = map[string]any
+type m = target.Object
 
-func run(ctx context.Context, palate, recipe string, rows int) error {
+type bench struct {
+	rows, users, items int
+	recipes            []string
+
+	server *target.Server
+	log    bytes.Buffer // of the server
+}
+
+func (b *bench) run(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "bench-erasure-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s, err := serve(ctx, palate, filepath.Join(dir, "data"))
+	palate, err := target.Build(dir)
 	if err != nil {
 		return err
 	}
-	defer s.stop()
-	bucket, err := blob.CreateBucket(ctx, blob.S3Config{Endpoint: s.url, Region: "us-east-1", AccessKey: "any", SecretKey: "any", PathStyle: true}, "bench")
+	if b.server, err = target.StartLogged(&b.log, palate, filepath.Join(dir, "data")); err != nil {
+		return err
+	}
+	defer b.server.Stop()
+	if err := b.upload(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("%d rows, %d users, %d of them deleted, %d items; %d cores, %s\n\n| what | elapsed s | CPU s |\n|---|---|---|\n", b.rows, b.users, (b.users+99)/100, b.items, runtime.NumCPU(), runtime.Version())
+	return b.measure()
+}
+
+// upload puts the interactions and the list of users into the embedded S3.
+func (b *bench) upload(ctx context.Context) error {
+	bucket, err := b.server.Bucket("bench")
 	if err != nil {
 		return err
 	}
-	users := max(rows/20, 100)
-	if err := bucket.Create(ctx, "interactions.csv", generate(rows, users), blob.PutOptions{}); err != nil {
+	if err := bucket.Create(ctx, "interactions.csv", b.generate(), blob.PutOptions{}); err != nil {
 		return err
 	}
 	list := "USER_ID\n"
-	for u := 0; u < users; u += 100 {
+	for u := 0; u < b.users; u += 100 {
 		list += userID(u) + "\n"
 	}
-	if err := bucket.Create(ctx, "list.csv", strings.NewReader(list), blob.PutOptions{}); err != nil {
+	return bucket.Create(ctx, "list.csv", strings.NewReader(list), blob.PutOptions{})
+}
+
+// measure imports, trains and deletes.
+func (b *bench) measure() error {
+	made := map[string]string{}
+	create := func(name, noun string, in m) (err error) {
+		made[name], err = b.server.Make(noun, in)
 		return err
 	}
-	fmt.Printf("%d rows, %d users, %d of them deleted, recipe %s; %d cores, %s\n\n", rows, users, (users+99)/100, recipe, runtime.NumCPU(), runtime.Version())
-
-	group := s.make("CreateDatasetGroup", "datasetGroup", m{"name": "bench"})
-	text := s.call("CreateSchema", m{"name": "bench", "schema": schema})["schemaArn"]
-	set := s.make("CreateDataset", "dataset", m{"name": "bench", "datasetType": "Interactions", "schemaArn": text, "datasetGroupArn": group})
-	timed := func(what string, f func()) {
-		begun := time.Now()
-		f()
-		fmt.Printf("%-28s %7.2f s\n", what, time.Since(begun).Seconds())
+	if err := create("group", "datasetGroup", m{"name": "bench"}); err != nil {
+		return err
 	}
-	timed("import", func() {
-		s.make("CreateDatasetImportJob", "datasetImportJob", m{"jobName": "bench", "datasetArn": set, "roleArn": role, "dataSource": m{"dataLocation": "s3://bench/interactions.csv"}})
-	})
-	solution := s.make("CreateSolution", "solution", m{"name": "bench", "datasetGroupArn": group, "recipeArn": "arn:aws:personalize:::recipe/" + recipe, "performAutoTraining": false})
-	timed("training", func() { s.make("CreateSolutionVersion", "solutionVersion", m{"solutionArn": solution}) })
-	timed("deletion, end to end", func() {
-		s.make("CreateDataDeletionJob", "dataDeletionJob", m{"jobName": "bench", "datasetGroupArn": group, "roleArn": role, "dataSource": m{"dataLocation": "s3://bench/list.csv"}})
-	})
-	if s.err != nil {
-		return s.err
+	if err := create("schema", "schema", m{"name": "bench", "schema": schema}); err != nil {
+		return err
 	}
-	for _, step := range steps.FindAllStringSubmatch(s.log.String(), -1) {
+	if err := create("dataset", "dataset", m{"name": "bench", "datasetType": "Interactions", "schemaArn": made["schema"], "datasetGroupArn": made["group"]}); err != nil {
+		return err
+	}
+	if _, err := b.timed("import", "datasetImportJob", m{"jobName": "bench", "datasetArn": made["dataset"], "roleArn": target.Role,
+		"dataSource": m{"dataLocation": "s3://bench/interactions.csv"}}); err != nil {
+		return err
+	}
+	trained := 0.0
+	for _, recipe := range b.recipes {
+		if made[recipe] == "" {
+			if err := create(recipe, "solution", m{"name": recipe, "datasetGroupArn": made["group"], "recipeArn": "arn:aws:personalize:::recipe/" + recipe, "performAutoTraining": false}); err != nil {
+				return err
+			}
+		}
+		took, err := b.timed("training, "+recipe, "solutionVersion", m{"solutionArn": made[recipe]})
+		if err != nil {
+			return err
+		}
+		trained += took
+	}
+	if _, err := b.timed("deletion, end to end", "dataDeletionJob", m{"jobName": "bench", "datasetGroupArn": made["group"], "roleArn": target.Role,
+		"dataSource": m{"dataLocation": "s3://bench/list.csv"}}); err != nil {
+		return err
+	}
+	for _, step := range steps.FindAllStringSubmatch(b.log.String(), -1) {
 		took, err := time.ParseDuration(step[2])
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%-28s %7.2f s\n", "  "+step[1], took.Seconds())
+		fmt.Printf("| - %s | %.2f | |\n", step[1], took.Seconds())
+		if step[1] == "rebuild" {
+			fmt.Printf("| - rebuild, by the trainings | %.2f | |\n", took.Seconds()/trained)
+		}
 	}
 	return nil
+}
+
+// timed makes a resource and prints what that took.
+func (b *bench) timed(what, noun string, in m) (seconds float64, err error) {
+	begun, before := time.Now(), b.server.CPU()
+	_, err = b.server.Make(noun, in)
+	seconds = time.Since(begun).Seconds()
+	fmt.Printf("| %s | %.2f | %.2f |\n", what, seconds, (b.server.CPU() - before).Seconds())
+	return seconds, err
 }
 
 // steps finds the durations of the job's steps in the server's log.
@@ -107,101 +165,18 @@ var steps = regexp.MustCompile(`steps\.(\w+)=(\S+)`)
 func userID(u int) string { return fmt.Sprintf("user-%08d", u) }
 
 // generate streams rows whose users and items follow power laws.
-func generate(rows, users int) io.Reader {
+func (b *bench) generate() io.Reader {
 	r, w := io.Pipe()
 	go func() {
 		out := bufio.NewWriterSize(w, 1<<20)
 		random := rand.New(rand.NewPCG(1, 2))
-		items := max(rows/100, 100)
 		fmt.Fprintln(out, "USER_ID,ITEM_ID,TIMESTAMP,EVENT_TYPE")
-		for i := range rows {
-			user := (int(math.Pow(random.Float64(), 1.8)*float64(users)) * 7919) % users
-			item := int(math.Pow(random.Float64(), 3) * float64(items))
+		for i := range b.rows {
+			user := (int(math.Pow(random.Float64(), 1.8)*float64(b.users)) * 7919) % b.users
+			item := int(math.Pow(random.Float64(), 3) * float64(b.items))
 			fmt.Fprintf(out, "%s,item-%07d,%d,view\n", userID(user), item, 1_700_000_000+i)
 		}
 		w.CloseWithError(out.Flush())
 	}()
 	return r
-}
-
-// server is a running palate. The first error stays in err; later calls do nothing.
-type server struct {
-	url string
-	log bytes.Buffer
-	cmd *exec.Cmd
-	err error
-}
-
-func serve(ctx context.Context, palate, data string) (*server, error) {
-	s := &server{cmd: exec.CommandContext(ctx, palate, "serve", "--listen", "127.0.0.1:0", "--data", data)}
-	s.cmd.Stderr = &s.log
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if _, url, ok := strings.Cut(lines.Text(), "export AWS_ENDPOINT_URL="); ok {
-			s.url = url
-			go io.Copy(io.Discard, out)
-			return s, nil
-		}
-	}
-	return nil, fmt.Errorf("palate did not start: %s", s.log.String())
-}
-
-func (s *server) stop() {
-	s.cmd.Process.Kill()
-	s.cmd.Wait()
-}
-
-func (s *server) call(operation string, in m) (out m) {
-	if s.err != nil {
-		return m{}
-	}
-	body, err := json.Marshal(in)
-	if err != nil {
-		s.err = err
-		return m{}
-	}
-	req, err := http.NewRequest(http.MethodPost, s.url, bytes.NewReader(body))
-	if err != nil {
-		s.err = err
-		return m{}
-	}
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Target", "AmazonPersonalize."+operation)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		s.err = err
-		return m{}
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", operation, text)
-	}
-	if err == nil {
-		err = json.Unmarshal(text, &out)
-	}
-	s.err = err
-	return out
-}
-
-// make creates a resource and waits until it is usable.
-func (s *server) make(operation, noun string, in m) (arn string) {
-	arn, _ = s.call(operation, in)[noun+"Arn"].(string)
-	for s.err == nil {
-		d, _ := s.call("Describe"+strings.ToUpper(noun[:1])+noun[1:], m{noun + "Arn": arn})[noun].(m)
-		switch status, _ := d["status"].(string); {
-		case status == "ACTIVE" || status == "COMPLETED":
-			return arn
-		case strings.HasSuffix(status, "FAILED"):
-			s.err = fmt.Errorf("%s: %v", operation, d["failureReason"])
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return arn
 }

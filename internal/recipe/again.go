@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -17,7 +18,13 @@ type Again struct {
 	// Equal finds a model that has been made already of the same data by a configuration that comes to the same: of is the digest of both, equal for equal ones
 	// made by one build. It returns "" if there is none, else the directory, which must not change until release is called. One that is damaged or gone is not used.
 	Equal func(of string) (dir string, release func())
+
+	// Choices are shared by the rebuilds of one deletion, nil for none.
+	Choices Choices
 }
+
+// Choices remembers what data have decided (choose.go), for models that are not equal but ask the same data.
+type Choices map[string]choice
 
 // contentOf is a digest of all that decides what is learnt: the input as it has been written, the configuration, with defaults in place of what it leaves
 // open, and the program.
@@ -33,6 +40,33 @@ func (in *input) contentOf(m *Manifest, input []Array) (string, error) {
 		}
 	}
 	return digest(&bare, input)
+}
+
+// chooseOnce is choose, unless the same data has been asked by the same seed.
+func (in *input) chooseOnce(ctx context.Context, again *Again, build string, input []Array, progress Progress) error {
+	if again == nil || again.Choices == nil {
+		return in.choose(ctx, progress)
+	}
+	asked := Config{EventType: in.cfg.EventType, EventValueThreshold: in.cfg.EventValueThreshold, EventsConfig: in.cfg.EventsConfig, Excludes: in.cfg.Excludes, Seed: in.cfg.Seed}
+	asked.Params = map[string]string{}
+	for _, name := range []string{shortestHistory, longestHistory} {
+		if p, ok := in.param(name); ok {
+			asked.Params[name] = p
+		}
+	}
+	of, err := digest(&Manifest{Config: asked, Build: build}, input)
+	if err != nil {
+		return err
+	}
+	if c, ok := again.Choices[of]; ok {
+		in.choice = &c
+		return nil
+	}
+	if err := in.choose(ctx, progress); err != nil {
+		return err
+	}
+	again.Choices[of] = *in.choice
+	return nil
 }
 
 // digest names what a training starts from.

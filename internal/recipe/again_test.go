@@ -69,24 +69,32 @@ func TestWhatEqualModelsLearnIsLearntOnce(t *testing.T) {
 	}
 }
 
-// Two configurations may come to the same without being the same.
-func TestModelsAreEqualWhateverIsLeftToDefaults(t *testing.T) {
-	gone := userset.New([]string{"user-0003"})
-	models := made{}
-	for n, params := range []map[string]string{nil, {"bptt": "32"}, {"bptt": "31"}} {
+// Two configurations may come to the same without being the same, and different ones ask the data the same.
+func TestConfigurationsShareWhatTheyHaveInCommon(t *testing.T) {
+	gone := userset.New(slices.Collect(maps.Keys(worldLeavers())))
+	models, choices := made{}, Choices{}
+	for n, params := range []map[string]string{nil, {"bptt": "32"}, {"bptt": "31"}, {"max_user_history_length_percentile": "0.9"}} {
 		var of string
-		steps := 0
+		phases := map[string]int{}
+		again := models.equal(&of)
+		again.Choices = choices
 		cfg := Config{Recipe: personalizationV1, Params: params, Seed: 2}
 		dir := filepath.Join(t.TempDir(), "to")
-		m, _, err := Rebuild(t.Context(), trainData(t, world(t, nil), cfg), gone, dir, models.equal(&of), func(string, int64, int64) { steps++ })
+		m, _, err := Rebuild(t.Context(), trainData(t, world(t, nil), cfg), gone, dir, again, func(phase string, _, _ int64) { phases[phase]++ })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if copied, want := steps == 0, n == 1; copied != want {
+		if copied, want := len(phases) == 0, n == 1; copied != want {
 			t.Errorf("with %v: copied is %v", params, copied)
+		}
+		if asked, want := phases["choice: trying"] > 0, n == 0 || n == 3; asked != want {
+			t.Errorf("with %v: the data were asked is %v", params, asked)
 		}
 		if !maps.Equal(m.Config.Params, params) {
 			t.Errorf("the model was trained with %v and says %v", params, m.Config.Params)
+		}
+		if differ := remains(t, contents(t, trainData(t, world(t, worldLeavers()), cfg)), dir); len(differ) > 0 {
+			t.Errorf("with %v these differ from a model that never saw the users: %v", params, differ)
 		}
 		models[of] = dir
 	}

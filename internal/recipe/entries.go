@@ -138,7 +138,7 @@ var Catalogue = []Entry{
 			{Name: "popularity_discount_factor", Type: Continuous, Default: "0.5", Max: 1, Tunable: true, Group: "training"},
 			{Name: "min_cointeraction_count", Type: Integer, Default: "3", Max: 10, Tunable: true, Group: "training"},
 		},
-			fraction("min_user_history_length_percentile", "0.005"), fraction("max_user_history_length_percentile", "0.995"),
+			fraction(shortestHistory, "0.005"), fraction(longestHistory, "0.995"),
 			fraction("min_item_interaction_count_percentile", "0.01"), fraction("max_item_interaction_count_percentile", "0.9")),
 	},
 	{
@@ -235,7 +235,7 @@ func recurrent() []Param {
 		dimension(true),
 		{Name: "bptt", Type: Integer, Default: "32", Min: 2, Max: 32, Tunable: true, Group: "training"},
 		{Name: "recency_mask", Type: Categorical, Default: "true", Values: []string{"true", "false"}, Tunable: true, Group: "data"},
-		fraction("min_user_history_length_percentile", "0.0"), fraction("max_user_history_length_percentile", "0.99"),
+		fraction(shortestHistory, "0.0"), fraction(longestHistory, "0.99"),
 	}
 }
 

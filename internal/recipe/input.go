@@ -221,6 +221,12 @@ func recode(ev *dataset.Events, items []string) *dataset.Events {
 	return &recoded
 }
 
+// Names of the parameters that decide which users count.
+const (
+	shortestHistory = "min_user_history_length_percentile"
+	longestHistory  = "max_user_history_length_percentile"
+)
+
 // withinPercentiles marks the users whose history is neither too short nor too long by the configuration's percentiles.
 func (in *input) withinPercentiles() []bool {
 	eligible := make([]bool, len(in.ev.Users))
@@ -231,10 +237,10 @@ func (in *input) withinPercentiles() []bool {
 	sorted := slices.Clone(lengths)
 	slices.Sort(sorted)
 	least, most := int64(0), int64(math.MaxInt64)
-	if p, ok := in.fraction("min_user_history_length_percentile"); ok && len(sorted) > 0 {
+	if p, ok := in.fraction(shortestHistory); ok && len(sorted) > 0 {
 		least = sorted[percentile(p, len(sorted))]
 	}
-	if p, ok := in.fraction("max_user_history_length_percentile"); ok && len(sorted) > 0 {
+	if p, ok := in.fraction(longestHistory); ok && len(sorted) > 0 {
 		most = sorted[percentile(p, len(sorted))]
 	}
 	for u, n := range lengths {

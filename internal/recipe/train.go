@@ -144,7 +144,7 @@ func build(ctx context.Context, in *input, seq int64, dir string, reserve int64,
 		}
 	}
 	if in.trainer == personalizationV1 || in.trainer == personalizationV2 {
-		if err := in.choose(ctx, phased("choice", progress)); err != nil {
+		if err := in.chooseOnce(ctx, again, m.Build, w.arrays, phased("choice", progress)); err != nil {
 			return nil, err
 		}
 		in.compare()

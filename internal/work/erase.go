@@ -64,6 +64,8 @@ type erasureRun struct {
 	id    string // directory name of the group
 	state erasure
 	users *userset.Set
+
+	choices recipe.Choices // of the models that have been rebuilt
 }
 
 // erase is a data deletion job. Its phases are durable, idempotent steps; the promises they keep stand in docs/erasure.md:
@@ -336,6 +338,7 @@ func (e *erasureRun) rebuild(ctx context.Context) error {
 	if err := e.planRebuild(ctx); err != nil {
 		return err
 	}
+	e.choices = recipe.Choices{}
 	for i := range e.state.Models {
 		m := &e.state.Models[i]
 		e.advance("rebuild", int64(i), int64(len(e.state.Models)), "models", "")
@@ -437,6 +440,7 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report r
 			}
 			return dir, release
 		},
+		Choices: e.choices,
 	}
 	made, touched, err := recipe.Rebuild(ctx, e.model(m.Old), e.users, e.model(m.New), again, report)
 	held.release()

@@ -54,7 +54,14 @@ func Build(dir string) (binary string, err error) {
 
 // Start serves a data directory with signatures checked. flags are further ones of palate serve.
 func Start(binary, data string, flags ...string) (*Server, error) {
-	return Spawn(exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", data, "--auto-training=false"}, flags...)...))
+	return StartLogged(os.Stderr, binary, data, flags...)
+}
+
+// StartLogged is Start with a writer for the server's log.
+func StartLogged(log io.Writer, binary, data string, flags ...string) (*Server, error) {
+	cmd := exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", data, "--auto-training=false"}, flags...)...)
+	cmd.Stderr = log
+	return Spawn(cmd)
 }
 
 // Plain answers every request with body, when it has read what came, and with nothing else: what net/http can do. It prints its URL as Spawn reads it.
@@ -73,10 +80,12 @@ func Plain(body []byte) error {
 	}))
 }
 
-// Spawn starts a server that prints its URL.
+// Spawn starts a server that prints its URL. Its log goes to where ours goes, unless the command says where.
 func Spawn(cmd *exec.Cmd) (*Server, error) {
 	cmd.Env = append(os.Environ(), "PALATE_ACCESS_KEY_ID="+accessKey, "PALATE_SECRET_ACCESS_KEY="+secretKey)
-	cmd.Stderr = os.Stderr
+	if cmd.Stderr == nil {
+		cmd.Stderr = os.Stderr
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -19,6 +19,9 @@ type Again struct {
 	// made by one build. It returns "" if there is none, else the directory, which must not change until release is called. One that is damaged or gone is not used.
 	Equal func(of string) (dir string, release func())
 
+	// Hold waits until there is memory for a training by cfg on data of that size, at most, and keeps it until release is called. Nil: there is.
+	Hold func(cfg Config, s Size) (release func(), err error)
+
 	// Choices are shared by the rebuilds of one deletion, nil for none.
 	Choices Choices
 }

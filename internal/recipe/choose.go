@@ -168,11 +168,14 @@ func (in *input) chosen() choice {
 
 // lot narrows use to as many users as have about choiceEvents events.
 func (in *input) lot(use func(u int) bool) func(u int) bool {
-	groups := uint64(in.ev.Len()/choiceEvents + 1)
+	groups := uint64(lotGroups(int64(in.ev.Len())))
 	return func(u int) bool {
 		return use(u) && mix(draw(in.cfg.Seed, in.ev.Users[u]))%groups == 0
 	}
 }
+
+// lotGroups is in how many groups the users of so many events fall, of which one is asked.
+func lotGroups(events int64) int64 { return events/choiceEvents + 1 }
 
 // judge rates choices by hidden items.
 type judge struct {

@@ -26,11 +26,13 @@ import (
 const (
 	coldDoubt     = 4   // events that an estimate is worth
 	coldEvents    = 8   // events from which an item needs no estimate and can be a neighbour
-	coldNear      = 100 // neighbours
+	coldNear      = 100 // neighbours, at most
 	coldSharpness = 6   // power of the likeness
 	coldSeeds     = 12  // most relevant items of a request, whose like are looked at
 	coldReach     = 8   // items with estimates that are looked at for each of them
 	coldSources   = 4   // neighbours whose rows speak for an item without events in a history
+
+	coldEntries = 32 << 20 // neighbours of all items together: of very many items each has fewer
 
 	coldUsers  = 512 // whose lists are looked at to find carry
 	coldPlaces = 25  // of each
@@ -103,7 +105,7 @@ func (in *input) estimate(ctx context.Context, count []int64, progress Progress)
 		}
 	}
 	slices.SortStableFunc(warm, func(a, b int32) int { return cmp.Compare(count[b], count[a]) })
-	x := newContentIndex(in.alike, warm, coldNear)
+	x := newContentIndex(in.alike, warm, len(wanted), nearest(len(wanted), coldEntries))
 	found := make([][]entry, len(wanted))
 	work := make([]contentSearch, len(wanted)) // by worker
 	done := newMeter(progress, "attributes", len(wanted))
@@ -129,6 +131,11 @@ func (in *input) estimate(ctx context.Context, count []int64, progress Progress)
 	e.number(len(in.items))
 	e.carry(1)
 	return e, nil
+}
+
+// nearest is how many neighbours each of so many items has, when all together have so many entries: coldSources at least.
+func nearest(items, entries int) int {
+	return min(coldNear, max(coldSources, entries/max(1, items)))
 }
 
 // append adds a row.

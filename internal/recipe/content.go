@@ -377,16 +377,22 @@ type contentIndex struct {
 	start  []int64 // by term
 	item   []int32
 	weight []float32
-	keep   int // results of a search, at most
+	keep   int   // results of a search, at most
+	effort int64 // entries of posting lists that a search reads
 }
 
-// effort is how many entries of posting lists one search reads. It reads those of the rarest terms first, and of a list that is longer than what is left of its
-// effort the popular items: what is cut off are items that share nothing but what many have.
-const effort = 1 << 13
+// A search reads so many entries of posting lists, those of the rarest terms first, and of a list that is longer than what is left of its effort the popular items:
+// what is cut off are items that share nothing but what many have. Where so many items are searched for that this would take minutes, each search gets its share.
+const (
+	fullEffort  = 1 << 13
+	leastEffort = 1 << 10
+	allEffort   = 1 << 31 // of all searches together, as far as leastEffort allows
+)
 
-// newContentIndex builds the lists; order is that of the items in them, each once. A search finds at most keep items.
-func newContentIndex(c *vectors, order []int32, keep int) *contentIndex {
-	x := &contentIndex{vectors: c, keep: keep, start: make([]int64, c.terms+1), item: make([]int32, len(c.term)), weight: make([]float32, len(c.term))}
+// newContentIndex builds the lists; order is that of the items in them, each once. There will be so many searches, each of which finds at most keep items.
+func newContentIndex(c *vectors, order []int32, searches, keep int) *contentIndex {
+	effort := min(fullEffort, max(leastEffort, allEffort/int64(max(1, searches))))
+	x := &contentIndex{vectors: c, keep: keep, effort: effort, start: make([]int64, c.terms+1), item: make([]int32, len(c.term)), weight: make([]float32, len(c.term))}
 	for _, t := range c.term {
 		x.start[t+1]++
 	}
@@ -417,7 +423,7 @@ func (x *contentIndex) near(i int32, s *contentSearch) []entry {
 	if s.sum == nil {
 		s.sum, s.query = make([]float32, len(x.offsets)-1), make([]float32, x.terms)
 	}
-	left, whole := int64(effort), true
+	left, whole := x.effort, true
 	terms, weights := x.of(i)
 	for at, t := range terms {
 		from, to := x.start[t], x.start[t+1]

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/palate-dev/palate/internal/dataset"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/recipe/vec"
 )
@@ -16,31 +17,55 @@ import (
 type Size struct {
 	Events, Users, Items int64
 	Active               int64 // items with enough events for the core; at most Items
-	Pairs                int64 // of events of the same user, of each the latest basketSize
-	Met                  int64 // entries that rows may have: of each item rowEntries, and no more than there are events of those who had it; 0, as Pairs, if nobody has counted
+	Pairs, Longest       int64 // of events of the same user, of each the latest basketSize: of all users, and of the one with the most
+	Met                  int64 // entries that rows may have: of each item rowEntries, and no more than there are events beside its own; 0, as Pairs, if nobody has counted
 	Given                int64 // bytes of attributes
 }
 
 // Size of the data. It reads all events once.
 func (d Data) Size() Size {
-	s := Size{Events: int64(d.Events.Len()), Users: int64(len(d.Events.Users)), Items: int64(len(d.Events.Items) + len(d.Items.ids()))}
-	count, met := make([]int32, len(d.Events.Items)), make([]int64, len(d.Events.Items))
-	for u := range d.Events.Users {
-		n := d.Events.Offsets[u+1] - d.Events.Offsets[u]
-		s.Pairs += n * min(n, basketSize)
-		for _, i := range d.Events.Item[d.Events.Offsets[u]:d.Events.Offsets[u+1]] {
+	acted := 0
+	if d.Acted != nil {
+		acted = d.Acted.Len()
+	}
+	s := sizeOf(d.Events, acted, d.Items, d.Users)
+	s.Items += int64(len(d.Items.ids()))
+	return s
+}
+
+// size is that of the data the model was trained on.
+func (m *Model) size() Size {
+	acted := 0
+	if m.acts != nil {
+		acted = len(m.acts.acted.Item)
+	}
+	ev := m.ev
+	ev.Items = m.items
+	return sizeOf(&ev, acted, m.itemRows, m.userRows)
+}
+
+func sizeOf(ev *dataset.Events, acted int, attributes ...*Attributes) Size {
+	users := max(0, len(ev.Offsets)-1)
+	s := Size{Events: int64(ev.Len()), Users: int64(users), Items: int64(len(ev.Items))}
+	count, met := make([]int32, len(ev.Items)), make([]int64, len(ev.Items))
+	for u := range users {
+		n := ev.Offsets[u+1] - ev.Offsets[u]
+		beside := min(n, basketSize)
+		s.Pairs += n * beside
+		s.Longest = max(s.Longest, n*beside)
+		for _, i := range ev.Item[ev.Offsets[u]:ev.Offsets[u+1]] {
 			if count[i]++; count[i] == activeCount {
 				s.Active++
 			}
-			met[i] += n
+			met[i] += beside
 		}
 	}
 	for _, n := range met {
 		s.Met += min(rowEntries, n)
 	}
-	s.Given = d.Items.bytes() + d.Users.bytes()
-	if d.Acted != nil { // an example of each event with an action, and what was known of its user
-		s.Given += int64(d.Acted.Len()) * actedEvent
+	s.Given = int64(acted) * actedEvent // an example of each event with an action, and what was known of its user
+	for _, a := range attributes {
+		s.Given += a.bytes()
 	}
 	return s
 }
@@ -66,36 +91,28 @@ func (a *Attributes) bytes() (n int64) {
 	return n
 }
 
-// Size is at least that of the data the model was trained on.
-func (m *Manifest) Size() Size {
-	s := Size{Events: m.Events, Users: m.Users, Items: m.Items, Active: min(m.Items, m.Events/activeCount)}
-	width := map[string]int64{"uint8": 1, "uint16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8}
-	for _, a := range m.Arrays {
-		s.Given += a.Count * width[a.Type] // of which attributes are a part
-	}
-	return s
-}
-
 // activeCount is the fewest events of an item whose sums can stand out against the weakest λ.
 const activeCount = 2
 
 // Bytes of a training; see the types that are named.
 const (
-	base         = 64 << 20               // of what does not grow
-	actedEvent   = 18 + 80 + 4*64 + 2*48  // the event, its example, tokens, cells of counts
-	inputEvent   = 18 + 4                 // dataset.Events, and the items' codes once more
-	inputUser    = 64                     // an id with its header, its offset, and what is known of the user
-	inputItem    = 128                    // an id with its header, counts, shares and ranks
-	historyEvent = 24 + 4                 // corpus and postings
-	basketEvent  = 8 + 4                  // baskets and their postings
-	entryBytes   = 4 + 4                  // an entry of a row
-	vectorBytes  = 6                      // of what is made of a byte of attributes: a block, its place in the vectors, and the index
-	coldItem     = 3 * coldNear * (4 + 4) // its neighbours, as found, as kept and turned
-	tasteEvent   = 4 * (4 + 4)            // entries of the rows of users' values, while they are selected
-	mostRowSets  = 6                      // rows that are kept while the data are asked for the best blend: both sides, a regression and a blend for the best and for a candidate
-	selecting    = 4                      // sets of rows that it takes to select the entries of one more: up to twice as many, with the room in which they grow, and the rows
-	batchBytes   = 4 + 4                  // an entry of a batch
-	workerItem   = 8 + 3*(4+1)            // a worker's sums
+	base         = 64 << 20              // of what does not grow
+	actedEvent   = 18 + 80 + 4*64 + 2*48 // the event, its example, tokens, cells of counts
+	inputEvent   = 18 + 4                // dataset.Events, and the items' codes once more
+	inputUser    = 64                    // an id with its header, its offset, and what is known of the user
+	inputItem    = 128                   // an id with its header, counts, shares and ranks
+	historyEvent = 24 + 4                // corpus and postings
+	basketEvent  = 8 + 4                 // baskets and their postings
+	entryBytes   = 4 + 4                 // an entry of a row
+	vectorBytes  = 6                     // of what is made of a byte of attributes: a block, its place in the vectors, and the index
+	coldEntry    = 3 * (4 + 4)           // a neighbour of an item, as found, as kept and turned
+	tasteEvent   = 4 * (4 + 4)           // entries of the rows of users' values, while they are selected
+	fitRowSets   = 3                     // rows that are kept while a fit blends them
+	tryRowSets   = 6                     // and while the data are asked for the best blend: both sides, a regression and a blend for the best and for a candidate
+	unevenLot    = 2                     // how many times their share those may have who are asked, who are drawn by lot
+	selecting    = 4                     // sets of rows that it takes to select the entries of one more: up to twice as many, with the room in which they grow, and the rows
+	batchBytes   = 4 + 4                 // an entry of a batch
+	workerItem   = 8 + 3*(4+1)           // a worker's sums
 )
 
 // Memory is the most bytes that training cfg's recipe on data of that size takes at a time, the data included. Candidates of a search are tried one after the other
@@ -143,13 +160,21 @@ func workBytes(cfg Config, entry *Entry, s Size) int64 {
 		}
 		outside += entries*batchBytes + 4*min(targets*core, entries*denseShare) // the columns, and the panels of dense groups
 		if s.Given > 0 {
-			heap += s.Given*vectorBytes + s.Items*coldItem + s.Events*tasteEvent
+			heap += s.Given*vectorBytes + s.Items*int64(nearest(int(s.Items), coldEntries))*coldEntry + s.Events*tasteEvent
 		}
-		heap += s.Events*(historyEvent+basketEvent) + rowBytes(s, mostRowSets)*rowGrowth(cfg, entry) + (s.Users+s.Items)*int64(factorsFor(int(s.Users), int(s.Items)))*4
+		heap += s.Events*(historyEvent+basketEvent) + max(rowBytes(s, fitRowSets)*rowGrowth(cfg, entry), rowBytes(s.asked(), tryRowSets)) + (s.Users+s.Items)*int64(factorsFor(int(s.Users), int(s.Items)))*4
 	default:
 		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s, 1)
 	}
 	return heap + heap/2 + outside
+}
+
+// asked is the size of what choose asks, as far as rows go.
+func (s Size) asked() Size {
+	if most := unevenLot*s.Pairs/lotGroups(s.Events) + s.Longest; s.Met > 0 {
+		s.Met = min(s.Met, most)
+	}
+	return s
 }
 
 // rowBytes is what so many sets of rows take, and what it takes to select the entries of one more.

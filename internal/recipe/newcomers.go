@@ -78,7 +78,7 @@ func (m *Model) resembling(ctx context.Context, a *Attributes, trained []int32) 
 	}
 	slices.SortStableFunc(warm, func(a, b int32) int { return cmp.Compare(m.count[trained[b]], m.count[trained[a]]) })
 	found := make([][]entry, len(a.IDs)-len(trained))
-	x := newContentIndex(alike, warm, min(coldNear, max(coldSources, newcomerEntries/len(found))))
+	x := newContentIndex(alike, warm, len(found), nearest(len(found), newcomerEntries))
 	work := make([]contentSearch, len(found)) // by worker
 	err := vec.Parallel(ctx, len(found), func(n, worker int) {
 		near := x.near(int32(len(trained)+n), &work[worker])

@@ -76,7 +76,7 @@ func (in *input) trainSemantic(ctx context.Context, m *Manifest, w *modelWriter,
 	popular, users := in.popular(everybody)
 	content := in.texts()
 	order := in.allAfter(popular)
-	index := newContentIndex(content, order, rowEntries)
+	index := newContentIndex(content, order, len(order), rowEntries)
 	progress("attributes", 1, 1)
 	best := newSelections(len(in.items), rowEntries)
 	searches := make([]contentSearch, len(in.items)) // by worker

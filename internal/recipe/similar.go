@@ -31,7 +31,7 @@ func (in *input) blend(ctx context.Context, use, wanted func(int) bool, progress
 	popular, _ := in.popular(use)
 	order := in.allAfter(popular)
 	alike, _ := in.content(trainedColumn, words, use)
-	index := newContentIndex(alike, order, in.entries("item_metadata_hidden_dim"))
+	index := newContentIndex(alike, order, len(order), in.entries("item_metadata_hidden_dim"))
 	progress("attributes", 1, 1)
 
 	b := &blender{users: users, index: index, root: make([]float64, len(in.items))}

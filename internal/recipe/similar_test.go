@@ -96,7 +96,7 @@ func TestSearchesFindWhatIsMostAlike(t *testing.T) {
 	for i := range in.items {
 		order = append(order, int32(i))
 	}
-	x := newContentIndex(c, order, len(order))
+	x := newContentIndex(c, order, len(order), len(order))
 	var s contentSearch
 	for i := range order {
 		found := map[int32]float32{}

@@ -17,7 +17,7 @@ import (
 // where the columns of V span the leading singular vectors of R̃: co-occurrence without the bias of those who took everything, and the few directions
 // in which all of it moves. VVᵀ is dense; of it, only entries between items that somebody had together are used.
 //
-// V is found by subspace iteration. Nothing but the subspace matters, so its columns need not be the singular vectors themselves. Every sum of floats
+// V is found by subspace iteration, of many events on some of the users, and at last on all. Nothing but the subspace matters, so its columns need not be the singular vectors themselves. Every sum of floats
 // has a fixed order and is the work of one goroutine. Products of V's rows, one for each pair of items that meet, are of bytes: a row is rounded to 1/127 of its
 // largest element, which moves a product by about 0.001 of the rows' lengths, and its 256 numbers are four cache lines instead of sixteen.
 const (
@@ -26,6 +26,7 @@ const (
 	mostFactors = 256
 
 	factorNumbers = 64 << 20 // of users and items, at most
+	sweptEvents   = 4 << 20  // about as many events at most are looked at by every sweep but the last
 )
 
 // filter is the graph filter of some histories.
@@ -34,6 +35,7 @@ type filter struct {
 	user    []float32 // 1/√(items of the user)
 	item    []float32 // 1/√(users of the item), 0 without any
 	factors int
+	stride  int       // one user in so many is looked at by every sweep but the last
 	v       []float32 // items × factors, until they are bytes
 	bytes   []int8    // items × factors
 	scale   []float32 // of each item, what its bytes count
@@ -66,6 +68,7 @@ func spectralRows(ctx context.Context, seq *sequences, keep int, want wanted, pr
 
 func newFilter(seq *sequences) *filter {
 	f := &filter{sets: newWeightedBaskets(seq, damped), factors: factorsFor(seq.users(), seq.items)}
+	f.stride = len(f.sets.seq.item)/sweptEvents + 1
 	f.user, f.item = make([]float32, seq.users()), make([]float32, seq.items)
 	for u := range f.user {
 		if n := f.sets.seq.offsets[u+1] - f.sets.seq.offsets[u]; n > 0 {
@@ -149,7 +152,14 @@ func (f *filter) iterate(ctx context.Context, progress Progress) error {
 	}
 	between := make([]float32, len(f.user)*f.factors)
 	for sweep := range sweeps {
+		stride := f.stride
+		if sweep == sweeps-1 {
+			stride = 1
+		}
 		err := vec.Parallel(ctx, len(f.user), func(u, _ int) {
+			if u%stride != 0 {
+				return
+			}
 			sum := between[u*f.factors:][:f.factors]
 			clear(sum)
 			for _, i := range f.sets.seq.item[f.sets.seq.offsets[u]:f.sets.seq.offsets[u+1]] {
@@ -164,6 +174,9 @@ func (f *filter) iterate(ctx context.Context, progress Progress) error {
 			clear(sum)
 			for _, at := range f.sets.where.of(i) {
 				u := f.sets.seq.user[at]
+				if int(u)%stride != 0 {
+					continue
+				}
 				vec.Axpy(f.user[u]*f.item[i], between[int(u)*f.factors:][:f.factors], sum)
 			}
 		})

@@ -66,6 +66,13 @@ func Rebuild(ctx context.Context, from string, without *userset.Set, to string, 
 	}
 	defer old.Close()
 	cfg := old.manifest.Config
+	if again.Hold != nil {
+		release, err := again.Hold(cfg, old.size())
+		if err != nil {
+			return nil, false, err
+		}
+		defer release()
+	}
 	d, touched := old.trainedOn().Without(without)
 	if cfg.Search != nil {
 		search := *cfg.Search

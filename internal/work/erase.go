@@ -392,22 +392,16 @@ func (e *erasureRun) planRebuild(ctx context.Context) error {
 
 // memoryToRebuild waits for the memory that it takes to train a model again. A deletion does not give up: where the limit has become too small since the
 // training, it waits until it has all of it.
-func (e *erasureRun) memoryToRebuild(ctx context.Context, model string) (*heldMemory, error) {
-	text, err := e.manifestOf(model)
+func (e *erasureRun) memoryToRebuild(ctx context.Context, cfg recipe.Config, s recipe.Size) (release func(), err error) {
+	need, err := recipe.Memory(cfg, s, e.Limits)
 	if err != nil {
 		return nil, err
 	}
-	var m recipe.Manifest
-	if text != nil { // of a model that is gone, Retrain has more to say
-		if err := json.Unmarshal(text, &m); err != nil {
-			return nil, fmt.Errorf("read the manifest of a model: %w", err)
-		}
-	}
-	need, err := recipe.Memory(m.Config, m.Size(), e.Limits)
+	held, err := e.memory.hold(ctx, need)
 	if err != nil {
-		need = 0 // likewise
+		return nil, err
 	}
-	return e.memory.hold(ctx, need)
+	return held.release, nil
 }
 
 func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report recipe.Progress) error {
@@ -419,10 +413,6 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report r
 		return err
 	}
 	if err := roomForModel(e.model(m.Old)); err != nil {
-		return err
-	}
-	held, err := e.memoryToRebuild(ctx, m.Old)
-	if err != nil {
 		return err
 	}
 	again := recipe.Again{
@@ -440,10 +430,10 @@ func (e *erasureRun) rebuildModel(ctx context.Context, m *rebuiltModel, report r
 			}
 			return dir, release
 		},
+		Hold:    func(cfg recipe.Config, s recipe.Size) (func(), error) { return e.memoryToRebuild(ctx, cfg, s) },
 		Choices: e.choices,
 	}
 	made, touched, err := recipe.Rebuild(ctx, e.model(m.Old), e.users, e.model(m.New), again, report)
-	held.release()
 	if err != nil {
 		return errors.Join(fmt.Errorf("rebuild the model of %s: %w", m.ARN, err), e.destroyModel(m.New)) // the next attempt may have to wait for room
 	}

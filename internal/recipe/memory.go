@@ -41,7 +41,14 @@ func (m *Model) size() Size {
 	}
 	ev := m.ev
 	ev.Items = m.items
-	return sizeOf(&ev, acted, m.itemRows, m.userRows)
+	s := sizeOf(&ev, acted, m.itemRows, m.userRows)
+	if m.itemRows != nil {
+		s.Given += textBytes(m.listed())
+	}
+	if m.userRows != nil {
+		s.Given += textBytes(m.profiles.strings())
+	}
+	return s
 }
 
 func sizeOf(ev *dataset.Events, acted int, attributes ...*Attributes) Size {
@@ -75,18 +82,19 @@ func (a *Attributes) bytes() (n int64) {
 	if a == nil {
 		return 0
 	}
-	const header = 16 // of a string
-	texts := func(list []string) {
-		for _, s := range list {
-			n += header + int64(len(s))
-		}
-	}
-	texts(a.IDs)
+	n = textBytes(a.IDs)
 	for i := range a.Columns {
 		c := &a.Columns[i]
-		texts(c.Level)
-		texts(c.Text)
+		n += textBytes(c.Level) + textBytes(c.Text)
 		n += 8*int64(len(c.Start)) + 4*int64(len(c.Cell)) + 8*int64(len(c.Number))
+	}
+	return n
+}
+
+func textBytes(list []string) (n int64) {
+	const header = 16 // of a string
+	for _, s := range list {
+		n += header + int64(len(s))
 	}
 	return n
 }

@@ -88,3 +88,17 @@ func TestTrainingThatTakesTooMuchMemoryIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A rebuild is planned as the training was.
+func TestAModelKnowsTheSizeOfItsData(t *testing.T) {
+	for _, name := range []string{personalizationV2, sims, nextBestAction} {
+		d := world(t, nil)
+		dir := trainData(t, d, Config{Recipe: name})
+		m := open(t, dir)
+		want := m.trainedOn().Size()
+		want.Items = int64(len(m.items)) // those of the dataset and those of the events once
+		if got := m.size(); got != want {
+			t.Errorf("%s: a model of %+v says %+v", name, want, got)
+		}
+	}
+}

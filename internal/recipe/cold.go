@@ -295,11 +295,10 @@ func (k *ranker) sources(s *scratch, item int32) (near []int32, weight []float32
 }
 
 // gained is the mean of what a request adds to the priors of neighbours, after relevance has filled s. Those that the user had say nothing: they are demoted.
-func (k *ranker) gained(s *scratch, near []int32, weight []float32) (sum float32) {
+func (s *scratch) gained(near []int32, weight []float32) (sum float32) {
+	gain, weight := s.gain, weight[:len(near)]
 	for n, i := range near {
-		if s.state[i]&(stateTouched|stateSeen) == stateTouched {
-			sum += float32(weight[n] * (s.sum[i] - k.prior[i]))
-		}
+		sum += float32(weight[n] * gain[i])
 	}
 	return sum
 }
@@ -308,7 +307,7 @@ func (k *ranker) gained(s *scratch, near []int32, weight []float32) (sum float32
 func (e *estimates) of(k *ranker, s *scratch, at int32) float32 {
 	j := e.item[at]
 	near, weight := e.near.of(at)
-	r := k.prior[j] + float32(e.gain[at]*k.gained(s, near, weight))
+	r := k.prior[j] + float32(e.gain[at]*s.gained(near, weight))
 	if s.state[j]&stateTouched != 0 {
 		r += float32(e.own[at] * (s.sum[j] - k.prior[j]))
 	}

@@ -135,7 +135,7 @@ func (n *Newcomers) of(k *ranker, s *scratch, at int32) float32 {
 	for n, i := range near {
 		prior += float32(weight[n] * k.prior[i])
 	}
-	return float32(k.carry * (prior + k.gained(s, near, weight)))
+	return float32(k.carry * (prior + s.gained(near, weight)))
 }
 
 // known finds an item's code in a request: that of the model, or for a newcomer one beyond those, else -1. ok is false for an item of which nothing is known.

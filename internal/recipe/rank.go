@@ -2,6 +2,9 @@ package recipe
 
 import (
 	"cmp"
+	"encoding/binary"
+	"math"
+	"math/bits"
 	"slices"
 	"sync"
 )
@@ -39,7 +42,7 @@ func newRanker(r *rows, prior []float32, order []int32, decay []float32, demote 
 		k.head[n] = k.odd(prior[i])
 		k.odds += k.head[n]
 	}
-	k.scratch.New = func() any { return &scratch{sum: make([]float32, len(prior)), state: make([]uint8, len(prior))} }
+	k.scratch.New = func() any { return newScratch(len(prior)) }
 	return k
 }
 
@@ -55,17 +58,38 @@ func byPrior(prior []float32, count []int64) []int32 {
 	return order
 }
 
-// scratch holds the touched items of one request; it is all zero between requests.
+// scratch holds the touched items of one request. Between requests every sum is notTouched, and all else is zero.
 type scratch struct {
 	sum     []float32
+	lines   []uint8   // by line of sums: 1 if a row was added to one of them; filled and cleared by ranker.sum
+	gain    []float32 // what the request adds to the priors of items that the user has not had; filled where items are estimated by others
 	state   []uint8
 	touched []int32
 	steps   []step
 	values  []int32 // of the user's attributes, see userTastes
 	top     []ranked
+	cold    []ranked // of a ranking: items without events
+	given   []int32  // and all of the model's that it was asked for
+	keys    []uint64
 
 	newcomers *Newcomers // of the request; the codes of these items follow those of the model's
 	trace     *trace     // records what is added to some items; nil but for explanations
+}
+
+// A line is as many sums as a line of the cache holds.
+const (
+	lineBits = 4
+	line     = 1 << lineBits
+)
+
+// notTouched is the sum of an item that no row mentions: the negative zero. Nothing is lost by it, as adding it changes no number.
+var notTouched = float32(math.Copysign(0, -1))
+
+const notTouchedBits = 1 << 31
+
+func newScratch(items int) *scratch {
+	lines := (items + 8*line - 1) &^ (8*line - 1) / line // a multiple of eight
+	return &scratch{sum: slices.Repeat([]float32{notTouched}, lines*line), lines: make([]uint8, lines), state: make([]uint8, lines*line)}
 }
 
 type ranked struct {
@@ -78,6 +102,7 @@ const (
 	stateTouched = 1 << iota
 	stateSeen
 	stateEstimated
+	stateGiven // was met in the list of a ranking
 )
 
 func (s *scratch) touch(item int32) {
@@ -90,10 +115,18 @@ func (s *scratch) touch(item int32) {
 func (k *ranker) acquire() *scratch { return k.scratch.Get().(*scratch) }
 
 func (k *ranker) release(s *scratch) {
-	for _, i := range s.touched {
-		s.sum[i], s.state[i] = 0, 0
+	for _, i := range s.given {
+		s.state[i] = 0
 	}
-	s.touched, s.top, s.values, s.newcomers, s.trace = s.touched[:0], s.top[:0], s.values[:0], nil, nil
+	for _, i := range s.touched {
+		s.sum[i], s.state[i] = notTouched, 0
+	}
+	if s.gain != nil {
+		for _, i := range s.touched {
+			s.gain[i] = 0
+		}
+	}
+	s.touched, s.given, s.top, s.cold, s.values, s.newcomers, s.trace = s.touched[:0], s.given[:0], s.top[:0], s.cold[:0], s.values[:0], nil, nil
 	k.scratch.Put(s)
 }
 
@@ -123,6 +156,7 @@ func (k *ranker) sum(s *scratch, history []step) {
 			s.add(k.tastes.rows, v, w)
 		}
 	}
+	s.collect()
 	if k.demote {
 		for _, h := range history {
 			if int(h.item) < len(k.prior) {
@@ -142,23 +176,35 @@ func (k *ranker) finish(s *scratch, in ...situation) {
 			}
 		}
 	}
+	estimates := k.estimates(s)
+	if estimates && s.gain == nil {
+		s.gain = make([]float32, len(k.prior))
+	}
 	for _, i := range s.touched {
-		s.sum[i] += k.prior[i]
+		prior := k.prior[i]
+		v := s.sum[i] + prior
 		for at := range in {
-			if s.sum[i] > 0 {
+			if v > 0 {
 				f := in[at].factor(i)
-				s.sum[i] = float32(s.sum[i] * f)
+				v = float32(v * f)
 				s.trace.multiply(i, at, f)
 			}
 		}
-		if s.state[i]&stateSeen != 0 {
-			s.sum[i] -= demotion
+		switch {
+		case s.state[i]&stateSeen != 0:
+			v -= demotion
+		case estimates:
+			s.gain[i] = v - prior
 		}
+		s.sum[i] = v
 	}
 	if k.cold != nil {
 		k.estimate(s)
 	}
 }
+
+// estimates reports whether a request can ask for items that are estimated by others.
+func (k *ranker) estimates(s *scratch) bool { return k.cold != nil || s.newcomers != nil }
 
 // save appends the sums of the touched items, restore sets them again; nothing may be touched between.
 func (s *scratch) save(sums []float32) []float32 {
@@ -174,22 +220,49 @@ func (s *scratch) restore(sums []float32) {
 	}
 }
 
-// add adds a row, with a weight: touch and a sum for each entry. This is where most of the time of a request goes, so it is written without a branch for the processor to
-// guess: every item is noted, and the note of one that was touched before is overwritten by the next.
+// add adds a row, with a weight. This is where most of the time of a request goes, so nothing is done for each entry but what must be: that an item is touched is noted
+// for its line only, and two entries are loaded at a time, which are of different items.
 func (s *scratch) add(r *rows, row int32, w float32) {
 	items, values := r.of(row)
-	n := len(s.touched)
-	s.touched = slices.Grow(s.touched, len(items))
-	noted, sum := s.touched[:n+len(items)], s.sum
-	state, values := s.state[:len(sum)], values[:len(items)]
-	for j, i := range items {
-		sum[i] += float32(w * values[j])
-		noted[n] = i
-		n += int(^state[i] & stateTouched)
-		state[i] |= stateTouched
+	sum, lines := s.sum, s.lines
+	i, v := items, values
+	for len(i) >= 2 && len(v) >= 2 {
+		a, b := i[0], i[1]
+		x, y := sum[a]+float32(w*v[0]), sum[b]+float32(w*v[1])
+		lines[a>>lineBits], lines[b>>lineBits] = 1, 1
+		sum[a], sum[b] = x, y
+		i, v = i[2:], v[2:]
+	}
+	if len(i) == 1 {
+		sum[i[0]] += float32(w * v[0])
+		lines[i[0]>>lineBits] = 1
+	}
+	s.trace.add(items, values, w)
+}
+
+// collect finds the items that rows were added to, ascending: in the lines that were, without a branch for the processor to guess.
+func (s *scratch) collect() {
+	n := 0
+	for at := 0; at < len(s.lines); at += 8 {
+		marked := binary.LittleEndian.Uint64(s.lines[at:])
+		if marked == 0 {
+			continue
+		}
+		binary.LittleEndian.PutUint64(s.lines[at:], 0)
+		s.touched = slices.Grow(s.touched[:n], 8*line)
+		noted := s.touched[:cap(s.touched)]
+		for ; marked != 0; marked &= marked - 1 {
+			first := (at + bits.TrailingZeros64(marked)/8) * line
+			sums, states := s.sum[first:first+line], s.state[first:first+line]
+			for k, v := range sums {
+				touched := int(-uint64(math.Float32bits(v)^notTouchedBits) >> 63)
+				states[k] = uint8(touched)
+				noted[n] = int32(first + k)
+				n += touched
+			}
+		}
 	}
 	s.touched = s.touched[:n]
-	s.trace.add(items, values, w)
 }
 
 // of is the relevance of one item after relevance has filled s.
@@ -229,6 +302,31 @@ func before(a, b ranked) int {
 // worse reports whether r comes after another in a list.
 func (r ranked) worse(than ranked) bool {
 	return r.relevance < than.relevance || r.relevance == than.relevance && r.item > than.item
+}
+
+// key is a number that is the smaller, the earlier r stands in a list: before in one comparison.
+func (r ranked) key() uint64 {
+	bits := math.Float32bits(r.relevance + 0) // of the two zeros the positive one
+	if bits>>31 == 0 {
+		bits ^= math.MaxInt32 // the greater a positive number, the smaller its key; bits of negative ones are in this order already
+	}
+	return uint64(bits)<<32 | uint64(uint32(r.item))
+}
+
+// order sorts a list that is long, best first.
+func (s *scratch) order(list []ranked) {
+	s.keys = s.keys[:0]
+	for _, r := range list {
+		s.keys = append(s.keys, r.key())
+	}
+	slices.Sort(s.keys)
+	for n, key := range s.keys {
+		bits := uint32(key >> 32)
+		if bits>>31 == 0 {
+			bits ^= math.MaxInt32
+		}
+		list[n] = ranked{int32(uint32(key)), math.Float32frombits(bits)}
+	}
 }
 
 // top is the n most relevant of the items with scores that exclude does not take out, best first. The result is valid until s is released.

@@ -101,7 +101,8 @@ func TestRankingIsWhatItsPlainTwinSays(t *testing.T) {
 				}
 			}
 			s := k.acquire()
-			if slices.ContainsFunc(s.sum, func(v float32) bool { return v != 0 }) || slices.ContainsFunc(s.state, func(v uint8) bool { return v != 0 }) {
+			if slices.ContainsFunc(s.sum, func(v float32) bool { return math.Float32bits(v) != notTouchedBits }) || slices.ContainsFunc(s.state, func(v uint8) bool { return v != 0 }) ||
+				slices.ContainsFunc(s.lines, func(v uint8) bool { return v != 0 }) || slices.ContainsFunc(s.gain, func(v float32) bool { return v != 0 }) {
 				t.Error("the memory of a request is not clean after it")
 			}
 		}

@@ -2,7 +2,6 @@ package recipe
 
 import (
 	"math"
-	"slices"
 
 	"github.com/palate-dev/palate/internal/dataset"
 )
@@ -56,16 +55,26 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 	buf = buf[:0]
 	s := m.ask(&q)
 	defer m.ranker.release(s)
-	given := make(map[string]bool, len(list))
-	var cold []ranked
+	var others map[string]bool // those that were met of which the model has no code
 	var unknown []string
 	sum := 0.0
 	for _, id := range list {
-		if given[id] {
-			continue
-		}
-		given[id] = true
 		i, known := m.known(q.Newcomers, id)
+		if 0 <= i && int(i) < len(m.items) {
+			if s.state[i]&stateGiven != 0 {
+				continue
+			}
+			s.state[i] |= stateGiven
+			s.given = append(s.given, i)
+		} else {
+			if others[id] {
+				continue
+			}
+			if others == nil {
+				others = map[string]bool{}
+			}
+			others[id] = true
+		}
 		if m.excluded(&q, i, id) {
 			continue
 		}
@@ -75,18 +84,18 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 		}
 		r := m.ranker.at(s, i)
 		if int(i) >= len(m.items) || m.count[i] == 0 {
-			cold = append(cold, r)
+			s.cold = append(s.cold, r)
 			continue
 		}
 		s.top = append(s.top, r)
 		sum += m.ranker.share(r)
 	}
-	slices.SortFunc(s.top, before)
+	s.order(s.top)
 	for _, r := range s.top {
 		buf = append(buf, Scored{Item: m.items[r.item], Score: round7(m.ranker.share(r) / sum), HasScore: true})
 	}
-	slices.SortFunc(cold, before)
-	for _, r := range cold {
+	s.order(s.cold)
+	for _, r := range s.cold {
 		buf = append(buf, Scored{Item: m.name(q.Newcomers, r.item)})
 	}
 	for _, id := range unknown {

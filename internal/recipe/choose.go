@@ -419,7 +419,7 @@ func (p *parts) decay(chosen choice) []float32 {
 		}
 		return decay
 	}
-	for _, w := range geometric(int64(chosen.rate*one), p.reach)[1:] {
+	for _, w := range fading(int64(chosen.rate*one), p.reach)[1:] {
 		decay = append(decay, float32(float64(w)/one))
 	}
 	return decay

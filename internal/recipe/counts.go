@@ -89,6 +89,25 @@ func geometric(g int64, reach int) []int64 {
 
 const negligibleDecay = one / 128
 
+// fading is the decay of regressions with order: most of it is geometric in g and lets the newest events decide what comes next, and a share of lasting falls so
+// slowly, with the fourth root of g, that older events together still say what a user likes.
+func fading(g int64, reach int) []int64 {
+	fast := geometric(g, reach)
+	slow := geometric(int64(math.Sqrt(math.Sqrt(float64(g)/one))*one), reach)
+	for k := range slow {
+		slow[k] = slow[k] * lasting >> fixed
+		if k < len(fast) {
+			slow[k] += fast[k] * (one - lasting) >> fixed
+		}
+		if k > 0 && slow[k] < negligibleDecay {
+			return slow[:k]
+		}
+	}
+	return slow
+}
+
+const lasting = one / 5
+
 // gram counts row i of HᵀH, in units of 2⁻³².
 func (w *window) gram(i int, c *counter) {
 	reach := w.reach()

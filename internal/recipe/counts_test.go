@@ -143,6 +143,18 @@ func TestDecayIsGeometric(t *testing.T) {
 	}
 }
 
+func TestDecayOfRegressionsHasAShareThatLasts(t *testing.T) {
+	for k, got := range fading(testDecay, 32)[1:] {
+		want := 0.8*math.Pow(0.8, float64(k)) + 0.2*math.Pow(0.8, float64(k)/4)
+		if math.Abs(float64(got)/one-want) > 0.01 {
+			t.Errorf("%d steps back: %v, want %v", k+1, float64(got)/one, want)
+		}
+	}
+	if all := fading(one/4, 32); len(all) > 20 || all[len(all)-1] < negligibleDecay {
+		t.Errorf("what is negligible is not left out: %v", all)
+	}
+}
+
 // plainSolve solves a x = b in float64 by elimination.
 func plainSolve(a [][]float64, b []float64) []float64 {
 	n := len(b)
@@ -177,7 +189,7 @@ func TestRowsAreTheRidgeRegressionOfTheNextItem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gram, right := plainSums(c, geometric(testDecay, reach), 0.25)
+	gram, right := plainSums(c, fading(testDecay, reach), 0.25)
 	var core []int
 	inCore := coreOf(c, r)
 	for i, in := range inCore {

@@ -114,7 +114,9 @@ func TestAnUpdatedModelIsTheSameModelWithFreshItems(t *testing.T) {
 	second := update(first, "second") // in place of the first one's
 	for dir, item := range map[string]string{first: "first", second: "second"} {
 		m := open(t, dir)
-		if found := explored(m, nil); found[item] == 0 || len(found) != 2 {
+		found := explored(m, nil)
+		delete(found, "item-0001") // it was shown and is new, but may be in every list already
+		if found[item] == 0 || len(found) != 1 {
 			t.Errorf("%s: explored are %v", item, found)
 		}
 		if diff := cmp.Diff(open(t, from).Recommend(Query{N: 30}, nil), m.Recommend(Query{N: 30}, nil)); diff != "" {

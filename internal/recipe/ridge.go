@@ -84,7 +84,7 @@ func solve(ctx context.Context, seq *sequences, r regression, keep int, want wan
 func newSolver(seq *sequences, r regression) *solver {
 	s := &solver{seq: seq, where: invert(seq.item, seq.items), lambda: r.lambda, entries: batchEntries}
 	if r.ordered {
-		s.window = newWindow(seq, s.where, geometric(r.rate, r.reach), r.back)
+		s.window = newWindow(seq, s.where, fading(r.rate, r.reach), r.back)
 	} else {
 		s.sets = newBaskets(seq, r.damping)
 	}

@@ -49,7 +49,7 @@ func TestUsersWithoutHistoryGetWhatTheirLikeTake(t *testing.T) {
 		}
 		for u := 220; u < 240; u++ {
 			user := fmt.Sprintf("user-%03d", u)
-			if n := of(user, u%4); n < 8 {
+			if n := of(user, u%4); n < 7 {
 				t.Errorf("%s: %d of 10 items are of the quarter of a user without history", recipe, n)
 			}
 			list := []string{genreItem((u+1)%4, 3), genreItem(u%4, 3)}

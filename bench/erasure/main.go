@@ -116,27 +116,29 @@ func (b *bench) measure() error {
 	if err := create("dataset", "dataset", m{"name": "bench", "datasetType": "Interactions", "schemaArn": made["schema"], "datasetGroupArn": made["group"]}); err != nil {
 		return err
 	}
-	if _, err := b.timed("import", "datasetImportJob", m{"jobName": "bench", "datasetArn": made["dataset"], "roleArn": target.Role,
+	if _, _, err := b.timed("import", "datasetImportJob", m{"jobName": "bench", "datasetArn": made["dataset"], "roleArn": target.Role,
 		"dataSource": m{"dataLocation": "s3://bench/interactions.csv"}}); err != nil {
 		return err
 	}
-	trained := 0.0
+	trained, trainedCPU := 0.0, 0.0
 	for _, recipe := range b.recipes {
 		if made[recipe] == "" {
 			if err := create(recipe, "solution", m{"name": recipe, "datasetGroupArn": made["group"], "recipeArn": "arn:aws:personalize:::recipe/" + recipe, "performAutoTraining": false}); err != nil {
 				return err
 			}
 		}
-		took, err := b.timed("training, "+recipe, "solutionVersion", m{"solutionArn": made[recipe]})
+		took, cpu, err := b.timed("training, "+recipe, "solutionVersion", m{"solutionArn": made[recipe]})
 		if err != nil {
 			return err
 		}
-		trained += took
+		trained, trainedCPU = trained+took, trainedCPU+cpu
 	}
-	if _, err := b.timed("deletion, end to end", "dataDeletionJob", m{"jobName": "bench", "datasetGroupArn": made["group"], "roleArn": target.Role,
-		"dataSource": m{"dataLocation": "s3://bench/list.csv"}}); err != nil {
+	took, cpu, err := b.timed("deletion, end to end", "dataDeletionJob", m{"jobName": "bench", "datasetGroupArn": made["group"], "roleArn": target.Role,
+		"dataSource": m{"dataLocation": "s3://bench/list.csv"}})
+	if err != nil {
 		return err
 	}
+	fmt.Printf("| - by all trainings | %.2f | %.2f |\n", took/trained, cpu/trainedCPU)
 	for _, step := range steps.FindAllStringSubmatch(b.log.String(), -1) {
 		took, err := time.ParseDuration(step[2])
 		if err != nil {
@@ -144,19 +146,20 @@ func (b *bench) measure() error {
 		}
 		fmt.Printf("| - %s | %.2f | |\n", step[1], took.Seconds())
 		if step[1] == "rebuild" {
-			fmt.Printf("| - rebuild, by the trainings | %.2f | |\n", took.Seconds()/trained)
+			fmt.Printf("| - rebuild, by all trainings | %.2f | |\n", took.Seconds()/trained)
 		}
 	}
 	return nil
 }
 
 // timed makes a resource and prints what that took.
-func (b *bench) timed(what, noun string, in m) (seconds float64, err error) {
+func (b *bench) timed(what, noun string, in m) (seconds, cpu float64, err error) {
 	begun, before := time.Now(), b.server.CPU()
 	_, err = b.server.Make(noun, in)
 	seconds = time.Since(begun).Seconds()
-	fmt.Printf("| %s | %.2f | %.2f |\n", what, seconds, (b.server.CPU() - before).Seconds())
-	return seconds, err
+	cpu = (b.server.CPU() - before).Seconds()
+	fmt.Printf("| %s | %.2f | %.2f |\n", what, seconds, cpu)
+	return seconds, cpu, err
 }
 
 // steps finds the durations of the job's steps in the server's log.

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"strconv"
 	"sync"
 
-	"github.com/palate-dev/palate/internal/recipe/vec"
 	"github.com/palate-dev/palate/internal/schema"
 )
 
@@ -23,6 +21,9 @@ import (
 // where they do, j is a neighbour of itself, the nearest that there can be. (Sarwar et al. 2001; the damping of users is that of Deshpande and Karypis 2004.)
 //
 // The affinity to attributes is the mean over the items that have all of them, of which each is a neighbour of itself.
+//
+// Attributes of items blend into s as into similar items (similar.go), with a prior worth as many users as the data choose, none among them; with none, they speak for
+// items that nobody has, and only for those. Attributes of users multiply the affinity (traits.go).
 
 // affinity is the model.
 type affinity struct {
@@ -30,7 +31,8 @@ type affinity struct {
 	repeats bool  // users come back to items
 
 	held    holding
-	ready   sync.Once // held is filled: at the first question, because nothing else needs it
+	traits  *traits   // nil if attributes of users do not count
+	ready   sync.Once // both are filled: at the first question, because nothing else needs them
 	scratch sync.Pool
 }
 
@@ -77,18 +79,21 @@ func newHolding(items int, offsets []int64, item []int32) holding {
 // trainAffinity measures and trains a recipe of user segments.
 func (in *input) trainAffinity(ctx context.Context, m *Manifest, w *modelWriter, progress Progress) error {
 	trial, truth := in.withoutNewest()
-	a, err := trial.neighbours(ctx, measured(progress))
+	use, err := trial.chooseUse(ctx, phased("choice", progress))
 	if err != nil {
 		return err
 	}
-	a.held = newHolding(len(in.items), trial.ev.Offsets, trial.ev.Item)
-	if m.Metrics, err = in.measureSegments(ctx, a, truth, progress); err != nil {
+	if m.Metrics, err = trial.measureSegments(ctx, use, truth, measured(progress)); err != nil {
 		return err
 	}
-	if a, err = in.neighbours(ctx, progress); err != nil {
+	a, err := in.neighbours(ctx, use, everybody, progress)
+	if err != nil {
 		return err
 	}
 	m.Settings["repeats"] = indicator(a.repeats)
+	if in.described() {
+		m.Settings["attributes.items"], m.Settings["attributes.users"] = use.items, use.users
+	}
 	put(w, "neighbour.offsets", a.near.offsets)
 	put(w, "neighbour.item", a.near.item)
 	put(w, "neighbour.value", a.near.value)
@@ -97,33 +102,71 @@ func (in *input) trainAffinity(ctx context.Context, m *Manifest, w *modelWriter,
 	return nil
 }
 
-// neighbours computes the rows.
-func (in *input) neighbours(ctx context.Context, progress Progress) (*affinity, error) {
-	c := in.gather(func(int) bool { return true })
-	damped := newBaskets(&c.sequences, true)
-	scale := make([]float64, c.items)
-	for i := range scale {
-		scale[i] = 1 / math.Sqrt(float64(damped.size(i)+shrink))
+// attributeUse is how much attributes count beside what users have: those of items as so many users, those of users with θ of traits.go.
+type attributeUse struct{ items, users float64 }
+
+// mostUses are the candidates for attributeUse, the simplest first; what counts more must be better by leastBetter.
+var (
+	itemUses = []float64{0, 2, 8}
+	userUses = []float64{0, 0.5, 1}
+)
+
+const leastBetter = 1.01
+
+// described tells whether there are attributes.
+func (in *input) described() bool {
+	return in.itemRows != nil && len(in.itemRows.Columns) > 0 || in.userRows != nil && len(in.userRows.Columns) > 0
+}
+
+// chooseUse asks the data: of the input, the newest events are hidden once more, and what finds most of those who had them is taken.
+func (in *input) chooseUse(ctx context.Context, progress Progress) (use attributeUse, err error) {
+	if !in.described() {
+		return use, nil
 	}
-	counters := make([]*counter, c.items) // by worker
-	best := newSelections(c.items, in.entries("hidden_dimension"))
-	count := newMeter(progress, "similarities", c.items)
-	err := vec.Parallel(ctx, c.items, func(j, worker int) {
-		defer count.add(1)
-		if counters[worker] == nil {
-			counters[worker] = newCounter(c.items)
+	trial, truth := in.withoutNewest()
+	most := -1.0
+	try := func(candidate attributeUse) error {
+		metrics, err := trial.measureSegments(ctx, candidate, truth, progress)
+		if found := metrics["recall_at_1_percent"]; err == nil && (most < 0 || found > most*leastBetter) {
+			use, most = candidate, found
 		}
-		damped.together(j, counters[worker])
-		counters[worker].each(func(i int32, sum int64) {
-			if int(i) != j {
-				best[j].offer(i, float32(float64(float64(float64(sum)/one)*scale[i])*scale[j]))
+		return err
+	}
+	for _, items := range itemUses {
+		if items == 0 || in.itemRows != nil && len(in.itemRows.Columns) > 0 {
+			if err := try(attributeUse{items: items}); err != nil {
+				return use, err
 			}
-		})
-	})
+		}
+	}
+	for _, users := range userUses {
+		if users > 0 && in.userRows != nil && len(in.userRows.Columns) > 0 {
+			if err := try(attributeUse{items: use.items, users: users}); err != nil {
+				return use, err
+			}
+		}
+	}
+	return use, nil
+}
+
+func everybody(int) bool { return true }
+
+// neighbours computes the rows of the items that are wanted, of those that somebody has.
+func (in *input) neighbours(ctx context.Context, use attributeUse, wanted func(int) bool, progress Progress) (*affinity, error) {
+	c := in.gather(everybody)
+	popular, _ := in.popular(everybody)
+	b, err := in.newBlender(ctx, newBaskets(&c.sequences, true), popular, popular, everybody, in.entries("hidden_dimension"))
 	if err != nil {
 		return nil, err
 	}
-	return &affinity{near: flatten(best), repeats: c.repeats}, nil
+	b.prior = use.items
+	best, err := b.similarities(ctx, wanted, in.entries("hidden_dimension"), progress)
+	if err != nil {
+		return nil, err
+	}
+	a := &affinity{near: flatten(best), repeats: c.repeats, held: newHolding(len(in.items), in.ev.Offsets, in.ev.Item)}
+	a.traits = newTraits(in.userRows, use.users, a.held.events, in.userRow)
+	return a, nil
 }
 
 // column adds the neighbours of item j to weight, each with share times its similarity.
@@ -154,6 +197,7 @@ func (a *affinity) newAudience() *audience {
 func (a *affinity) toItem(s *audience, item int32) {
 	a.column(item, 1, a.repeats, s.weight)
 	a.spread(s)
+	a.traits.tilt(s, &a.held, []int32{item})
 	if !a.repeats {
 		for _, u := range a.held.of(item) {
 			s.last[u] = true
@@ -168,6 +212,7 @@ func (a *affinity) toItems(s *audience, items []int32) {
 		a.column(j, share, true, s.weight)
 	}
 	a.spread(s)
+	a.traits.tilt(s, &a.held, items)
 }
 
 // spread turns the weights of items into scores of users.
@@ -305,6 +350,7 @@ func (m *Model) loadAffinity() error {
 func (m *Model) Segment(q SegmentQuery, buf []string) ([]string, error) {
 	m.affinity.ready.Do(func() {
 		m.affinity.held = newHolding(len(m.items), m.ev.Offsets, m.ev.Item)
+		m.affinity.traits = newTraits(m.userRows, m.manifest.Settings["attributes.users"], m.affinity.held.events, m.profileRow)
 		m.affinity.scratch.New = func() any { return m.affinity.newAudience() }
 	})
 	s := m.affinity.scratch.Get().(*audience)
@@ -317,8 +363,8 @@ func (m *Model) Segment(q SegmentQuery, buf []string) ([]string, error) {
 		m.affinity.toItems(s, items)
 	} else {
 		i, known := m.Code(q.Item)
-		if !known || m.count[i] == 0 {
-			return nil, errors.New("The item has no interactions in the data that the solution version was trained on.")
+		if !known || m.count[i] == 0 && m.affinity.near.empty(i) {
+			return nil, errors.New("The item has no interactions in the data that the solution version was trained on, nor attributes that say which items it is like.")
 		}
 		m.affinity.toItem(s, i)
 	}
@@ -331,6 +377,14 @@ func (m *Model) Segment(q SegmentQuery, buf []string) ([]string, error) {
 		buf = append(buf, m.users.at(int(u)))
 	}
 	return buf, nil
+}
+
+// profileRow is the row of a user of the model in its Users dataset, -1 for none.
+func (m *Model) profileRow(u int) int {
+	if row, ok := m.profiles.find(m.users.at(u)); ok {
+		return row
+	}
+	return -1
 }
 
 // having lists the items with events that have all the attributes, ascending.

@@ -123,13 +123,27 @@ func sortedKeys[V any](m map[float64]V) []float64 {
 	return keys
 }
 
-// measureSegments evaluates a model that was trained without the events of truth.
-func (in *input) measureSegments(ctx context.Context, a *affinity, truth [][]int32, progress Progress) (map[string]float64, error) {
-	targets := in.segmentTargets(func(i int32) bool { return len(a.held.of(i)) > 0 }, truth)
+// measureSegments trains on an input without the events of truth and evaluates that.
+func (in *input) measureSegments(ctx context.Context, use attributeUse, truth [][]int32, progress Progress) (map[string]float64, error) {
+	seen := make([]bool, len(in.items))
+	for _, i := range in.ev.Item {
+		seen[i] = true
+	}
+	targets := in.segmentTargets(func(i int32) bool { return seen[i] }, truth)
+	asked := make([]bool, len(in.items))
+	for _, t := range targets {
+		for _, i := range t.items {
+			asked[i] = true
+		}
+	}
+	a, err := in.neighbours(ctx, use, func(item int) bool { return asked[item] }, progress)
+	if err != nil {
+		return nil, err
+	}
 	named := (len(a.held.events) + segmentPart - 1) / segmentPart
 	lists := make([][]int32, len(targets))
 	audiences := make([]*audience, len(targets)) // by worker
-	err := vec.Parallel(ctx, len(targets), func(n, worker int) {
+	err = vec.Parallel(ctx, len(targets), func(n, worker int) {
 		if audiences[worker] == nil {
 			audiences[worker] = a.newAudience()
 		}
@@ -160,7 +174,7 @@ func (in *input) measureSegments(ctx context.Context, a *affinity, truth [][]int
 		hits += float64(found)
 		recall += float64(found) / float64(len(t.users))
 	}
-	progress("evaluation", int64(len(targets)), int64(len(targets)))
+	progress("segments", int64(len(targets)), int64(len(targets)))
 	return map[string]float64{
 		"coverage":            round4(float64(covered) / float64(max(1, len(shown)))),
 		"hits_at_1_percent":   round4(hits / float64(max(1, len(targets)))),

@@ -57,14 +57,14 @@ var Catalogue = []Entry{
 		Algorithm: "aws-item-affinity", FeatureTransformation: "item-affinity",
 		Description: "Users in order of the probability that they interact with an item.",
 		Created:     day(2021, time.July, 15), Updated: updated, Trainable: true, TrainedAs: "aws-item-affinity",
-		Can: BatchSegment, Requires: interactions(), Params: []Param{dimension(false)},
+		Can: BatchSegment, Requires: interactions(), Reads: metadata(), Params: []Param{dimension(false)},
 	},
 	{
 		Name: "aws-item-attribute-affinity", Type: UserSegmentation,
 		Algorithm: "aws-item-attribute-affinity", FeatureTransformation: "item-attribute-affinity",
 		Description: "Users in order of the probability that they interact with items of certain attributes.",
 		Created:     day(2021, time.August, 25), Updated: updated, Trainable: true, TrainedAs: "aws-item-attribute-affinity",
-		Can: BatchSegment, Requires: []schema.Type{schema.Interactions, schema.Items}, Reads: []schema.Type{schema.Items}, Params: []Param{dimension(false)},
+		Can: BatchSegment, Requires: []schema.Type{schema.Interactions, schema.Items}, Reads: metadata(), Params: []Param{dimension(false)},
 	},
 	{
 		Name: "aws-next-best-action", Type: PersonalizedActions,

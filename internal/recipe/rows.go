@@ -162,6 +162,8 @@ func (r *rows) of(item int32) ([]int32, []float32) {
 	return r.item[from:to], r.value[from:to]
 }
 
+func (r *rows) empty(item int32) bool { return r.offsets[item] == r.offsets[item+1] }
+
 // wanted are the items whose rows are asked for, nil for all.
 type wanted []bool
 

@@ -27,35 +27,43 @@ const (
 // blend computes the rows of the items that are wanted from the users that use accepts.
 func (in *input) blend(ctx context.Context, use, wanted func(int) bool, progress Progress) (*relatedRows, error) {
 	c := in.gather(use)
-	users := newBaskets(&c.sequences, true)
 	popular, _ := in.popular(use)
-	order := in.allAfter(popular)
-	alike, _ := in.content(trainedColumn, words, use)
-	index := newContentIndex(alike, order, len(order), in.entries("item_metadata_hidden_dim"))
+	b, err := in.newBlender(ctx, newBaskets(&c.sequences, true), popular, in.allAfter(popular), use, in.entries("item_metadata_hidden_dim"))
+	if err != nil {
+		return nil, err
+	}
 	progress("attributes", 1, 1)
+	best, err := b.similarities(ctx, wanted, in.entries("item_id_hidden_dim"), progress)
+	if err != nil {
+		return nil, err
+	}
+	return &relatedRows{rows: byValue(best), popular: popular}, nil
+}
 
-	b := &blender{users: users, index: index, root: make([]float64, len(in.items))}
+// newBlender prepares to blend what users have, those that use accepts, with the likeness of attributes. popular are the items by their users; so many of listed,
+// those that are most like an item, are candidates for its row.
+func (in *input) newBlender(ctx context.Context, users *baskets, popular, listed []int32, use func(int) bool, candidates int) (b *blender, err error) {
+	alike, _ := in.content(trainedColumn, words, use)
+	b = &blender{users: users, index: newContentIndex(alike, listed, len(in.items), candidates), root: make([]float64, len(in.items)), prior: priorUsers}
 	for i := range b.root {
 		b.root[i] = math.Sqrt(float64(users.size(i) + shrink))
 	}
-	var err error
-	if b.slope, err = b.regress(ctx, popular); err != nil {
-		return nil, err
-	}
-	best := newSelections(len(in.items), in.entries("item_id_hidden_dim"))
-	work := make([]blending, len(in.items)) // by worker
-	count := newMeter(progress, "similarities", len(in.items))
-	err = vec.Parallel(ctx, len(in.items), func(i, worker int) {
+	b.slope, err = b.regress(ctx, popular)
+	return b, err
+}
+
+// similarities are the largest keep of each item that is wanted.
+func (b *blender) similarities(ctx context.Context, wanted func(int) bool, keep int, progress Progress) ([]selection, error) {
+	n := len(b.root)
+	best := newSelections(n, keep)
+	work := make([]blending, n) // by worker
+	count := newMeter(progress, "similarities", n)
+	return best, vec.Parallel(ctx, n, func(i, worker int) {
 		defer count.add(1)
 		if wanted(i) {
 			b.row(int32(i), &work[worker], &best[i])
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	r := &relatedRows{rows: byValue(best), popular: popular}
-	return r, nil
 }
 
 // entriesPerUnit is what a unit of a hidden dimension stands for: so many entries of a row. At the default of 100 that is rowEntries.
@@ -80,6 +88,7 @@ type blender struct {
 	users *baskets
 	index *contentIndex
 	root  []float64 // √(n+shrink) by item
+	prior float64   // s
 	slope float64   // κ
 }
 
@@ -97,8 +106,11 @@ func (b *blender) cosine(i, j int32, sum int64) float64 {
 
 func (b *blender) similarity(i, j int32, sum int64, alike float32) float32 {
 	m := float64(min(b.users.size(int(i)), b.users.size(int(j))))
-	taken, prior := float64(m*b.cosine(i, j, sum)), float64(priorUsers*float64(b.slope*float64(alike)))
-	return float32((taken + prior) / (m + priorUsers))
+	if m+b.prior == 0 { // whatever the prior, it is all that is known
+		return float32(b.slope * float64(alike))
+	}
+	taken, prior := float64(m*b.cosine(i, j, sum)), float64(b.prior*float64(b.slope*float64(alike)))
+	return float32((taken + prior) / (m + b.prior))
 }
 
 // row offers the similarities of item i.
@@ -107,7 +119,10 @@ func (b *blender) row(i int32, w *blending, best *selection) {
 	if w.users == nil {
 		w.users, w.alike = newCounter(n), make([]float32, n)
 	}
-	near := b.index.near(i, &w.search)
+	var near []entry
+	if b.prior > 0 || b.users.size(int(i)) == 0 {
+		near = b.index.near(i, &w.search)
+	}
 	for _, e := range near {
 		w.alike[e.item] = e.value
 	}
@@ -129,6 +144,9 @@ func (b *blender) row(i int32, w *blending, best *selection) {
 // regress finds κ = Σ c·a / Σ a² over what is alike to popular items. Where nobody has many users, κ is 1: only the order by likeness matters then.
 func (b *blender) regress(ctx context.Context, popular []int32) (float64, error) {
 	known := popular
+	if b.index.terms == 0 {
+		return 1, nil
+	}
 	for len(known) > 0 && b.users.size(int(known[len(known)-1])) < manyUsers {
 		known = known[:len(known)-1]
 	}

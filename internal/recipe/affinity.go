@@ -83,7 +83,7 @@ func (in *input) trainAffinity(ctx context.Context, m *Manifest, w *modelWriter,
 	if err != nil {
 		return err
 	}
-	if m.Metrics, err = trial.measureSegments(ctx, use, truth, measured(progress)); err != nil {
+	if m.Metrics, _, err = trial.measureSegments(ctx, use, truth, measured(progress)); err != nil {
 		return err
 	}
 	a, err := in.neighbours(ctx, use, everybody, progress)
@@ -105,29 +105,28 @@ func (in *input) trainAffinity(ctx context.Context, m *Manifest, w *modelWriter,
 // attributeUse is how much attributes count beside what users have: those of items as so many users, those of users with θ of traits.go.
 type attributeUse struct{ items, users float64 }
 
-// mostUses are the candidates for attributeUse, the simplest first; what counts more must be better by leastBetter.
+// The candidates for attributeUse, the simplest first.
 var (
 	itemUses = []float64{0, 2, 8}
 	userUses = []float64{0, 0.5, 1}
 )
-
-const leastBetter = 1.01
 
 // described tells whether there are attributes.
 func (in *input) described() bool {
 	return in.itemRows != nil && len(in.itemRows.Columns) > 0 || in.userRows != nil && len(in.userRows.Columns) > 0
 }
 
-// chooseUse asks the data: of the input, the newest events are hidden once more, and what finds most of those who had them is taken.
+// chooseUse asks the data: the newest events of the input are hidden once more, and what finds most of those who had them is taken. What is less simple must be
+// better beyond chance.
 func (in *input) chooseUse(ctx context.Context, progress Progress) (use attributeUse, err error) {
 	if !in.described() {
 		return use, nil
 	}
 	trial, truth := in.withoutNewest()
-	most := -1.0
+	var most []float64
 	try := func(candidate attributeUse) error {
-		metrics, err := trial.measureSegments(ctx, candidate, truth, progress)
-		if found := metrics["recall_at_1_percent"]; err == nil && (most < 0 || found > most*leastBetter) {
+		_, found, err := trial.measureSegments(ctx, candidate, truth, progress)
+		if err == nil && (most == nil || better(found, most)) {
 			use, most = candidate, found
 		}
 		return err
@@ -147,6 +146,17 @@ func (in *input) chooseUse(ctx context.Context, progress Progress) (use attribut
 		}
 	}
 	return use, nil
+}
+
+// better tells whether a is greater than b in the mean by more than two standard errors; both are measured on the same questions.
+func better(a, b []float64) bool {
+	sum, squares, n := 0.0, 0.0, float64(len(a))
+	for i := range a {
+		d := a[i] - b[i]
+		sum += d
+		squares += float64(d * d)
+	}
+	return sum > 0 && float64(sum*sum) > 4*(squares-float64(sum*sum)/n)
 }
 
 func everybody(int) bool { return true }

@@ -123,8 +123,8 @@ func sortedKeys[V any](m map[float64]V) []float64 {
 	return keys
 }
 
-// measureSegments trains on an input without the events of truth and evaluates that.
-func (in *input) measureSegments(ctx context.Context, use attributeUse, truth [][]int32, progress Progress) (map[string]float64, error) {
+// measureSegments trains on an input without the events of truth and evaluates that; recall is that of each target.
+func (in *input) measureSegments(ctx context.Context, use attributeUse, truth [][]int32, progress Progress) (metrics map[string]float64, recall []float64, err error) {
 	seen := make([]bool, len(in.items))
 	for _, i := range in.ev.Item {
 		seen[i] = true
@@ -138,7 +138,7 @@ func (in *input) measureSegments(ctx context.Context, use attributeUse, truth []
 	}
 	a, err := in.neighbours(ctx, use, func(item int) bool { return asked[item] }, progress)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	named := (len(a.held.events) + segmentPart - 1) / segmentPart
 	lists := make([][]int32, len(targets))
@@ -156,28 +156,30 @@ func (in *input) measureSegments(ctx context.Context, use attributeUse, truth []
 		lists[n] = slices.Clone(a.top(s, named, nil))
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	shown := make([]bool, len(a.held.events))
-	covered, hits, recall := 0, 0.0, 0.0
+	covered, hits, found := 0, 0.0, 0.0
+	recall = make([]float64, len(targets))
 	for n, t := range targets {
-		found := 0
+		right := 0
 		for _, u := range lists[n] {
 			if _, ok := slices.BinarySearch(t.users, u); ok {
-				found++
+				right++
 			}
 			if !shown[u] {
 				shown[u] = true
 				covered++
 			}
 		}
-		hits += float64(found)
-		recall += float64(found) / float64(len(t.users))
+		hits += float64(right)
+		recall[n] = float64(right) / float64(len(t.users))
+		found += recall[n]
 	}
 	progress("segments", int64(len(targets)), int64(len(targets)))
 	return map[string]float64{
 		"coverage":            round4(float64(covered) / float64(max(1, len(shown)))),
 		"hits_at_1_percent":   round4(hits / float64(max(1, len(targets)))),
-		"recall_at_1_percent": round4(recall / float64(max(1, len(targets)))),
-	}, nil
+		"recall_at_1_percent": round4(found / float64(max(1, len(targets)))),
+	}, recall, nil
 }

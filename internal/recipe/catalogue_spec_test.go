@@ -33,8 +33,8 @@ aws-similar-items | RELATED_ITEMS | aws-similar-items | aws-similar-items | real
 aws-sims | RELATED_ITEMS | aws-sims | sims | real time, batch | INTERACTIONS |
 aws-semantic-similarity | RELATED_ITEMS | aws-semantic-similarity | aws-semantic-similarity | real time, batch | ITEMS | ITEMS
 aws-next-best-action | PERSONALIZED_ACTIONS | aws-next-best-action | aws-next-best-action | real time | ACTIONS INTERACTIONS | ITEMS USERS ACTIONS ACTION_INTERACTIONS
-aws-item-affinity | USER_SEGMENTATION | aws-item-affinity | item-affinity | segments | INTERACTIONS |
-aws-item-attribute-affinity | USER_SEGMENTATION | aws-item-attribute-affinity | item-attribute-affinity | segments | INTERACTIONS ITEMS | ITEMS
+aws-item-affinity | USER_SEGMENTATION | aws-item-affinity | item-affinity | segments | INTERACTIONS | ITEMS USERS
+aws-item-attribute-affinity | USER_SEGMENTATION | aws-item-attribute-affinity | item-attribute-affinity | segments | INTERACTIONS ITEMS | ITEMS USERS
 `
 
 // useCaseRows: name | domain | event type of the required data | needs | userId | itemId | left out for the user.

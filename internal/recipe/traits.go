@@ -1,7 +1,8 @@
 package recipe
 
 // What the attributes of users say about a segment. Let c_l be how often, among the users and the items that are asked for, a user with value l of a column has
-// such an item, c the sum over the column's values, and P(l) the share of l in all that users have. A user's affinity is multiplied by
+// such an item, c the sum over the column's values, and P(l) the share of l in all that users have. A user's affinity, to which that of the average user is added so
+// that nobody has none, is multiplied by
 //
 //	1 + θ Σ_l (P(l | asked) / P(l) − 1),   P(l | asked) = (c_l + doubt P(l)) / (c + doubt)
 //
@@ -82,11 +83,18 @@ func (t *traits) tilt(s *audience, h *holding, items []int32) {
 			gain[l] = float64(t.weight * float64(given/t.share[l]-1))
 		}
 	}
-	for u := range s.score {
+	average := 0.0
+	for _, score := range s.score {
+		average += float64(score)
+	}
+	if average /= float64(len(s.score)); average == 0 { // only attributes speak
+		average = 1
+	}
+	for u, score := range s.score {
 		factor := 1.0
 		for _, l := range t.of(int32(u)) {
 			factor += gain[l]
 		}
-		s.score[u] *= float32(max(leastTrait, factor))
+		s.score[u] = float32((float64(score) + average) * max(leastTrait, factor))
 	}
 }

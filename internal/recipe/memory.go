@@ -111,6 +111,7 @@ const (
 	inputItem    = 128                   // an id with its header, counts, shares and ranks
 	historyEvent = 24 + 4                // corpus and postings
 	basketEvent  = 8 + 4                 // baskets and their postings
+	holdingEvent = 4 + 4                 // who has which item, and their values
 	entryBytes   = 4 + 4                 // an entry of a row
 	vectorBytes  = 6                     // of what is made of a byte of attributes: a block, its place in the vectors, and the index
 	coldEntry    = 3 * (4 + 4)           // a neighbour of an item, as found, as kept and turned
@@ -171,8 +172,10 @@ func workBytes(cfg Config, entry *Entry, s Size) int64 {
 			heap += s.Given*vectorBytes + s.Items*int64(nearest(int(s.Items), coldEntries))*coldEntry + s.Events*tasteEvent
 		}
 		heap += s.Events*(historyEvent+basketEvent) + max(rowBytes(s, fitRowSets)*rowGrowth(cfg, entry), rowBytes(s.asked(), tryRowSets)) + (s.Users+s.Items)*int64(factorsFor(int(s.Users), int(s.Items)))*4
+	case itemAffinity, attributeAffinity: // beside the input stand the one that is measured on and the one that the use of attributes is chosen on
+		heap += s.Events*(2*inputEvent+historyEvent+basketEvent+holdingEvent) + rowBytes(s, 2) + s.Given*vectorBytes
 	default:
-		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s, 1)
+		heap += s.Events*(historyEvent+2*basketEvent) + rowBytes(s, 1) + s.Given*vectorBytes
 	}
 	return heap + heap/2 + outside
 }

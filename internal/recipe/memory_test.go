@@ -17,9 +17,9 @@ import (
 func TestMemoryIsBoundedByThePlan(t *testing.T) {
 	for _, shape := range []struct{ users, items, length int }{{150, 300, 20}, {3000, 20, 1}, {20, 1500, 50}} {
 		ev := makeEvents(walks(8, shape.users, shape.items, shape.length))
-		for _, cfg := range []Config{{Recipe: popularityCount}, {Recipe: personalizationV2}, {Recipe: sims}} {
+		for _, cfg := range []Config{{Recipe: popularityCount}, {Recipe: personalizationV2}, {Recipe: sims}, {Recipe: itemAffinity}, {Recipe: similarItems}} {
 			d := Data{Events: ev}
-			if cfg.Recipe == personalizationV2 {
+			if cfg.Recipe != popularityCount && cfg.Recipe != sims {
 				d.Items, d.Users = described(t, shape.items+500), dwellers(t, shape.users)
 			}
 			size := d.Size()

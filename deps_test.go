@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ const policy = `
 	internal/ledger     -> internal/blob
 	internal/receipt    -> internal/blob
 	internal/wire       -> internal/api internal/pace
-	internal/job        -> internal/crash internal/meta
+	internal/job        -> internal/crash internal/meta internal/pace
 	internal/notify     -> internal/meta internal/metrics
 	internal/schema     ->
 	internal/schema/schematest -> internal/schema
@@ -45,7 +46,7 @@ const policy = `
 	internal/dataset    -> internal/blob internal/crash internal/metrics internal/pace internal/rowtext internal/schema internal/spill internal/userset
 	internal/attribution -> internal/dataset internal/meta internal/rowtext internal/schema
 	internal/filter     -> internal/schema
-	internal/recipe     -> internal/blob internal/dataset internal/quota internal/recipe/vec internal/schema internal/userset
+	internal/recipe     -> internal/blob internal/dataset internal/pace internal/quota internal/recipe/vec internal/schema internal/userset
 	internal/control    -> internal/api internal/attribution internal/dataset internal/filter internal/job internal/meta internal/quota internal/recipe internal/schema
 	internal/serve      -> internal/api internal/attribution internal/dataset internal/filter internal/meta internal/quota internal/recipe internal/rowtext internal/schema internal/shown
 	internal/work       -> internal/api internal/attribution internal/blob internal/crash internal/dataset internal/filter internal/job internal/ledger internal/meta internal/metrics internal/pace internal/quota internal/receipt internal/recipe internal/rowtext internal/schema internal/userset internal/verify
@@ -143,6 +144,25 @@ func TestImportsFollowThePolicy(t *testing.T) {
 			to, ours := strings.CutPrefix(imported, module+"/")
 			if ours && !slices.Contains(rule, to) && !slices.Contains(rule, "*") {
 				t.Errorf("%s imports %s, which the policy does not allow", name, to)
+			}
+		}
+	}
+}
+
+// TestOnlyPaceKnowsHowManyThreadsThereAre: a server has more than cores, and a job that took those for cores would have more workers than it has memory planned for.
+func TestOnlyPaceKnowsHowManyThreadsThereAre(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		if name == "internal/pace" || !strings.HasPrefix(name, "internal/") && !strings.HasPrefix(name, "cmd/") {
+			continue
+		}
+		for _, f := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join(filepath.FromSlash(name), f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(text), "runtime.GOMAXPROCS(") || strings.Contains(string(text), "runtime.NumCPU(") {
+				t.Errorf("%s/%s asks the runtime for threads or cores instead of pace.Cores", name, f)
 			}
 		}
 	}

@@ -73,3 +73,20 @@ func systemMemory(read func(path string) ([]byte, error)) int64 {
 	}
 	return least
 }
+
+// spareThreads is how many threads more than cores the server has. With as many as cores, a thread that the system takes off its core, for a proxy beside it or a job,
+// keeps all requests waiting that Go has put behind it, and no other thread is idle enough to take them.
+const spareThreads = 4
+
+// roomForThreads tells whether the server may have spare threads: not if GOMAXPROCS is set, and not under a quota of processor time, which they would use up early, to
+// stand still together until the next period.
+func roomForThreads(read func(path string) ([]byte, error)) bool {
+	if os.Getenv("GOMAXPROCS") != "" {
+		return false
+	}
+	if text, err := read("/sys/fs/cgroup/cpu.max"); err == nil && !strings.HasPrefix(string(text), "max") {
+		return false
+	}
+	text, err := read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
+	return err != nil || strings.HasPrefix(string(text), "-")
+}

@@ -36,14 +36,35 @@ func TestMemoryOfTheContainerCountsIfItIsLess(t *testing.T) {
 		{map[string]string{machine: "MemTotal: 16000 kB\n", v1: "2097152\n"}, 2 << 20},
 		{nil, unknownMemory},
 	} {
-		got := systemMemory(func(path string) ([]byte, error) {
-			if text, ok := c.files[path]; ok {
-				return []byte(text), nil
-			}
-			return nil, errors.New("no such file")
-		})
-		if got != c.want {
+		if got := systemMemory(reading(c.files)); got != c.want {
 			t.Errorf("%v: %d, want %d", c.files, got, c.want)
 		}
+	}
+}
+
+// reading reads from files that are only here.
+func reading(files map[string]string) func(path string) ([]byte, error) {
+	return func(path string) ([]byte, error) {
+		if text, ok := files[path]; ok {
+			return []byte(text), nil
+		}
+		return nil, errors.New("no such file")
+	}
+}
+
+func TestAQuotaOfProcessorTimeLeavesNoRoomForThreads(t *testing.T) {
+	const v2, v1 = "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"
+	t.Setenv("GOMAXPROCS", "")
+	for _, c := range []struct {
+		files map[string]string
+		want  bool
+	}{{nil, true}, {map[string]string{v2: "max 100000\n"}, true}, {map[string]string{v2: "200000 100000\n"}, false}, {map[string]string{v1: "-1\n"}, true}, {map[string]string{v1: "50000\n"}, false}} {
+		if got := roomForThreads(reading(c.files)); got != c.want {
+			t.Errorf("%v: %v", c.files, got)
+		}
+	}
+	t.Setenv("GOMAXPROCS", "2")
+	if roomForThreads(reading(nil)) {
+		t.Error("GOMAXPROCS is set, and there is room all the same")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/palate-dev/palate/internal/notify"
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // config is everything that can be set. Each field is one flag of `palate serve`; secrets come from the environment or a file.
@@ -203,6 +204,9 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 
+	if roomForThreads(os.ReadFile) {
+		pace.Spare(spareThreads)
+	}
 	collectSeldom(systemMemory(os.ReadFile), c.Log)
 	s, err := start(ctx, c)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,6 +26,7 @@ import (
 	"github.com/palate-dev/palate/internal/meta"
 	"github.com/palate-dev/palate/internal/metrics"
 	"github.com/palate-dev/palate/internal/notify"
+	"github.com/palate-dev/palate/internal/pace"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/serve"
 	"github.com/palate-dev/palate/internal/shown"
@@ -291,12 +291,12 @@ func (s *server) forgetFirst(ctx context.Context, db *meta.DB, jobs []string) er
 
 // bounds is how many calls of the runtime and with records may be under way: about 50 ms of work, for a processor takes at least 2,500 of them a second.
 func bounds() map[string]int {
-	each := 128 * max(runtime.GOMAXPROCS(0), 2)
+	each := 128 * max(pace.Cores(), 2)
 	bounds := map[string]int{}
 	for _, name := range []string{"PutEvents", "PutActionInteractions", "PutItems", "PutUsers", "PutActions", "GetRecommendations", "GetPersonalizedRanking", "GetActionRecommendations"} {
 		bounds[name] = each
 	}
-	bounds["Explain"] = runtime.GOMAXPROCS(0) // goes through all items of a model
+	bounds["Explain"] = pace.Cores() // goes through all items of a model
 	return bounds
 }
 

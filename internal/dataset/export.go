@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"sync"
 
 	"github.com/palate-dev/palate/internal/pace"
@@ -102,7 +101,7 @@ func (x *export) start(ctx context.Context) {
 		next <- i
 	}
 	close(next)
-	workers := min(len(x.buckets), runtime.GOMAXPROCS(0))
+	workers := min(len(x.buckets), pace.Cores())
 	for range workers {
 		x.work.Go(func() {
 			budget := pace.Process.Worker(workers)

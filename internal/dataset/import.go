@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/blob"
 	"github.com/palate-dev/palate/internal/crash"
+	"github.com/palate-dev/palate/internal/pace"
 	"github.com/palate-dev/palate/internal/rowtext"
 	"github.com/palate-dev/palate/internal/schema"
 	"github.com/palate-dev/palate/internal/spill"
@@ -145,7 +145,7 @@ func (in *importer) read(ctx context.Context) (err error) {
 	if in.key, in.cols, in.dicts, err = importColumns(in.layout, in.schema); err != nil {
 		return err
 	}
-	workers := make([]*importWorker, runtime.GOMAXPROCS(0))
+	workers := make([]*importWorker, pace.Cores())
 	if in.spill, err = spill.New(in.dir, in.layout.buckets, len(workers), in.t.g.e.limits.spillBytes); err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (in *importer) write(ctx context.Context) ([]*dataFile, error) {
 	runs := in.spill.Runs(in.t.g.e.limits.runBytes)
 	files := make([]*dataFile, len(runs))
 	memory := semaphore.NewWeighted(sortBytes)
-	idle := make(chan *runWriter, runtime.GOMAXPROCS(0))
+	idle := make(chan *runWriter, pace.Cores())
 	err := inParallel(ctx, len(runs), func(i int) (err error) {
 		weight := min(int64(runs[i].Weight), sortBytes)
 		if err := memory.Acquire(ctx, weight); err != nil {

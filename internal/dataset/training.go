@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -59,7 +58,7 @@ func inParallel(ctx context.Context, n int, f func(i int) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var work sync.WaitGroup
-	workers := min(n, runtime.GOMAXPROCS(0))
+	workers := min(n, pace.Cores())
 	for range workers {
 		work.Go(func() {
 			budget := pace.Process.Worker(workers)
@@ -147,7 +146,7 @@ func newTraining(ctx context.Context, s *snapshot, mem map[int]*block, joined in
 func (r *training) read(ctx context.Context, mem map[int]*block) (*Events, error) {
 	numbers := r.s.buckets(mem)
 	buckets := make([]*bucketRead, len(numbers))
-	readers := make(chan *bucketReader, runtime.GOMAXPROCS(0)) // one for each core; which bucket gets which does not show in the result
+	readers := make(chan *bucketReader, pace.Cores()) // one for each core; which bucket gets which does not show in the result
 	var all []*bucketReader
 	for i := range cap(readers) {
 		b := &bucketReader{training: r, number: uint16(i), codes: newCodes(len(r.context))}

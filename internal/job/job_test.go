@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // bench is a queue over a database of its own.
@@ -320,7 +320,7 @@ func TestErasuresDoNotStarveBehindTrainings(t *testing.T) {
 	}})
 	b.q.Handle(job.Erase, job.Spec{Class: job.Erasure, Run: activate})
 	var trainings []string
-	for i := range max(2, runtime.GOMAXPROCS(0)) + 4 { // more than there are slots
+	for i := range max(2, pace.Cores()) + 4 { // more than there are slots
 		trainings = append(trainings, b.add(fmt.Sprint("training ", i), meta.Job{Kind: job.Train}))
 	}
 	erase := b.add("erase", meta.Job{Kind: job.Erase})

@@ -33,6 +33,7 @@ import (
 
 	"github.com/palate-dev/palate/internal/crash"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 const (
@@ -61,7 +62,7 @@ func (c Class) slots() int {
 	case Quick:
 		return 64
 	case Heavy:
-		return max(2, runtime.GOMAXPROCS(0))
+		return max(2, pace.Cores())
 	default:
 		return 2
 	}

@@ -6,6 +6,9 @@
 // requests are under way. Together they use one processor at most and never less than a share of it, so that neither side starves.
 //
 // Work that runs on one goroutine takes what the scheduler gives it, but gives way often: Yield. What a job computes never depends on the pace.
+//
+// Nor does the system give a thread its core at once: on a core that others use too a thread waits for milliseconds, and with it all requests that Go has put behind the
+// one that it runs. So a server gives Go some threads more than there are cores: Spare. Jobs have as many workers as there are Cores.
 package pace
 
 import (
@@ -13,6 +16,17 @@ import (
 	"sync/atomic"
 	"time"
 )
+
+var spare atomic.Int64 // by how many the threads are more than the cores
+
+// Cores is how many cores this process may use: how many workers a job has, and what it plans memory for. It is GOMAXPROCS without the threads of Spare.
+func Cores() int { return max(1, runtime.GOMAXPROCS(0)-int(spare.Load())) }
+
+// Spare lets Go run so many threads more than there are cores. It is called once, before anything runs that asks for Cores.
+func Spare(threads int) {
+	spare.Store(int64(threads))
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + threads)
+}
 
 // A Budget knows whether requests are under way. The zero Budget is ready.
 type Budget struct {

@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -70,5 +71,15 @@ func TestSmallBlocksRestTogether(t *testing.T) {
 	}
 	if want := 2 * shortest; *rested != want {
 		t.Errorf("rested %v in two and a half of the shortest blocks, want %v", *rested, want)
+	}
+}
+
+func TestSpareThreadsAreNoCores(t *testing.T) {
+	before := runtime.GOMAXPROCS(3)
+	defer runtime.GOMAXPROCS(before)
+	defer spare.Store(0)
+	Spare(4)
+	if threads, cores := runtime.GOMAXPROCS(0), Cores(); threads != 7 || cores != 3 {
+		t.Errorf("%d threads, %d cores, want 7 and 3", threads, cores)
 	}
 }

@@ -10,11 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"unsafe"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/palate-dev/palate/internal/pace"
 )
 
 // mapping is a checked model directory in memory.
@@ -60,7 +61,7 @@ func openMapping(dir string) (_ *mapping, err error) {
 // checkHashes reads every array once, on all cores, because requests wait for it.
 func (m *mapping) checkHashes() error {
 	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(pace.Cores())
 	for _, a := range m.manifest.Arrays {
 		g.Go(func() error {
 			if sum := sha256.Sum256(m.data[a.Name]); hex.EncodeToString(sum[:]) != a.SHA256 {

@@ -2,9 +2,9 @@ package recipe
 
 import (
 	"fmt"
-	"runtime"
 
 	"github.com/palate-dev/palate/internal/dataset"
+	"github.com/palate-dev/palate/internal/pace"
 	"github.com/palate-dev/palate/internal/quota"
 	"github.com/palate-dev/palate/internal/recipe/vec"
 )
@@ -140,7 +140,7 @@ func plan(cfg Config, s Size, lim quota.Limits) (need int64, atOnce int, err err
 	data, one := inputBytes(s), workBytes(cfg, entry, s)
 	atOnce = 1
 	if cfg.Search != nil {
-		atOnce = max(1, min(cfg.Search.Parallel, cfg.Search.Trials, runtime.GOMAXPROCS(0)))
+		atOnce = max(1, min(cfg.Search.Parallel, cfg.Search.Trials, pace.Cores()))
 	}
 	for atOnce > 1 && lim.TrainingMemory > 0 && data+int64(atOnce)*one > lim.TrainingMemory {
 		atOnce--
@@ -156,13 +156,13 @@ func inputBytes(s Size) int64 {
 
 // workBytes is what one training takes beside the data, or the evaluation of one candidate.
 func workBytes(cfg Config, entry *Entry, s Size) int64 {
-	heap, outside := int64(runtime.GOMAXPROCS(0))*s.Items*workerItem, int64(0)
+	heap, outside := int64(pace.Cores())*s.Items*workerItem, int64(0)
 	switch entry.TrainedAs {
 	case popularityCount:
 	case personalizationV1, personalizationV2:
 		core := min(s.Active, coreSize)
 		targets := min(s.Items, batchTargets)
-		outside = vec.InverseBytes(int(core)) + int64(runtime.GOMAXPROCS(0))*panelBytes(core)
+		outside = vec.InverseBytes(int(core)) + int64(pace.Cores())*panelBytes(core)
 		entries := min(batchEntries, targets*core)
 		if s.Pairs > 0 {
 			entries = min(entries, s.Pairs)

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +35,7 @@ import (
 // CSVOptions says how one object is read.
 type CSVOptions struct {
 	Name     string                  // object name, for messages
-	Workers  int                     // parsing goroutines; 0: GOMAXPROCS
+	Workers  int                     // parsing goroutines; 0: one for each core
 	Header   []string                // if set, the header must equal it: the other files of a folder
 	Progress func(rows, bytes int64) // totals of this object, never called concurrently; may be nil
 }
@@ -95,7 +94,7 @@ func ReadBatches(ctx context.Context, r io.Reader, s *schema.Schema, o CSVOption
 		return header, 0, err
 	}
 	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
+		o.Workers = pace.Cores()
 	}
 	run := csvRun{name: o.Name, progress: o.Progress, free: make(chan []byte, o.Workers+2), full: make(chan lineBlock, o.Workers)}
 	run.failedAt.Store(math.MaxInt64)

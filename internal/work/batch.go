@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -379,7 +378,7 @@ func answers(ctx context.Context, by answerer, lines [][]byte, first int) (resul
 	results = make([][]byte, len(lines))
 	var next, answered atomic.Int64
 	var work sync.WaitGroup
-	workers := min(runtime.GOMAXPROCS(0), len(lines))
+	workers := min(pace.Cores(), len(lines))
 	for range workers {
 		work.Go(func() {
 			budget := pace.Process.Worker(workers)

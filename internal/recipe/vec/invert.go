@@ -2,7 +2,6 @@ package vec
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -237,7 +236,7 @@ func invertSmall(d []float32, n int) {
 func Parallel(ctx context.Context, n int, do func(i, worker int)) error {
 	var next atomic.Int64
 	var group sync.WaitGroup
-	workers := min(runtime.GOMAXPROCS(0), n)
+	workers := min(pace.Cores(), n)
 	some := min(1+n/(256*max(workers, 1)), 16) // at a time: calls may be so short that taking each by itself would cost as much
 	for worker := range workers {
 		group.Go(func() {

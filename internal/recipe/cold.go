@@ -308,7 +308,7 @@ func (e *estimates) of(k *ranker, s *scratch, at int32) float32 {
 	j := e.item[at]
 	near, weight := e.near.of(at)
 	r := k.prior[j] + float32(e.gain[at]*s.gained(near, weight))
-	if s.state[j]&stateTouched != 0 {
+	if s.has(j) {
 		r += float32(e.own[at] * (s.sum[j] - k.prior[j]))
 	}
 	return r
@@ -332,7 +332,7 @@ func (k *ranker) estimate(s *scratch) {
 				r := e.of(k, s, at)
 				s.touch(j)
 				s.sum[j] = r
-				s.state[j] |= stateEstimated
+				s.flag(j, stateEstimated)
 			}
 		}
 	}

@@ -178,7 +178,7 @@ func (e *explaining) mixture() mixture {
 	k, s, i := e.ranker, e.s, e.code
 	neighbours := func(gain float32) (of []entry) {
 		for n, j := range e.near {
-			if s.state[j]&(stateTouched|stateSeen) == stateTouched {
+			if s.has(j) && s.state[j]&stateSeen == 0 {
 				of = append(of, entry{j, float32(gain * e.weight[n])})
 			}
 		}
@@ -306,7 +306,7 @@ func (e *explaining) place(x *Explanation, at ranked) string {
 	if int(i) >= len(e.items) {
 		return "The item came to the Items dataset after the training. Until the next one it is in no list by its relevance, which is estimated: it can be explored, and rankings can place it."
 	}
-	scored := s.state[i]&stateTouched != 0
+	scored := s.has(i)
 	for j := range k.withScores(s) {
 		x.Of++
 		scored = scored || j == i
@@ -329,7 +329,7 @@ func (e *explaining) place(x *Explanation, at ranked) string {
 		return "The user already had the item, and in these data hardly anybody comes back to an item: it goes behind all others."
 	case s.state[i]&stateEstimated != 0:
 		return "The item has few or no events: what its attributes say counts, by the items that are most like it."
-	case s.state[i]&stateTouched == 0:
+	case !s.has(i):
 		return "Nothing that the user did points to the item: it stands where its popularity puts it."
 	}
 	return "The item stands where its relevance for the user puts it."

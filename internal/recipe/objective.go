@@ -138,7 +138,7 @@ func (k *ranker) withScores(s *scratch) func(yield func(int32) bool) {
 			}
 		}
 		for _, i := range k.order[:k.scored] {
-			if s.state[i]&stateTouched == 0 && !yield(i) {
+			if !s.has(i) && !yield(i) {
 				return
 			}
 		}

@@ -61,15 +61,16 @@ func byPrior(prior []float32, count []int64) []int32 {
 // scratch holds the touched items of one request. Between requests every sum is notTouched, and all else is zero.
 type scratch struct {
 	sum     []float32
-	lines   []uint8   // by line of sums: 1 if a row was added to one of them; filled and cleared by ranker.sum
+	lines   []uint8   // by line of sums: 1 if something was added to one of them by addMany, until collect
 	gain    []float32 // what the request adds to the priors of items that the user has not had; filled where items are estimated by others
-	state   []uint8
 	touched []int32
+	state   []uint8
+	flagged []int32 // items whose state is not zero
+	seen    []int32 // items of the history, where they are demoted
 	steps   []step
 	values  []int32 // of the user's attributes, see userTastes
 	top     []ranked
 	cold    []ranked // of a ranking: items without events
-	given   []int32  // and all of the model's that it was asked for
 	keys    []uint64
 
 	newcomers *Newcomers // of the request; the codes of these items follow those of the model's
@@ -82,14 +83,15 @@ const (
 	line     = 1 << lineBits
 )
 
-// notTouched is the sum of an item that no row mentions: the negative zero. Nothing is lost by it, as adding it changes no number.
+// notTouched is the sum of an item that no row mentions: the negative zero. Nothing is lost by it, as adding it changes no number. What is added must not be a negative zero
+// itself; adding zero makes a positive one of it.
 var notTouched = float32(math.Copysign(0, -1))
 
 const notTouchedBits = 1 << 31
 
 func newScratch(items int) *scratch {
 	lines := (items + 8*line - 1) &^ (8*line - 1) / line // a multiple of eight
-	return &scratch{sum: slices.Repeat([]float32{notTouched}, lines*line), lines: make([]uint8, lines), state: make([]uint8, lines*line)}
+	return &scratch{sum: slices.Repeat([]float32{notTouched}, lines*line), lines: make([]uint8, lines), state: make([]uint8, items)}
 }
 
 type ranked struct {
@@ -99,34 +101,45 @@ type ranked struct {
 
 // Bits of scratch.state.
 const (
-	stateTouched = 1 << iota
-	stateSeen
+	stateSeen = 1 << iota
 	stateEstimated
 	stateGiven // was met in the list of a ranking
 )
 
+// has reports whether an item is touched.
+func (s *scratch) has(item int32) bool { return math.Float32bits(s.sum[item]) != notTouchedBits }
+
 func (s *scratch) touch(item int32) {
-	if s.state[item]&stateTouched == 0 {
-		s.state[item] |= stateTouched
+	if !s.has(item) {
+		s.sum[item] = 0
 		s.touched = append(s.touched, item)
 	}
+}
+
+// flag sets a bit of an item's state.
+func (s *scratch) flag(item int32, bit uint8) {
+	if s.state[item] == 0 {
+		s.flagged = append(s.flagged, item)
+	}
+	s.state[item] |= bit
 }
 
 func (k *ranker) acquire() *scratch { return k.scratch.Get().(*scratch) }
 
 func (k *ranker) release(s *scratch) {
-	for _, i := range s.given {
+	for _, i := range s.flagged {
 		s.state[i] = 0
 	}
 	for _, i := range s.touched {
-		s.sum[i], s.state[i] = notTouched, 0
+		s.sum[i] = notTouched
 	}
 	if s.gain != nil {
 		for _, i := range s.touched {
 			s.gain[i] = 0
 		}
 	}
-	s.touched, s.given, s.top, s.cold, s.values, s.newcomers, s.trace = s.touched[:0], s.given[:0], s.top[:0], s.cold[:0], s.values[:0], nil, nil
+	s.touched, s.flagged, s.seen, s.top, s.cold, s.values = s.touched[:0], s.flagged[:0], s.seen[:0], s.top[:0], s.cold[:0], s.values[:0]
+	s.newcomers, s.trace = nil, nil
 	k.scratch.Put(s)
 }
 
@@ -138,33 +151,55 @@ func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 
 // sum is the first half of relevance: it adds up rows.
 func (k *ranker) sum(s *scratch, history []step) {
+	add, many := (*scratch).add, k.many(history)
+	if many {
+		add = (*scratch).addMany
+	}
 	for n, age := len(history), 0; age < min(n, len(k.decay)); age++ {
 		h := history[n-1-age]
 		s.trace.because(cause{step: n - 1 - age, value: -1})
 		w := k.decay[age] * float32(float64(h.weight)/one)
 		if near, weight, sum := k.sources(s, h.item); sum > 0 {
 			for n, i := range near {
-				s.add(k.rows, i, float32(w*float32(weight[n]/sum)))
+				add(s, k.rows, i, float32(w*float32(weight[n]/sum)))
 			}
 			continue
 		}
-		s.add(k.rows, h.item, w)
+		add(s, k.rows, h.item, w)
 	}
 	if w := tasteWeight(len(history)); w > 0 {
 		for _, v := range s.values {
 			s.trace.because(cause{step: -1, value: v})
-			s.add(k.tastes.rows, v, w)
+			add(s, k.tastes.rows, v, w)
 		}
 	}
-	s.collect()
+	if many {
+		s.collect()
+	}
 	if k.demote {
 		for _, h := range history {
-			if int(h.item) < len(k.prior) {
+			if int(h.item) < len(k.prior) && s.state[h.item]&stateSeen == 0 {
 				s.touch(h.item)
-				s.state[h.item] |= stateSeen
+				s.flag(h.item, stateSeen)
+				s.seen = append(s.seen, h.item)
 			}
 		}
 	}
+}
+
+// perLine is how many entries of rows there must be for each line of sums so that addMany and collect are faster than add. It decides nothing but speed, and in which
+// order items are noted.
+const perLine = 6
+
+// many tells whether the rows of a history are long beside the catalogue.
+func (k *ranker) many(history []step) bool {
+	entries := 0
+	for _, h := range history[max(0, len(history)-len(k.decay)):] {
+		if int(h.item) < len(k.prior) {
+			entries += int(k.rows.offsets[h.item+1] - k.rows.offsets[h.item])
+		}
+	}
+	return entries*line > perLine*len(k.prior)
 }
 
 // finish is the second half of relevance: it adds what is said of the items to whomever.
@@ -190,13 +225,16 @@ func (k *ranker) finish(s *scratch, in ...situation) {
 				s.trace.multiply(i, at, f)
 			}
 		}
-		switch {
-		case s.state[i]&stateSeen != 0:
-			v -= demotion
-		case estimates:
+		s.sum[i] = v
+		if estimates {
 			s.gain[i] = v - prior
 		}
-		s.sum[i] = v
+	}
+	for _, i := range s.seen {
+		s.sum[i] -= demotion
+		if estimates {
+			s.gain[i] = 0
+		}
 	}
 	if k.cold != nil {
 		k.estimate(s)
@@ -220,27 +258,47 @@ func (s *scratch) restore(sums []float32) {
 	}
 }
 
-// add adds a row, with a weight. This is where most of the time of a request goes, so nothing is done for each entry but what must be: that an item is touched is noted
-// for its line only, and two entries are loaded at a time, which are of different items.
+// add adds a row, with a weight. This is where most of the time of a request goes, so it is written without a branch for the processor to guess: every item is noted, and
+// the note of one that was touched before is overwritten by the next.
 func (s *scratch) add(r *rows, row int32, w float32) {
+	items, values := r.of(row)
+	n := len(s.touched)
+	s.touched = slices.Grow(s.touched, len(items))
+	noted, sum, v := s.touched[:n+len(items)], s.sum, values[:len(items)]
+	for j, i := range items {
+		old := sum[i]
+		noted[n] = i
+		n += 1 - touches(old)
+		sum[i] = old + (float32(w*v[j]) + 0)
+	}
+	s.touched = s.touched[:n]
+	s.trace.add(items, values, w)
+}
+
+// touches is 1 for the sum of an item that is touched, 0 for that of another.
+func touches(sum float32) int { return int(-uint64(math.Float32bits(sum)^notTouchedBits) >> 63) }
+
+// addMany is add where the rows of a request mention most of the catalogue: that an item is touched is noted for its line only, until collect, and two entries are loaded
+// at a time, which are of different items.
+func (s *scratch) addMany(r *rows, row int32, w float32) {
 	items, values := r.of(row)
 	sum, lines := s.sum, s.lines
 	i, v := items, values
 	for len(i) >= 2 && len(v) >= 2 {
 		a, b := i[0], i[1]
-		x, y := sum[a]+float32(w*v[0]), sum[b]+float32(w*v[1])
+		x, y := sum[a]+(float32(w*v[0])+0), sum[b]+(float32(w*v[1])+0)
 		lines[a>>lineBits], lines[b>>lineBits] = 1, 1
 		sum[a], sum[b] = x, y
 		i, v = i[2:], v[2:]
 	}
 	if len(i) == 1 {
-		sum[i[0]] += float32(w * v[0])
+		sum[i[0]] += float32(w*v[0]) + 0
 		lines[i[0]>>lineBits] = 1
 	}
 	s.trace.add(items, values, w)
 }
 
-// collect finds the items that rows were added to, ascending: in the lines that were, without a branch for the processor to guess.
+// collect notes the items that addMany has touched, ascending.
 func (s *scratch) collect() {
 	n := 0
 	for at := 0; at < len(s.lines); at += 8 {
@@ -253,12 +311,9 @@ func (s *scratch) collect() {
 		noted := s.touched[:cap(s.touched)]
 		for ; marked != 0; marked &= marked - 1 {
 			first := (at + bits.TrailingZeros64(marked)/8) * line
-			sums, states := s.sum[first:first+line], s.state[first:first+line]
-			for k, v := range sums {
-				touched := int(-uint64(math.Float32bits(v)^notTouchedBits) >> 63)
-				states[k] = uint8(touched)
+			for k, v := range s.sum[first : first+line] {
 				noted[n] = int32(first + k)
-				n += touched
+				n += touches(v)
 			}
 		}
 	}
@@ -273,7 +328,7 @@ func (k *ranker) of(s *scratch, item int32) float32 {
 	if k.cold.has(item) && s.state[item]&(stateEstimated|stateSeen) == 0 {
 		return k.cold.of(k, s, k.cold.place[item])
 	}
-	if s.state[item]&stateTouched != 0 {
+	if s.has(item) {
 		return s.sum[item]
 	}
 	return k.prior[item]
@@ -282,7 +337,7 @@ func (k *ranker) of(s *scratch, item int32) float32 {
 // inList is what an item with events or an estimate is ordered by in a list without a goal, after relevance has filled s: as top has it, for which only the estimates count
 // that relevance has looked at.
 func (k *ranker) inList(s *scratch, item int32) float32 {
-	if s.state[item]&stateTouched != 0 {
+	if s.has(item) {
 		return s.sum[item]
 	}
 	return k.prior[item]
@@ -346,7 +401,7 @@ func (k *ranker) top(s *scratch, n int, exclude func(item int32) bool) []ranked 
 		}
 	}
 	for _, i := range k.order[:k.scored] {
-		if s.state[i]&stateTouched != 0 {
+		if s.has(i) {
 			continue
 		}
 		r := ranked{i, k.prior[i]}
@@ -414,7 +469,7 @@ func (k *ranker) total(s *scratch) float64 {
 	sum := k.odds
 	if k.scored < len(s.touched) { // the shorter way
 		for n, i := range k.order[:k.scored] {
-			if s.state[i]&stateTouched != 0 {
+			if s.has(i) {
 				sum -= k.head[n]
 			}
 		}

@@ -17,7 +17,11 @@ func randomRanker(random *rand.Rand, items, scored int, demote bool) *ranker {
 		}
 		slices.Sort(row)
 		for _, i := range slices.Compact(row) {
-			r.item, r.value = append(r.item, i), append(r.value, float32(random.NormFloat64()+1)/8)
+			v := float32(random.NormFloat64()+1) / 8
+			if random.IntN(50) == 0 {
+				v = float32(math.Copysign(0, -1)) // as a product may be
+			}
+			r.item, r.value = append(r.item, i), append(r.value, v)
 		}
 		r.offsets = append(r.offsets, int64(len(r.item)))
 	}
@@ -72,7 +76,7 @@ func plainly(k *ranker, history []step, n int, exclude func(int32) bool) (best [
 
 func TestRankingIsWhatItsPlainTwinSays(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
-	for _, c := range []struct{ items, scored int }{{1, 1}, {40, 10}, {40, 40}, {900, 50}, {900, 900}, {3000, 500}} {
+	for _, c := range []struct{ items, scored int }{{1, 1}, {40, 10}, {40, 40}, {900, 50}, {900, 900}, {3000, 500}, {20_000, 500}} {
 		for _, demote := range []bool{false, true} {
 			k := randomRanker(random, c.items, c.scored, demote)
 			if len(k.order) == 0 {

@@ -64,8 +64,7 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 			if s.state[i]&stateGiven != 0 {
 				continue
 			}
-			s.state[i] |= stateGiven
-			s.given = append(s.given, i)
+			s.flag(i, stateGiven)
 		} else {
 			if others[id] {
 				continue
@@ -165,7 +164,7 @@ func (m *Model) pad(s *scratch, n int, exclude func(int32) bool, buf []Scored) [
 		if len(buf) >= n {
 			break
 		}
-		if s.state[i]&stateTouched == 0 && (exclude == nil || !exclude(i)) {
+		if !s.has(i) && (exclude == nil || !exclude(i)) {
 			buf = append(buf, Scored{Item: m.items[i], Reason: "Popular item"})
 		}
 	}

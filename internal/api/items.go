@@ -71,6 +71,17 @@ func plain(s string) bool {
 
 // appendFloat writes a number as encoding/json does: as ES6 has it.
 func appendFloat(b []byte, f float64) []byte {
+	if n := int64(f*1e7 + 0.5); 10 <= n && n < 1e7 && float64(n)/1e7 == f { // scores have seven decimals, which are the shortest that tell the number
+		places := 7
+		for ; n%10 == 0; n /= 10 {
+			places--
+		}
+		var digits [7]byte
+		for k := places - 1; k >= 0; k, n = k-1, n/10 {
+			digits[k] = '0' + byte(n%10)
+		}
+		return append(append(b, "0."...), digits[:places]...)
+	}
 	format := byte('f')
 	if size := math.Abs(f); size != 0 && (size < 1e-6 || size >= 1e21) {
 		format = 'e'

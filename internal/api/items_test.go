@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -61,4 +62,25 @@ func TestItemsAreWrittenAsPlainly(t *testing.T) {
 	if quick < 5000 {
 		t.Errorf("only %d were written quickly", quick)
 	}
+}
+
+func TestScoresAreWrittenAsOtherNumbersAre(t *testing.T) {
+	check := func(f float64) {
+		want, err := json.Marshal(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := appendFloat(nil, f); string(got) != string(want) {
+			t.Fatalf("%v is written as %s, want %s", f, got, want)
+		}
+	}
+	for n := int64(0); n < 10_000_200; n += 1 + n/7000 {
+		f := math.Round(float64(n)) / 1e7
+		check(f)
+		check(-f)
+		check(math.Nextafter(f, 2))
+		check(math.Nextafter(f, -2))
+	}
+	check(1e300)
+	check(-1e300)
 }

@@ -167,10 +167,12 @@ func (c *check) operands(texts []string) error {
 // foldType makes types of events comparable: case does not count, nor, as the types of actions are spelled in several ways, do their spaces and underscores.
 func foldType(e Entity, kind string) string {
 	if e == ActionID {
-		kind = strings.NewReplacer("_", "", " ", "").Replace(kind)
+		kind = spellings.Replace(kind)
 	}
 	return strings.ToLower(kind)
 }
+
+var spellings = strings.NewReplacer("_", "", " ", "")
 
 // narrow rounds a number as a field of the kind would have: 19.99 is a different number as a float and as a double.
 func narrow(k schema.Kind, n float64) float64 {

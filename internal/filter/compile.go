@@ -106,6 +106,9 @@ func (s *Compiled) Keeps(code int32) bool {
 	return s.keeps(code)
 }
 
+// Drops is the opposite of Keeps.
+func (s *Compiled) Drops(code int32) bool { return !s.Keeps(code) }
+
 // keeps asks one rule after the other.
 func (s *Compiled) keeps(code int32) bool {
 	included := !s.includes

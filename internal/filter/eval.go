@@ -140,9 +140,12 @@ func (c *check) holdsOfText(text string) bool {
 
 // holdsOfEvents asks whether there is an event of one of the types, or with NOT IN one of another type.
 func (c *check) holdsOfEvents(kinds []string) bool {
-	return slices.ContainsFunc(kinds, func(kind string) bool {
-		return c.any || slices.Contains(c.texts, foldType(c.entity, kind)) == (c.op != opNotIn)
-	})
+	return slices.ContainsFunc(kinds, func(kind string) bool { return c.holdsOfEvent(foldType(c.entity, kind)) })
+}
+
+// holdsOfEvent asks this of one event, whose type is folded.
+func (c *check) holdsOfEvent(kind string) bool {
+	return c.any || slices.Contains(c.texts, kind) == (c.op != opNotIn)
 }
 
 func (c *check) holdsOfNumber(n float64) bool {
@@ -179,10 +182,36 @@ type Event struct{ Of, Type string }
 // Recent collects, by item or action, the types of the newest events of each type, of a user's events from the oldest to the newest: what tests on
 // interactions look at in his requests. most bounds the events of one type; 0 is no bound.
 func Recent(e Entity, events []Event, most int) map[string][]string {
+	return recent(e, events, most, func(string) bool { return true })
+}
+
+// Recent is Recent without the events of which no test of the filter holds: what it keeps does not depend on them, and they are most.
+func (b *Bound) Recent(e Entity, events []Event, most int) map[string][]string {
+	return recent(e, events, most, b.asks)
+}
+
+// asks reports whether a test of some rule holds of events of a type, which is folded.
+func (b *Bound) asks(kind string) bool {
+	for i := range b.rules {
+		for _, conjunction := range b.rules[i].where {
+			for k := range conjunction {
+				if c := &conjunction[k]; c.events && c.holdsOfEvent(kind) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func recent(e Entity, events []Event, most int, wanted func(kind string) bool) map[string][]string {
 	types := map[string][]string{}
 	seen := map[string]int{}
 	for _, ev := range slices.Backward(events) {
 		kind := foldType(e, ev.Type)
+		if !wanted(kind) {
+			continue
+		}
 		if seen[kind]++; most > 0 && seen[kind] > most {
 			continue
 		}

@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -240,5 +241,32 @@ func TestRecentCountsByType(t *testing.T) {
 	}
 	if got := filter.Recent(filter.ItemID, events, 0); len(got) != 5 {
 		t.Errorf("without a limit: %v", got)
+	}
+}
+
+// TestWhatNoTestAsksForCanBeLeftOut: a filter keeps the same by all types of events and by those that its own Recent leaves.
+func TestWhatNoTestAsksForCanBeLeftOut(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	left := 0
+	for _, expr := range itemFilters {
+		b := bind(t, expr, map[string]string{"PRICE": "7", "DATE": "9", "GENRE": `"war"`, "AGE": "40", "PREMIUM": "gold"})
+		kept := b.For(filter.Subject{User: row(t, schema.Users, "AGE=40", "TIER=gold", "MEMBERSHIP=gold")})
+		for range 20 {
+			var events []filter.Event
+			for range random.IntN(30) {
+				events = append(events, filter.Event{Of: fmt.Sprint("i", random.IntN(6)), Type: []string{"View", "view", "buy", "Watch", "click", "stream"}[random.IntN(6)]})
+			}
+			most := random.IntN(4)
+			all, asked := filter.Recent(filter.ItemID, events, most), b.Recent(filter.ItemID, events, most)
+			for id := range all {
+				if kept.Keeps(filter.Candidate{Types: all[id]}) != kept.Keeps(filter.Candidate{Types: asked[id]}) {
+					t.Fatalf("%s of %v: by %v it is not what it is by %v", expr, events, asked[id], all[id])
+				}
+			}
+			left += len(all) - len(asked)
+		}
+	}
+	if left == 0 {
+		t.Error("nothing was left out")
 	}
 }

@@ -149,8 +149,14 @@ func (e *explanation) filtered(ctx context.Context) (*ExplainedFilter, error) {
 	if err != nil {
 		return nil, err
 	}
+	types := sel.types
+	if types != nil { // those that no test asks for are told, too
+		if types, err = sel.history(ctx, e.t, e.in.UserID, filter.Recent); err != nil {
+			return nil, err
+		}
+	}
 	out := &ExplainedFilter{Expression: f.parsed.String()}
-	out.Rules, out.Keeps = f.parsed.Explain(sel.bound, sel.who, filter.Candidate{Record: record, Types: sel.types[e.in.ItemID]})
+	out.Rules, out.Keeps = f.parsed.Explain(sel.bound, sel.who, filter.Candidate{Record: record, Types: types[e.in.ItemID]})
 	return out, nil
 }
 

@@ -114,7 +114,7 @@ type selection struct {
 	bound *filter.Bound
 	who   filter.Subject
 	kept  *filter.Selection   // bound for who
-	types map[string][]string // by candidate: types of the user's events with it
+	types map[string][]string // by candidate: types of the user's events with it that a test asks for
 	err   error               // the first failure to read a record
 
 	compiled *filter.Compiled // the same by codes of the model; nil if there is no view of it
@@ -166,7 +166,7 @@ func (s *Service) selects(ctx context.Context, t *target, f *namedFilter, values
 		if subject.User, err = sel.record(ctx, schema.Users, user); err != nil {
 			return nil, err
 		}
-		if sel.types, err = sel.history(ctx, t, user); err != nil {
+		if sel.types, err = sel.history(ctx, t, user, bound.Recent); err != nil {
 			return nil, err
 		}
 	}
@@ -195,8 +195,8 @@ func (sel *selection) record(ctx context.Context, kind schema.Type, id string) (
 	return row.Values, nil
 }
 
-// history is what tests on interactions look at: the imported events of the user and the newest of the streamed ones.
-func (sel *selection) history(ctx context.Context, t *target, user string) (map[string][]string, error) {
+// history is what tests on interactions look at, by filter.Recent or the Recent of a bound filter: the imported events of the user and the newest of the streamed ones.
+func (sel *selection) history(ctx context.Context, t *target, user string, recent func(filter.Entity, []filter.Event, int) map[string][]string) (map[string][]string, error) {
 	entity, log, since, most := filter.ItemID, schema.Interactions, sel.s.engine.Since, sel.s.limits.FilterInteractions
 	if sel.of == schema.Actions {
 		entity, log, since, most = filter.ActionID, schema.ActionInteractions, sel.s.engine.ActionsSince, sel.s.limits.FilterActions
@@ -217,7 +217,7 @@ func (sel *selection) history(ctx context.Context, t *target, user string) (map[
 	for i, e := range events {
 		looked[i] = filter.Event{Of: e.Item, Type: e.Type}
 	}
-	return filter.Recent(entity, looked, most), nil
+	return recent(entity, looked, most), nil
 }
 
 // excludes tells whether the filter takes a candidate out.

@@ -185,8 +185,11 @@ func (s *Service) narrow(ctx context.Context, t *target, m *model, q *recipe.Que
 			return nil, err
 		}
 	}
-	if c := sel.compiled; c != nil {
-		q.Excluded = func(code int32) bool { return !c.Keeps(code) || also != nil && also(m.Item(code)) }
+	switch c := sel.compiled; {
+	case c != nil && also == nil:
+		q.Excluded = c.Drops
+	case c != nil:
+		q.Excluded = func(code int32) bool { return c.Drops(code) || also(m.Item(code)) }
 	}
 	return sel, nil
 }

@@ -61,7 +61,7 @@ func (c *config) flags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.Hold, "hold", 0, "hold every transitional status for at least this `DURATION`, so that clients can watch each")
 	fs.IntVar(&c.Filtered, "filter-interactions", 100, "how many of a user's newest interactions of each event type filters look at, 1 to 100")
 	c.Memory = defaultTrainingMemory()
-	fs.Var(&c.Memory, "training-memory", "`SIZE` such as 4GiB or 500MiB that all trainings together may take; one that needs more fails at once, 0 is no limit; unless given, half of the machine's or container's")
+	fs.Var(&c.Memory, "training-memory", "`SIZE` such as 4GiB or 500MiB that all trainings, and batch jobs for what they read beside their models, may take together; one that needs more fails at once, 0 is no limit; unless given, half of the machine's or container's")
 	fs.DurationVar(&c.FirstTraining, "first-training", time.Hour, "from the creation of a solution to its first training by its schedule")
 	fs.DurationVar(&c.UpdatePeriod, "update-period", 2*time.Hour, "how often deployed models admit new items, without training; 0: never")
 	fs.DurationVar(&c.RetrainPeriod, "retrain-period", 7*24*time.Hour, "how often recommenders are fully trained again, counted from their creation; 0: never")

@@ -9,6 +9,10 @@ type Limits struct {
 	ImportJobs             int // pending or in progress, per region
 	BatchInferenceJobs     int // pending or in progress, per region
 	BatchSegmentJobs       int // pending or in progress, per region
+	BatchFiles             int // input objects of a batch job
+	BatchBytes             int64
+	BatchLines             int // lines in an input object of a batch inference job
+	ThemeLines             int // ... in mode THEME_GENERATION
 	SegmentItems           int // lines in an input object of a batch segment job of item-affinity
 	SegmentAttributes      int // ... of item-attribute-affinity
 	SolutionVersions       int // pending or in progress, per region
@@ -38,7 +42,8 @@ type Limits struct {
 // AWS is the table of the service's published defaults.
 func AWS() Limits {
 	return Limits{
-		Schemas: 500, DatasetGroups: 5, ImportJobs: 5, BatchInferenceJobs: 5, BatchSegmentJobs: 5, SegmentItems: 500, SegmentAttributes: 10, SolutionVersions: 20, Solutions: 10, Campaigns: 5, Recommenders: 5,
+		Schemas: 500, DatasetGroups: 5, ImportJobs: 5, BatchInferenceJobs: 5, BatchSegmentJobs: 5,
+		BatchFiles: 1000, BatchBytes: 1 << 30, BatchLines: 50_000_000, ThemeLines: 100, SegmentItems: 500, SegmentAttributes: 10, SolutionVersions: 20, Solutions: 10, Campaigns: 5, Recommenders: 5,
 		Filters: 30, FilterFields: 10, GroupFilterFields: 20, FilterInteractions: 100, FilterActions: 300, PendingDeletionJobs: 5,
 		DeletionInputBytes: 100 << 20, ImportBytes: 100 << 30, IncrementalImportBytes: 1 << 30,
 		ImportRows: 1000, TrainingInteractions: 1000, TrainingUsers: 25, TrainingUsersPercent: 1, EventTypes: 10, Tags: 50, EventCalls: 1000, RecordCalls: 10,
@@ -46,7 +51,7 @@ func AWS() Limits {
 }
 
 // Local keeps only the limits that protect the server or belong to the API's contract whatever the machine: the input size and the
-// five pending jobs of data deletion, the tags of a resource, and what filters look at.
+// five pending jobs of data deletion, the tags of a resource, what filters look at, and the lines that have themes.
 func Local() Limits {
-	return Limits{PendingDeletionJobs: 5, DeletionInputBytes: 100 << 20, Tags: 50, FilterInteractions: 100, FilterActions: 300}
+	return Limits{ThemeLines: 100, PendingDeletionJobs: 5, DeletionInputBytes: 100 << 20, Tags: 50, FilterInteractions: 100, FilterActions: 300}
 }

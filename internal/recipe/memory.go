@@ -221,11 +221,11 @@ func Fits(cfg Config, s Size, lim quota.Limits) error {
 		what += fmt.Sprintf(" of %d users with %d items", s.Users, s.Items)
 	}
 	return dataErrorf("Training on %s needs about %s of memory, but all trainings together may take %s. Start palate with a larger --training-memory, "+
-		"or train on less.", what, sizeText(need), sizeText(lim.TrainingMemory))
+		"or train on less.", what, SizeText(need), SizeText(lim.TrainingMemory))
 }
 
-// sizeText writes a number of bytes as people read it.
-func sizeText(n int64) string {
+// SizeText writes a number of bytes as people read it.
+func SizeText(n int64) string {
 	if n < 1<<30 {
 		return fmt.Sprintf("%d MiB", n>>20)
 	}

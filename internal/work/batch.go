@@ -26,13 +26,9 @@ import (
 	"github.com/palate-dev/palate/internal/recipe"
 )
 
-// Limits of the input of a batch inference job.
 const (
-	batchFiles = 1000
-	batchBytes = 1 << 30
-	batchLine  = 1 << 20 // bytes of a line
-	batchStep  = 512     // lines that are answered at once, on all cores
-	themeLines = 100     // of an input object, where each line is to have a theme
+	batchLine = 1 << 20 // bytes of a line, at most
+	batchStep = 512     // lines that are answered at once, on all cores
 )
 
 // batchState is what a job that was cut off knows: the result of an input object appears whole or not at all, so it goes on with the next object.
@@ -54,6 +50,8 @@ type batchRun struct {
 	output  *api.S3DataConfig
 	most    int    // lines in an input object; 0 is no limit
 	wants   string // the members that a line must have
+	filter  string // ARN; "" is none
+	holds   bool   // the model notes who has which item, which takes memory beside the files that are mapped
 	waits   bool   // the answers cannot do without anybody: none is made while a data deletion runs
 
 	// open makes what answers the lines: from the model of the version, and from the data that its filter reads.
@@ -100,7 +98,7 @@ func (w *worker) runBatch(ctx context.Context, t *job.Task, run batchRun) error 
 	defer func() { opened.release() }()
 	started, total := time.Now(), totalSize(inputs)
 	for state.Objects < len(inputs) {
-		if err := w.reopenBatch(ctx, run, &opened); err != nil {
+		if err := w.reopenBatch(ctx, run, &opened, t.Progress); err != nil {
 			return err
 		}
 		in, next := inputs[state.Objects], state
@@ -143,6 +141,7 @@ type openedBatch struct {
 	model    string // directory
 	erasures int64  // deletions of the group that the data knows of
 	close    func()
+	memory   *heldMemory
 }
 
 // release closes the model. Until then an erasure does not destroy it.
@@ -150,11 +149,14 @@ func (o *openedBatch) release() {
 	if o.close != nil {
 		o.close()
 	}
+	if o.memory != nil {
+		o.memory.release()
+	}
 	*o = openedBatch{}
 }
 
 // reopenBatch opens the model of the solution version, unless it is open and no data deletion has taken effect or rebuilt it since.
-func (w *worker) reopenBatch(ctx context.Context, run batchRun, o *openedBatch) error {
+func (w *worker) reopenBatch(ctx context.Context, run batchRun, o *openedBatch, report func(job.Progress)) error {
 	g, err := w.get(ctx, run.group)
 	if err != nil {
 		return err
@@ -181,6 +183,9 @@ func (w *worker) reopenBatch(ctx context.Context, run batchRun, o *openedBatch) 
 			return nil
 		}
 		o.release()
+		if o.memory, err = w.memoryForBatch(ctx, run, report); err != nil { // before the directory is held, which a deletion that has memory may wait for
+			return err
+		}
 		unlock := w.dirs.read(model) // waits while the model is destroyed
 		if now, err := w.modelOfVersion(ctx, run.version); err != nil || now != model {
 			unlock()
@@ -296,10 +301,10 @@ func (w *worker) batchInputs(ctx context.Context, location, output string) ([]ob
 	switch {
 	case len(inputs) == 0:
 		return nil, job.Fail("The specified Amazon S3 location does not contain any input.")
-	case len(inputs) > batchFiles:
-		return nil, job.Fail("The specified Amazon S3 location contains more than %d files.", batchFiles)
-	case totalSize(inputs) > batchBytes:
-		return nil, job.Fail("The input files have more than %d bytes together.", batchBytes)
+	case w.Limits.BatchFiles > 0 && len(inputs) > w.Limits.BatchFiles:
+		return nil, job.Fail("The specified Amazon S3 location contains more than %d files.", w.Limits.BatchFiles)
+	case w.Limits.BatchBytes > 0 && totalSize(inputs) > w.Limits.BatchBytes:
+		return nil, job.Fail("The input files have more than %d bytes together.", w.Limits.BatchBytes)
 	}
 	slices.SortFunc(inputs, func(a, b object) int { return strings.Compare(a.info.Key, b.info.Key) })
 	return inputs, nil

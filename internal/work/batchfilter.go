@@ -11,6 +11,7 @@ import (
 	"github.com/palate-dev/palate/internal/filter"
 	"github.com/palate-dev/palate/internal/job"
 	"github.com/palate-dev/palate/internal/meta"
+	"github.com/palate-dev/palate/internal/recipe"
 	"github.com/palate-dev/palate/internal/schema"
 )
 
@@ -32,28 +33,12 @@ func (w *worker) openFilter(ctx context.Context, groupARN, group, arn string, tr
 	if arn == "" {
 		return nil, nil
 	}
-	r, err := w.get(ctx, arn)
+	parsed, tables, schemas, err := w.parsedFilter(ctx, groupARN, arn)
 	if err != nil {
 		return nil, err
-	}
-	doc, err := meta.Doc[api.Filter](r)
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := filter.Parse(doc.FilterExpression)
-	if err != nil {
-		return nil, fmt.Errorf("parse the stored expression of %s: %w", arn, err)
-	}
-	tables, err := w.tables(ctx, groupARN)
-	if err != nil {
-		return nil, err
-	}
-	schemas := map[schema.Type]*schema.Schema{}
-	for _, t := range tables {
-		schemas[t.Schema.Type] = t.Schema
 	}
 	b := &batchFilter{
-		filter: parsed, schemas: parsed.Narrow(schemas), records: map[schema.Type]map[string]filter.Record{}, recent: w.Limits.FilterInteractions,
+		filter: parsed, schemas: schemas, records: map[schema.Type]map[string]filter.Record{}, recent: w.Limits.FilterInteractions,
 		hidden: func(user string) bool {
 			_, hidden := w.Engine.Hidden(group, user)
 			return hidden
@@ -70,6 +55,85 @@ func (w *worker) openFilter(ctx context.Context, groupARN, group, arn string, tr
 		}
 	}
 	return b, nil
+}
+
+// parsedFilter is a filter with the tables of its group, and the schemas of what it reads of them.
+func (w *worker) parsedFilter(ctx context.Context, group, arn string) (parsed *filter.Filter, tables []dataset.Table, narrow map[schema.Type]*schema.Schema, err error) {
+	r, err := w.get(ctx, arn)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	doc, err := meta.Doc[api.Filter](r)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if parsed, err = filter.Parse(doc.FilterExpression); err != nil {
+		return nil, nil, nil, fmt.Errorf("parse the stored expression of %s: %w", arn, err)
+	}
+	if tables, err = w.tables(ctx, group); err != nil {
+		return nil, nil, nil, err
+	}
+	schemas := map[schema.Type]*schema.Schema{}
+	for _, t := range tables {
+		schemas[t.Schema.Type] = t.Schema
+	}
+	return parsed, tables, parsed.Narrow(schemas), nil
+}
+
+// Bytes of what a batch job holds beside the files of its model, with the garbage that the collector lets stand.
+const (
+	heldEvent   = 96  // a row of Interactions that a filter reads: as it is read and sorted, and as it stands in dataset.Events
+	heldRow     = 160 // a record with its id, in a map
+	heldValue   = 96  // a field of it
+	holdingRow  = 16  // an event, once more by its item
+	heldAtLeast = 16 << 20
+)
+
+// memoryForBatch waits for the memory of what a batch job reads beside its model, of that which trainings share, and refuses a job for which there never is enough.
+func (w *worker) memoryForBatch(ctx context.Context, run batchRun, report func(job.Progress)) (*heldMemory, error) {
+	var events, records, need int64
+	if run.filter != "" {
+		parsed, tables, narrow, err := w.parsedFilter(ctx, run.group, run.filter)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range tables {
+			n, err := w.Engine.Count(ctx, t)
+			switch s := narrow[t.Schema.Type]; {
+			case err != nil:
+				return nil, err
+			case t.Schema.Type == schema.Interactions && parsed.ReadsEvents():
+				events += n
+				need += n * heldEvent
+			case s != nil:
+				records += n
+				need += n * int64(heldRow+heldValue*len(s.Fields))
+			}
+		}
+	}
+	if run.holds {
+		table, ok, err := w.tableOfType(ctx, run.group, schema.Interactions)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			n, err := w.Engine.Count(ctx, table)
+			if err != nil {
+				return nil, err
+			}
+			events = max(events, n)
+			need += n * holdingRow
+		}
+	}
+	if need == 0 {
+		return nil, nil
+	}
+	if need += heldAtLeast; w.memory.limit > 0 && need > w.memory.limit {
+		return nil, job.Fail("The job reads %d interactions and %d records beside its model, which need about %s of memory, but all trainings and batch jobs together may take %s. "+
+			"Start palate with a larger --training-memory, or use a filter that reads less.", events, records, recipe.SizeText(need), recipe.SizeText(w.memory.limit))
+	}
+	report(job.Progress{Phase: "waiting for memory"})
+	return w.memory.hold(ctx, need)
 }
 
 // read takes what the filter reads of one dataset. Sessions are their users' as far as the model knows that, as in requests.

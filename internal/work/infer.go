@@ -45,7 +45,7 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 	}
 	run := batchRun{
 		kind: "inference", version: d.SolutionVersionARN, entry: entry, group: t.Resource().Group, input: d.JobInput.S3DataSource.Path, output: d.JobOutput.S3DataDestination,
-		wants: lineOf(entry),
+		wants: lineOf(entry), filter: d.FilterARN, most: w.Limits.BatchLines,
 	}
 	run.open = func(ctx context.Context, m *recipe.Model, group string) (answerer, error) {
 		b := &batch{model: m, entry: entry, engine: w.Engine, group: group, strict: w.Strict, results: 25, seed: d.BatchInferenceJobARN}
@@ -73,7 +73,7 @@ func (w *worker) infer(ctx context.Context, t *job.Task) error {
 		return b, err
 	}
 	if d.ThemeGenerationConfig != nil {
-		run.most = themeLines
+		run.most = w.Limits.ThemeLines
 	}
 	return w.runBatch(ctx, t, run)
 }

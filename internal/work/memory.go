@@ -10,7 +10,7 @@ import (
 	"github.com/palate-dev/palate/internal/recipe"
 )
 
-// trainingMemory is the memory that all trainings share. A training that finds too little of it left waits until others have ended, in the order of arrival;
+// trainingMemory is the memory that all trainings share, and batch jobs for what they read beside their models. A training that finds too little of it left waits until others have ended, in the order of arrival;
 // one that could not run even alone is refused before it has read anything, or as soon as it has read enough to know.
 type trainingMemory struct {
 	limit int64 // bytes; 0: no limit

@@ -48,7 +48,7 @@ func (w *worker) segment(ctx context.Context, t *job.Task) error {
 	}
 	run := batchRun{
 		kind: "segments", version: d.SolutionVersionARN, entry: entry, group: t.Resource().Group, input: d.JobInput.S3DataSource.Path, output: d.JobOutput.S3DataDestination,
-		wants: asks(entry), most: w.Limits.SegmentItems, waits: w.Strict,
+		wants: asks(entry), most: w.Limits.SegmentItems, filter: d.FilterARN, holds: true, waits: w.Strict,
 	}
 	if run.wants == "itemAttributes" {
 		run.most = w.Limits.SegmentAttributes

@@ -261,3 +261,47 @@ func TestABatchThatIsKilledHasTheBytesOfOneThatIsNot(t *testing.T) {
 		}
 	}
 }
+
+// TestABatchThatNeverFitsIntoTheMemoryFails: what a job reads beside its model shares --training-memory.
+func TestABatchThatNeverFitsIntoTheMemoryFails(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	h := shop.Open(t, s)
+	d := shop.Generate(60, 40, 1200, 41)
+	h.LoadAll(d)
+	version, segments := h.Version(h.Solution("aws-user-personalization")), h.Version(h.Solution("aws-item-affinity"))
+	filters := map[string]string{}
+	for name, expression := range map[string]string{"events": `EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("view")`, "items": `INCLUDE ItemID WHERE Items.PRICE > 1`} {
+		filters[name] = h.Make("CreateFilter", "filter", M{"name": name, "datasetGroupArn": h.Group, "filterExpression": expression})
+	}
+	line := fmt.Sprintf(`{"userId":%q}`, d.Users[0])
+	with := M{"filterArn": filters["items"], "batchInferenceJobConfig": M{"itemExplorationConfig": M{"explorationWeight": "0"}}}
+	want := batch(h, version, with, line)
+	s.Stop()
+	s.Args("--training-memory", "1MiB")
+	s.Restart()
+	h.Upload(h.Objects, "line", line)
+	h.Upload(h.Objects, "item", fmt.Sprintf(`{"itemId":%q}`, d.Items[0][0]))
+	for name, arn := range filters {
+		job, _ := h.StartBatch(shop.Inference, version, "line", M{"filterArn": arn})
+		reason := failure(h, "batchInferenceJob", job)
+		for _, part := range []string{map[string]string{"events": " 1200 interactions and 0 records", "items": " 0 interactions and 40 records"}[name], "take 1 MiB", "--training-memory"} {
+			if !strings.Contains(reason, part) {
+				t.Errorf("a filter on %s: %q does not say %q", name, reason, part)
+			}
+		}
+	}
+	job, _ := h.StartBatch(shop.Segment, segments, "item", nil)
+	if reason := failure(h, "batchSegmentJob", job); !strings.Contains(reason, "--training-memory") {
+		t.Errorf("segments: %q", reason)
+	}
+	if got := batch(h, version, nil, line); got[0].Error != nil { // reads nothing beside its model
+		t.Errorf("without a filter: %v", *got[0].Error)
+	}
+	s.Stop()
+	s.Args("--training-memory", "1GiB")
+	s.Restart()
+	if diff := cmp.Diff(want, batch(h, version, with, line)); diff != "" {
+		t.Errorf("with enough memory: %s", diff)
+	}
+}

@@ -132,8 +132,8 @@ func (e *Engine) nextRest() (next time.Duration) {
 }
 
 func (e *Engine) allGroups() (all []*group) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.mu.RLock()
+	defer e.mu.RUnlock()
 	for _, g := range e.groups {
 		all = append(all, g)
 	}

@@ -75,7 +75,8 @@ type Engine struct {
 
 	compactions chan struct{} // somebody has added files
 
-	mu     sync.Mutex
+	making sync.Mutex // one group at a time; before mu
+	mu     sync.RWMutex
 	groups map[string]*group
 }
 
@@ -378,25 +379,30 @@ func isOpaque(name string) bool {
 }
 
 func (e *Engine) group(id string) (*group, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.mu.RLock()
+	defer e.mu.RUnlock()
 	g, ok := e.groups[id]
 	return g, ok
 }
 
-// makeGroup returns a group, which begins to exist with its first table.
+// makeGroup returns a group, which begins to exist with its first table. Its files are made while requests to others go on.
 func (e *Engine) makeGroup(id string) (*group, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.groups == nil {
-		return nil, errClosed
-	}
-	if g, ok := e.groups[id]; ok {
+	e.making.Lock()
+	defer e.making.Unlock()
+	if g, ok := e.group(id); ok {
 		return g, nil
+	}
+	if e.ctx.Err() != nil {
+		return nil, errClosed
 	}
 	g, err := e.openGroup(id, nil)
 	if err != nil {
 		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.groups == nil { // closed meanwhile
+		return nil, errors.Join(errClosed, g.log.close())
 	}
 	e.groups[id] = g
 	return g, nil

@@ -119,8 +119,8 @@ func (e *Engine) foldLoop() {
 
 // aged returns the groups whose log is due by age.
 func (e *Engine) aged() (due []*group) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.mu.RLock()
+	defer e.mu.RUnlock()
 	for _, g := range e.groups {
 		g.log.mu.Lock()
 		if !g.log.activeAt.IsZero() && time.Since(g.log.activeAt) >= e.limits.foldAge || len(g.log.closed) > 0 {

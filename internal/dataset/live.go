@@ -72,7 +72,9 @@ func (e *Engine) since(kind schema.Type, group, user string, seq int64, strict b
 		}
 	}
 	live := g.liveOf(kind)
-	events = live.of(user, cut)
+	if events = live.of(user, cut); len(events) == 0 {
+		return nil, known
+	}
 	slices.SortFunc(events, func(a, b LiveEvent) int { return cmp.Compare(a.Seq, b.Seq) })
 	events = events[newest(events, live.perType, func(ev LiveEvent) string { return ev.Type }):]
 	events = slices.DeleteFunc(events, func(ev LiveEvent) bool { return ev.Seq <= seq })

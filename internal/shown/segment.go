@@ -208,7 +208,7 @@ func without(path, group string) ([]byte, error) {
 			id := body.id()
 			code, at := body.uvarint(), body.time()
 			if code < uint64(len(targets)) && targets[code].group == group {
-				out = appendAnswer(out, id, code, at, nil)
+				out = appendAnswer(out, id, code, at, appendItems(nil, nil))
 				return
 			}
 		case impressionRecord:
@@ -257,14 +257,15 @@ func appendTarget(b []byte, t target) []byte {
 	return appendRecord(b, targetRecord, appendText(appendText(nil, t.arn), t.group))
 }
 
-func appendAnswer(b []byte, id uuid.UUID, code uint64, at time.Time, items []string) []byte {
+// appendAnswer appends an answer whose items are encoded already.
+func appendAnswer(b []byte, id uuid.UUID, code uint64, at time.Time, items []byte) []byte {
 	b = binary.AppendUvarint(b, answerRecord)
-	size := len(id) + uvarintSize(code) + uvarintSize(uint64(at.Unix())) + itemsSize(items)
+	size := len(id) + uvarintSize(code) + uvarintSize(uint64(at.Unix())) + len(items)
 	b = binary.AppendUvarint(b, uint64(size))
 	b = append(b, id[:]...)
 	b = binary.AppendUvarint(b, code)
 	b = binary.AppendUvarint(b, uint64(at.Unix()))
-	return appendItems(b, items)
+	return append(b, items...)
 }
 
 func appendImpression(b []byte, group string, at time.Time, items []string) []byte {
@@ -278,14 +279,6 @@ func appendItems(b []byte, items []string) []byte {
 		b = appendText(b, id)
 	}
 	return b
-}
-
-func itemsSize(items []string) int {
-	n := uvarintSize(uint64(len(items)))
-	for _, id := range items {
-		n += uvarintSize(uint64(len(id))) + len(id)
-	}
-	return n
 }
 
 func uvarintSize(x uint64) (n int) {

@@ -150,6 +150,9 @@ func (l *Log) Note(id string, a Answer) {
 	if l == nil || !ok {
 		return
 	}
+	items := encoded.Get().(*[]byte)
+	defer encoded.Put(items)
+	*items = appendItems((*items)[:0], a.Items) // before the lock, which all requests take
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.last()
@@ -163,9 +166,12 @@ func (l *Log) Note(id string, a Answer) {
 		l.pending = appendTarget(l.pending, target{a.Target, a.Group})
 		at = l.end()
 	}
-	l.pending = appendAnswer(l.pending, key, code, a.At, a.Items)
+	l.pending = appendAnswer(l.pending, key, code, a.At, *items)
 	s.add(key, at, a.Group, a.At, len(a.Items) > 0)
 }
+
+// encoded are buffers for the items of an answer.
+var encoded = sync.Pool{New: func() any { return new([]byte) }}
 
 // Impression remembers that items of a dataset group were shown, by an event whose row does not tell so.
 func (l *Log) Impression(group string, items []string) {

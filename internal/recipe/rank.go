@@ -71,7 +71,7 @@ type scratch struct {
 	values  []int32 // of the user's attributes, see userTastes
 	top     []ranked
 	cold    []ranked // of a ranking: items without events
-	keys    []uint64
+	keys    []packed
 
 	newcomers *Newcomers // of the request; the codes of these items follow those of the model's
 	trace     *trace     // records what is added to some items; nil but for explanations
@@ -360,12 +360,12 @@ func (r ranked) worse(than ranked) bool {
 }
 
 // key is a number that is the smaller, the earlier r stands in a list: before in one comparison.
-func (r ranked) key() uint64 {
+func (r ranked) key() packed {
 	bits := math.Float32bits(r.relevance + 0) // of the two zeros the positive one
 	if bits>>31 == 0 {
 		bits ^= math.MaxInt32 // the greater a positive number, the smaller its key; bits of negative ones are in this order already
 	}
-	return uint64(bits)<<32 | uint64(uint32(r.item))
+	return packed(bits)<<32 | packed(uint32(r.item))
 }
 
 // order sorts a list that is long, best first.
@@ -374,7 +374,12 @@ func (s *scratch) order(list []ranked) {
 	for _, r := range list {
 		s.keys = append(s.keys, r.key())
 	}
-	slices.Sort(s.keys)
+	sortByItem(s.keys) // by their upper half, which is the relevance
+	for from, to := 0, 0; from < len(s.keys); from = to {
+		for to = from + 1; to < len(s.keys) && s.keys[to]>>32 == s.keys[from]>>32; to++ {
+		}
+		slices.Sort(s.keys[from:to])
+	}
 	for n, key := range s.keys {
 		bits := uint32(key >> 32)
 		if bits>>31 == 0 {

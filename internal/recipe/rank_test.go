@@ -113,6 +113,29 @@ func TestRankingIsWhatItsPlainTwinSays(t *testing.T) {
 	}
 }
 
+func TestLongListsAreOrderedAsShortOnes(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	values := []float32{0, float32(math.Copysign(0, -1)), 1, -1, 0.25, 0.5, -demotion, math.SmallestNonzeroFloat32, math.MaxFloat32, -math.MaxFloat32}
+	for _, n := range []int{0, 1, 2, 40, 100, 500, 1000} {
+		for range 20 {
+			var list []ranked
+			for _, i := range random.Perm(2 * n)[:n] {
+				r := ranked{int32(i), values[random.IntN(len(values))]}
+				if random.IntN(2) == 0 {
+					r.relevance = float32(random.NormFloat64())
+				}
+				list = append(list, r)
+			}
+			want := slices.Clone(list)
+			slices.SortFunc(want, before)
+			new(scratch).order(list)
+			if !slices.Equal(list, want) { // equal numbers: one zero is as good as the other
+				t.Fatalf("ordered as %v, want %v", list, want)
+			}
+		}
+	}
+}
+
 func BenchmarkRank(b *testing.B) {
 	random := rand.New(rand.NewPCG(7, 8))
 	k := randomRanker(random, 10_000, 500, false)

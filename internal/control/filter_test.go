@@ -75,6 +75,9 @@ func TestDescribeFilterEchoesTheExpression(t *testing.T) {
 
 func TestFiltersAreBoundedByNumberAndFields(t *testing.T) {
 	limits := quota.AWS()
+	if limits.Filters != 30 || limits.FilterFields != 10 || limits.GroupFilterFields != 20 || limits.FilterInteractions != 100 || limits.FilterActions != 300 {
+		t.Errorf("%+v are not the service's limits of filters", limits)
+	}
 	limits.Filters, limits.FilterFields, limits.GroupFilterFields = 3, 2, 3
 	s := open(t, limits)
 	create := func(name, expression string) error {

@@ -56,7 +56,7 @@ func newWorld(t testing.TB) *world {
 	if w.engine, err = dataset.Open(filepath.Join(dir, "store"), w.db.SQL(), log); err != nil {
 		t.Fatal(err)
 	}
-	w.Service = serve.New(serve.Options{Meta: w.db, Engine: w.engine, ModelDir: w.models, Log: log})
+	w.Service = serve.New(serve.Options{Meta: w.db, Engine: w.engine, ModelDir: w.models, Limits: quota.Local(), Log: log})
 	t.Cleanup(func() {
 		if err := errors.Join(w.Service.Close(), w.engine.Close(), w.db.Close()); err != nil {
 			t.Error(err)

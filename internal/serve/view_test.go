@@ -3,6 +3,7 @@ package serve_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -66,5 +67,36 @@ func TestFiltersFollowTheItems(t *testing.T) {
 	w.status(prices, meta.DeletePending)
 	if _, err := w.GetRecommendations(w.ctx, &api.GetRecommendationsRequest{CampaignARN: c, UserID: "u01", FilterARN: prices}); code(err) != api.ResourceNotFound {
 		t.Errorf("a deleted filter: %v", err)
+	}
+}
+
+// TestFiltersLookAtTheNewestOfEachType: a hundred, and what else the user did does not count against them.
+func TestFiltersLookAtTheNewestOfEachType(t *testing.T) {
+	w := newWorld(t)
+	c := w.campaign(w.version(w.films(), personalization), certain())
+	put := func(kind, item string, from, n int) {
+		for first := from; first < from+n; first += 10 { // as many as a call takes
+			var events []api.Event
+			for k := first; k < min(first+10, from+n); k++ {
+				events = append(events, api.Event{EventType: kind, ItemID: item, SentAt: seconds(int64(1_700_300_000 + k))})
+			}
+			if _, err := w.PutEvents(w.ctx, &api.PutEventsRequest{TrackingID: trackingID, UserID: "u01", SessionID: "s1", EventList: events}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	seen := w.filter(`EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN ("seen")`)
+	listed := func(item string) bool {
+		return slices.Contains(w.all(api.GetRecommendationsRequest{CampaignARN: c, UserID: "u01", FilterARN: seen}), item)
+	}
+	put("Seen", "f00", 0, 1)
+	put("Click", "f02", 100, 150)
+	put("seen", "f01", 300, 99)
+	if listed("f00") || listed("f01") || !listed("f02") {
+		t.Error("the newest hundred are not all looked at, or others are")
+	}
+	put("Seen", "f01", 500, 1)
+	if !listed("f00") || listed("f01") {
+		t.Error("an event that a hundred newer ones of its type hide is looked at")
 	}
 }

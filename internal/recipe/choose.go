@@ -39,12 +39,13 @@ func (c choice) record(settings map[string]float64) {
 }
 
 const (
-	choiceEvents    = 400_000 // about as many events at most, those of users drawn by lot
-	choiceQuestions = 3072    // about as many hidden items, or with no order sets of them, are ranked at most
+	choiceEvents    = 120_000 // about as many events at most, those of users drawn by lot
+	choiceQuestions = 2048    // about as many hidden items, or with no order sets of them, are ranked at most
 	choiceFewest    = 50      // questions below which the defaults stand
 	choiceCore      = 1536    // items in the dense inverse while choosing, with order
 	choiceCoreSets  = 4096    // and without, where the inverse is most of the work and what is not in it is worse off
 	choiceGain      = 1.002   // what a candidate must be better by
+	choicePart      = 0.004   // and more by so much for a million events or more, if it has a part more, which every training from then on has to fit
 	choiceLength    = 20      // length of the lists that are compared
 	associationCore = 2048    // items in the dense inverse of the association that goes beside transitions
 )
@@ -139,7 +140,7 @@ func (in *input) choose(ctx context.Context, progress Progress) error {
 				if err != nil {
 					return err
 				}
-				better := quality > float64(high*choiceGain)
+				better := quality > float64(high*needed(best, candidate, in.ev.Len()))
 				if better {
 					best, high, led = candidate, quality, true
 				}
@@ -157,6 +158,14 @@ func (in *input) choose(ctx context.Context, progress Progress) error {
 	return nil
 }
 
+// needed is what a candidate must be better by than the best, on so many events.
+func needed(best, candidate choice, events int) float64 {
+	if best.spectral == 0 && candidate.spectral > 0 {
+		return choiceGain + float64(choicePart*min(1, float64(events)/1e6))
+	}
+	return choiceGain
+}
+
 // chosen is the outcome of choose, which does not depend on hyperparameters of the algorithm, under those of the input.
 func (in *input) chosen() choice {
 	c := *in.choice
@@ -168,14 +177,14 @@ func (in *input) chosen() choice {
 
 // lot narrows use to as many users as have about choiceEvents events.
 func (in *input) lot(use func(u int) bool) func(u int) bool {
-	groups := uint64(lotGroups(int64(in.ev.Len())))
-	return func(u int) bool {
-		return use(u) && mix(draw(in.cfg.Seed, in.ev.Users[u]))%groups == 0
-	}
+	share := uint64(lotShare(int64(in.ev.Len())))
+	return func(u int) bool { return use(u) && mix(draw(in.cfg.Seed, in.ev.Users[u]))%lotWhole < share }
 }
 
-// lotGroups is in how many groups the users of so many events fall, of which one is asked.
-func lotGroups(events int64) int64 { return events/choiceEvents + 1 }
+// lotShare is which share of the users the lot takes of so many events, in units of 1/lotWhole.
+func lotShare(events int64) int64 { return lotWhole * choiceEvents / max(choiceEvents, events) }
+
+const lotWhole = 1 << 16
 
 // judge rates choices by hidden items.
 type judge struct {

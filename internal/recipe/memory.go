@@ -121,7 +121,7 @@ const (
 	unevenLot    = 2                     // how many times their share those may have who are asked, who are drawn by lot
 	selecting    = 4                     // sets of rows that it takes to select the entries of one more: up to twice as many, with the room in which they grow, and the rows
 	batchBytes   = 4 + 4                 // an entry of a batch
-	workerItem   = 8 + 3*(4+1)           // a worker's sums
+	workerItem   = 8 + 3*(4+4)           // a worker's sums
 )
 
 // Memory is the most bytes that training cfg's recipe on data of that size takes at a time, the data included. Candidates of a search are tried one after the other
@@ -182,7 +182,7 @@ func workBytes(cfg Config, entry *Entry, s Size) int64 {
 
 // asked is the size of what choose asks, as far as rows go.
 func (s Size) asked() Size {
-	if most := unevenLot*s.Pairs/lotGroups(s.Events) + s.Longest; s.Met > 0 {
+	if most := unevenLot*s.Pairs*lotShare(s.Events)/lotWhole + s.Longest; s.Met > 0 {
 		s.Met = min(s.Met, most)
 	}
 	return s

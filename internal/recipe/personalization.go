@@ -99,10 +99,7 @@ func (in *input) fit(ctx context.Context, use func(u int) bool, asked []beginnin
 	runtime.GC() // what an earlier fit has left must not stand beside this one
 	c := in.gather(use)
 	f := &fitted{repeats: c.repeats, ordered: c.ordered, lambda: chosen.ridge * c.lambda(c.ordered, chosen.damping)}
-	p := parts{corpus: c, reach: in.reach(), core: coreSize, keep: in.keep()}
-	if c.ordered {
-		p.core = coreOrdered
-	}
+	p := parts{corpus: c, reach: in.reach(), core: c.core(), keep: in.keep()}
 	f.decay = p.decay(chosen)
 	f.count = make([]int64, len(in.items))
 	for _, i := range c.item {

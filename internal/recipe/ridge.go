@@ -30,7 +30,9 @@ import (
 // a target of the regression, every item is a full one. Of each row the entries of largest magnitude are kept.
 const (
 	coreSize     = 8192 // most items in the dense inverse: 268 MB, and 2.7 · 10¹¹ multiplications
-	coreOrdered  = 6144 // and with order, where right-hand sides as wide as the catalogue are multiplied with all of it
+	coreOrdered  = 6144 // and with order, where right-hand sides as wide as the catalogue are multiplied with all of it,
+	coreLeast    = 2048 // but no more than this
+	coreEvents   = 4096 // and one for each so many events, so that the dense work does not outgrow the data
 	tailTerms    = 32   // elements of G in the row of an item outside of the core, at most
 	reachDefault = 32   // events of the history that count, the default of bptt
 	rowEntries   = 300  // kept per row of B, unless hidden_dimension says otherwise
@@ -40,6 +42,14 @@ const (
 	coreShareOrdered   = 1.0 / 4
 	coreShareUnordered = 1.0 / 64
 )
+
+// core is the most items in the dense inverse of the main regression.
+func (c *corpus) core() int {
+	if !c.ordered {
+		return coreSize
+	}
+	return min(coreOrdered, coreLeast+len(c.item)/coreEvents)
+}
 
 // regression says what is regressed on what, and how strongly it is held back.
 type regression struct {
@@ -266,9 +276,7 @@ func (s *solver) tail(item int32, c *counter, t *tail, best []selection) {
 		c.each(func(i int32, sum int64) { t.sums.add(i, float32(float64(sum)*unit)) })
 	}
 	for _, near := range t.near.ordered() {
-		for _, e := range best[near.item()].kept {
-			t.sums.addKnown(e.item(), float32(-near.value()*e.value()))
-		}
+		t.sums.addKnown(best[near.item()].kept, -near.value())
 	}
 	t.sums.each(func(i int32, sum float32) {
 		if i != item || s.window != nil {

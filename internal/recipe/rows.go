@@ -187,29 +187,32 @@ func flatten(best []selection) *rows {
 // sums is a sparse row of float sums that is cleared in the time that it took to fill. Every sum is of its terms in the order of their coming.
 type sums struct {
 	sum     []float32
-	known   []bool
+	known   []uint32 // all bits set for an item that something was added to
 	touched []int32
 }
 
 // grow makes room for n items.
 func (s *sums) grow(n int) {
 	if len(s.sum) < n {
-		s.sum, s.known = make([]float32, n), make([]bool, n)
+		s.sum, s.known = make([]float32, n), make([]uint32, n)
 	}
 }
 
 func (s *sums) add(item int32, v float32) {
-	if !s.known[item] {
-		s.known[item] = true
+	if s.known[item] == 0 {
+		s.known[item] = math.MaxUint32
 		s.touched = append(s.touched, item)
 	}
 	s.sum[item] += v
 }
 
-// addKnown adds to what has been added to before.
-func (s *sums) addKnown(item int32, v float32) {
-	if s.known[item] {
-		s.sum[item] += v
+// addKnown adds a row, with a weight, to what something was added to before. Which items that is cannot be guessed, so to the others it adds zero, without a branch.
+func (s *sums) addKnown(row []packed, w float32) {
+	known := s.known
+	sum := s.sum[:len(known)]
+	for _, e := range row {
+		i := e.item()
+		sum[i] += math.Float32frombits(math.Float32bits(w*e.value()) & known[i])
 	}
 }
 
@@ -217,7 +220,7 @@ func (s *sums) addKnown(item int32, v float32) {
 func (s *sums) each(do func(item int32, sum float32)) {
 	for _, i := range s.touched {
 		do(i, s.sum[i])
-		s.sum[i], s.known[i] = 0, false
+		s.sum[i], s.known[i] = 0, 0
 	}
 	s.touched = s.touched[:0]
 }

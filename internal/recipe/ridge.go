@@ -39,7 +39,7 @@ const (
 
 	// The least own sum of an item of the core, as a share of λ. Without order λ follows the mean of the own sums, and what a row is
 	// held back by is mostly other rows.
-	coreShareOrdered   = 1.0 / 4
+	coreShareOrdered   = 1.0
 	coreShareUnordered = 1.0 / 64
 )
 

@@ -2,7 +2,7 @@
 // same model without one per cent of its users, as a data deletion does it.
 //
 //	go run ./bench/train                 # the data sets of docs/benchmarks.md
-//	go run ./bench/train -only 'ml-20m'  # one of them
+//	go run ./bench/train -only 'ml-20m'  # one of them; -rebuild=false leaves its rebuild out
 //	go run ./bench/train -plot docs      # cost against events and against items, as training-events.svg and training-items.svg
 //
 // It prints a table in Markdown. CPU s is user and system time of the process over all threads; a machine with two free cores takes a little more than half of it.

@@ -19,7 +19,7 @@ func Step(f func() error) (Cost, error) {
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 	start, before := time.Now(), CPU()
 	err := f()
-	return Cost{time.Since(start).Seconds(), CPU() - before, peak()}, err
+	return Cost{time.Since(start).Seconds(), CPU() - before, Memory("self", "VmHWM")}, err
 }
 
 // CPU is the processor time of this process in seconds.
@@ -31,14 +31,16 @@ func CPU() float64 {
 	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
 }
 
-func peak() float64 {
-	status, err := os.ReadFile("/proc/self/status")
+// Memory is a figure of the memory of a process in MB, as Linux names it in /proc/PROCESS/status: VmRSS is what is resident, VmHWM its peak. The process is a number or
+// "self"; 0 if the system does not say.
+func Memory(process, name string) float64 {
+	status, err := os.ReadFile("/proc/" + process + "/status")
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(status)) {
 		var kb float64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kb); n == 1 {
+		if n, _ := fmt.Sscanf(line, name+": %f kB", &kb); n == 1 {
 			return kb / 1024
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/palate-dev/palate/bench/internal/measure"
 	"github.com/palate-dev/palate/internal/blob"
 )
 
@@ -221,16 +222,4 @@ func (s *Server) Bucket(name string) (blob.Store, error) {
 }
 
 // Memory is the resident memory of the server process in MB, 0 if the system does not say.
-func (s *Server) Memory() float64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		var kb float64
-		if n, _ := fmt.Sscanf(line, "VmRSS: %f kB", &kb); n == 1 {
-			return kb / 1024
-		}
-	}
-	return 0
-}
+func (s *Server) Memory() float64 { return measure.Memory(strconv.Itoa(s.cmd.Process.Pid), "VmRSS") }

@@ -118,14 +118,15 @@ func TestUsersWithoutHistoryAreKnownByTheirAttributes(t *testing.T) {
 		return n
 	}
 	plain := h.Recommend(campaign, "nobody", 8)
-	for taste := range 4 {
-		if got := fits("nobody", taste); got != 2 {
-			t.Errorf("a stranger gets %d of 8 films of taste %d", got, taste)
+	usual := make([]int, 4) // what is popular of late may have more of one taste, but some of each
+	for taste := range usual {
+		if usual[taste] = fits("nobody", taste); usual[taste] == 0 || usual[taste] > 4 {
+			t.Errorf("a stranger gets %d of 8 films of taste %d", usual[taste], taste)
 		}
 	}
 	for n, user := range novices {
-		if got := fits(user, n%4); got < 4 {
-			t.Errorf("%d of 8 films are of the taste of a user's tribe", got)
+		if got := fits(user, n%4); got < 4 || got <= usual[n%4] {
+			t.Errorf("%d of 8 films are of the taste of a user's tribe, and %d for a stranger", got, usual[n%4])
 		}
 		list := []string{fmt.Sprintf("item-%04d", (n+1)%4), fmt.Sprintf("item-%04d", n%4)}
 		out := h.Must("GetPersonalizedRanking", M{"campaignArn": ranking, "userId": user, "inputList": list})

@@ -40,12 +40,12 @@ func (c choice) record(settings map[string]float64) {
 
 const (
 	choiceEvents    = 120_000 // about as many events at most, those of users drawn by lot
-	choiceQuestions = 2048    // about as many hidden items, or with no order sets of them, are ranked at most
+	choiceQuestions = 3072    // about as many hidden items, or with no order sets of them, are ranked at most
 	choiceFewest    = 50      // questions below which the defaults stand
 	choiceCore      = 1536    // items in the dense inverse while choosing, with order
 	choiceCoreSets  = 4096    // and without, where the inverse is most of the work and what is not in it is worse off
 	choiceGain      = 1.002   // what a candidate must be better by
-	choicePart      = 0.004   // and more by so much for a million events or more, if it has a part more, which every training from then on has to fit
+	choicePart      = 0.006   // and more by so much for a million events or more, if it has a part more, which every training from then on has to fit
 	choiceLength    = 20      // length of the lists that are compared
 	associationCore = 2048    // items in the dense inverse of the association that goes beside transitions
 )

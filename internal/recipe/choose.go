@@ -39,7 +39,8 @@ func (c choice) record(settings map[string]float64) {
 }
 
 const (
-	choiceEvents    = 120_000 // about as many events at most, those of users drawn by lot
+	choiceEvents    = 120_000 // about as many events at most, those of users drawn by lot, with order
+	choiceSets      = 400_000 // and without, where the ridge and the filter that suit a part of the users are too strong for all of them
 	choiceQuestions = 3072    // about as many hidden items, or with no order sets of them, are ranked at most
 	choiceFewest    = 50      // questions below which the defaults stand
 	choiceCore      = 1536    // items in the dense inverse while choosing, with order
@@ -113,8 +114,13 @@ func (c *corpus) alternatives() []func(best choice) [][]choice {
 // choose asks the data of the users who are not kept for the metrics.
 func (in *input) choose(ctx context.Context, progress Progress) error {
 	test := in.testSet()
-	use := in.lot(func(u int) bool { return in.eligible[u] && !test[u] })
+	trainable := func(u int) bool { return in.eligible[u] && !test[u] }
+	use := in.lot(trainable, choiceEvents)
 	whole := in.gather(use)
+	if !whole.ordered {
+		use = in.lot(trainable, choiceSets)
+		whole = in.gather(use)
+	}
 	best := whole.start()
 	in.choice = &best
 	keep := func(n int) int { return n - (n+3)/5 }
@@ -175,14 +181,14 @@ func (in *input) chosen() choice {
 	return c
 }
 
-// lot narrows use to as many users as have about choiceEvents events.
-func (in *input) lot(use func(u int) bool) func(u int) bool {
-	share := uint64(lotShare(int64(in.ev.Len())))
+// lot narrows use to as many users as have about so many events.
+func (in *input) lot(use func(u int) bool, events int64) func(u int) bool {
+	share := uint64(lotShare(int64(in.ev.Len()), events))
 	return func(u int) bool { return use(u) && mix(draw(in.cfg.Seed, in.ev.Users[u]))%lotWhole < share }
 }
 
-// lotShare is which share of the users the lot takes of so many events, in units of 1/lotWhole.
-func lotShare(events int64) int64 { return lotWhole * choiceEvents / max(choiceEvents, events) }
+// lotShare is which share of the users the lot takes that is to have about most of so many events, in units of 1/lotWhole.
+func lotShare(events, most int64) int64 { return lotWhole * most / max(most, events) }
 
 const lotWhole = 1 << 16
 

@@ -182,7 +182,7 @@ func workBytes(cfg Config, entry *Entry, s Size) int64 {
 
 // asked is the size of what choose asks, as far as rows go.
 func (s Size) asked() Size {
-	if most := unevenLot*s.Pairs*lotShare(s.Events)/lotWhole + s.Longest; s.Met > 0 {
+	if most := unevenLot*s.Pairs*lotShare(s.Events, choiceSets)/lotWhole + s.Longest; s.Met > 0 {
 		s.Met = min(s.Met, most)
 	}
 	return s

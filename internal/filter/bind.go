@@ -46,8 +46,8 @@ type check struct {
 func (f *Filter) Bind(schemas map[schema.Type]*schema.Schema, values map[string]string) (*Bound, error) {
 	given := map[string][]string{}
 	bare := map[string]bool{}
-	for name, text := range values {
-		list, quoted, err := parseValues(text)
+	for _, name := range f.Placeholders() { // what else the request has is nothing to the filter
+		list, quoted, err := parseValues(values[name])
 		if err != nil {
 			return nil, fmt.Errorf("The value of %s in filterValues %w.", name, err)
 		}
@@ -156,7 +156,7 @@ func (c *check) operands(texts []string) error {
 			if !ok {
 				return fmt.Errorf("%q is not a number", text)
 			}
-			c.numbers = append(c.numbers, narrow(c.kind, n))
+			c.numbers = append(c.numbers, n) // as written: records keep a float like a double
 		default:
 			c.texts = append(c.texts, text)
 		}
@@ -173,14 +173,6 @@ func foldType(e Entity, kind string) string {
 }
 
 var spellings = strings.NewReplacer("_", "", " ", "")
-
-// narrow rounds a number as a field of the kind would have: 19.99 is a different number as a float and as a double.
-func narrow(k schema.Kind, n float64) float64 {
-	if k == schema.Float {
-		return float64(float32(n))
-	}
-	return n
-}
 
 // parseValues reads the value of a placeholder. quoted is false of a text without quotes, which is one string; nothing at all is no string.
 func parseValues(text string) (list []string, quoted bool, err error) {

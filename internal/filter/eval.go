@@ -71,7 +71,7 @@ func (c *check) resolve(item Record) {
 	case !v.Valid:
 		c.null = true
 	case c.kind2.Numeric():
-		c.numbers = []float64{narrow(c.kind, number(c.kind2, v))}
+		c.numbers = []float64{number(c.kind2, v)}
 	case c.op.set():
 		c.texts = append([]string{v.Str}, strings.Split(v.Str, "|")...)
 	default:

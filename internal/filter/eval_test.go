@@ -23,16 +23,13 @@ func row(t testing.TB, kind schema.Type, cells ...string) filter.Record {
 			t.Fatalf("no field %s", name)
 		}
 		v := schema.Value{Valid: true}
-		switch k := s.Fields[i].Kind; k {
+		switch s.Fields[i].Kind {
 		case schema.String:
 			v.Str = text
 		case schema.Int, schema.Long:
 			fmt.Sscan(text, &v.Int)
 		default:
 			fmt.Sscan(text, &v.Float)
-			if k == schema.Float {
-				v.Float = float64(float32(v.Float))
-			}
 		}
 		r[i] = v
 	}

@@ -92,22 +92,15 @@ func plainTest(test string, record map[string]string, types []string, values map
 	}
 	number, err := strconv.ParseFloat(value, 64)
 	if strings.Contains("PRICE YEAR AGE A B CREATION_TIMESTAMP", name) && err == nil {
-		single := func(x float64) float64 {
-			if name == "PRICE" {
-				return float64(float32(x))
-			}
-			return x
-		}
 		for _, o := range operands {
 			x, err := strconv.ParseFloat(strings.TrimSpace(o), 64)
 			if err != nil {
 				return false, false
 			}
-			n, x := single(number), single(x)
-			if op == "<" && n < x || op == "<=" && n <= x || op == ">" && n > x || op == ">=" && n >= x || (op == "=" || op == "IN") && n == x {
+			if op == "<" && number < x || op == "<=" && number <= x || op == ">" && number > x || op == ">=" && number >= x || (op == "=" || op == "IN") && number == x {
 				return true, true
 			}
-			if negative && n == x {
+			if negative && number == x {
 				return false, true
 			}
 		}

@@ -281,7 +281,7 @@ func (q *inquiry) filtered(f filters) {
 	q.refused(invalid, "a filter of another group", q.request(q.plain, "filterArn", f.foreign))
 	values := M{}
 	for n := range 26 {
-		values[fmt.Sprintf("V%d", n)] = "1"
+		values[fmt.Sprintf("V%d", n)] = `"1` // nobody reads it
 	}
 	q.refused(invalid, "26 filter values", q.request(q.plain, "filterArn", fits, "filterValues", values))
 	q.refused(invalid, "a long filter value", q.request(q.plain, "filterArn", fits, "filterValues", M{"V": strings.Repeat("1", 1001)}))

@@ -18,8 +18,8 @@ func genreFans(t *testing.T) Data {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 1))
 	var events []testEvent
-	for u := range 160 {
-		for k, i := range rng.Perm(perGenre - coldPerGenre)[:10] {
+	for u := range 640 {
+		for k, i := range rng.Perm(perGenre - coldPerGenre)[:6] {
 			events = append(events, testEvent{user: fmt.Sprintf("user-%03d", u), item: genreItem(u%genres, i), time: int64(1_600_000_000 + 100*u + k)})
 		}
 	}

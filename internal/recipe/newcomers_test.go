@@ -220,7 +220,7 @@ func TestExplorationIsSharedByRelevanceAndWeight(t *testing.T) {
 		if want := exploreShare * weight * float64(places); float64(all) > 1.1*want || float64(all) < 0.7*want { // less for items that are in the list already
 			t.Errorf("at weight %v %d of %d places are explored, not about %v", weight, all, places, want)
 		}
-		if own*5 < all*2 || len(of) < len(cold)/2 {
+		if own*2 < all || len(of) < len(cold)/2 {
 			t.Errorf("at weight %v %d of %d explored places are for the user's genre; %d items have some", weight, own, all, len(of))
 		}
 		if _, own, _ = explore(weight, quiet, nil); own*3 > all {

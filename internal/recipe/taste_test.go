@@ -16,7 +16,7 @@ func groups(t *testing.T) Data {
 	rng := rand.New(rand.NewPCG(5, 1))
 	var events []testEvent
 	people := NewAttributesBuilder(parse(t, "Users", "USER_ID:string", "LAND:string?/categorical", "AGE:int?"), every)
-	for u := range 240 {
+	for u := range 640 {
 		user, quarter := fmt.Sprintf("user-%03d", u), u%4
 		people.Add([]schema.Value{str(user), str([]string{"north", "south"}[quarter/2]), whole(int64(20 + 40*(quarter%2) + rng.IntN(10)))})
 		for k := range 8 {
@@ -24,7 +24,7 @@ func groups(t *testing.T) Data {
 			if rng.IntN(8) == 0 {
 				item = genreItem(rng.IntN(4), rng.IntN(15))
 			}
-			if u < 220 {
+			if u < 620 {
 				events = append(events, testEvent{user: user, item: item, time: int64(1_600_000_000 + 100*u + k)})
 			}
 		}
@@ -47,9 +47,9 @@ func TestUsersWithoutHistoryGetWhatTheirLikeTake(t *testing.T) {
 			}
 			return n
 		}
-		for u := 220; u < 240; u++ {
+		for u := 620; u < 640; u++ {
 			user := fmt.Sprintf("user-%03d", u)
-			if n := of(user, u%4); n < 7 {
+			if n := of(user, u%4); n < 8 {
 				t.Errorf("%s: %d of 10 items are of the quarter of a user without history", recipe, n)
 			}
 			list := []string{genreItem((u+1)%4, 3), genreItem(u%4, 3)}

@@ -16,7 +16,7 @@ import (
 //	similarity(i, j) = (m c_ij + s κ a_ij) / (m + s),  m = min(n_i, n_j)
 //
 // which is the mean of c_ij under a prior that is worth s users and whose centre κ a_ij is the regression of cosine on likeness over items with many users. So
-// an item without events is compared by its attributes alone, on the scale of all others. Without an Items dataset it is the cosine.
+// an item without events is compared by its attributes alone, on the scale of all others. Without an Items dataset all a_ij are 0, which leaves the shrunk cosine.
 
 const (
 	priorUsers  = 8    // s

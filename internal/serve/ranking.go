@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"slices"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/recipe"
@@ -18,6 +19,8 @@ func (s *Service) GetPersonalizedRanking(ctx context.Context, in *api.GetPersona
 		return nil, api.Errorf(api.InvalidInput, "userId is required.")
 	case len(in.InputList) == 0:
 		return nil, api.Errorf(api.InvalidInput, "inputList must name at least one item.")
+	case slices.Contains(in.InputList, ""):
+		return nil, api.Errorf(api.InvalidInput, "inputList cannot name an item by an empty text.")
 	case len(in.InputList) > limit:
 		return nil, api.Errorf(api.InvalidInput, "inputList can name at most %d items.", limit)
 	}

@@ -133,25 +133,30 @@ func (w *worker) update(ctx context.Context, t *job.Task) error {
 	case meta.Dataset:
 		return w.updateDataset(ctx, t)
 	case meta.Solution:
-		return updateDoc(ctx, t, nil, func(s *api.Solution) *string { return &s.LatestSolutionUpdate.Status }, applySolution)
+		return updateDoc(ctx, t, nil, func(s *api.Solution) (*string, *api.Time) {
+			return &s.LatestSolutionUpdate.Status, &s.LatestSolutionUpdate.LastUpdatedDateTime
+		}, applySolution)
 	case meta.Campaign:
 		return w.updateCampaign(ctx, t)
 	case meta.Recommender:
 		return updateDoc(ctx, t, func(ctx context.Context, r *api.Recommender) error { return w.trainUpdated(ctx, t, r) },
-			func(r *api.Recommender) *string { return &r.LatestRecommenderUpdate.Status }, applyRecommender)
+			func(r *api.Recommender) (*string, *api.Time) {
+				return &r.LatestRecommenderUpdate.Status, &r.LatestRecommenderUpdate.LastUpdatedDateTime
+			}, applyRecommender)
 	default:
 		return fmt.Errorf("%s cannot be updated", kind)
 	}
 }
 
 // updateDoc walks the status of an update summary to ACTIVE and applies the summary to its resource in one transaction.
-func updateDoc[T any](ctx context.Context, t *job.Task, check func(context.Context, *T) error, status func(*T) *string, apply func(*T, *meta.Resource)) error {
+func updateDoc[T any](ctx context.Context, t *job.Task, check func(context.Context, *T) error, status func(*T) (status *string, at *api.Time), apply func(*T, *meta.Resource)) error {
 	err := t.Advance(ctx, func(_ *meta.Tx, r *meta.Resource) error {
 		d, err := meta.Doc[T](r)
 		if err != nil {
 			return err
 		}
-		*status(&d) = meta.CreateInProgress
+		set, at := status(&d)
+		*set, *at = meta.CreateInProgress, api.NewTime(time.Now())
 		return r.SetDoc(d)
 	})
 	if err != nil {
@@ -171,7 +176,8 @@ func updateDoc[T any](ctx context.Context, t *job.Task, check func(context.Conte
 		if err != nil {
 			return err
 		}
-		*status(&d) = meta.Active
+		set, at := status(&d)
+		*set, *at = meta.Active, api.NewTime(time.Now())
 		apply(&d, r)
 		return r.SetDoc(d)
 	})
@@ -188,12 +194,13 @@ func (w *worker) updateCampaign(ctx context.Context, t *job.Task) error {
 		return err
 	}
 	defer func() { moved() }()
-	return updateDoc(ctx, t, open, func(c *api.Campaign) *string { return &c.LatestCampaignUpdate.Status }, applyCampaign)
+	return updateDoc(ctx, t, open, func(c *api.Campaign) (*string, *api.Time) {
+		return &c.LatestCampaignUpdate.Status, &c.LatestCampaignUpdate.LastUpdatedDateTime
+	}, applyCampaign)
 }
 
 func applyCampaign(c *api.Campaign, r *meta.Resource) {
 	u := c.LatestCampaignUpdate
-	u.LastUpdatedDateTime = api.NewTime(time.Now())
 	c.SolutionVersionARN, c.MinProvisionedTPS, c.CampaignConfig = u.SolutionVersionARN, u.MinProvisionedTPS, u.CampaignConfig
 	r.Parent = path.Dir(u.SolutionVersionARN) // the solution: its ARN is that of the version without the last part
 	r.Status, r.Failure = meta.Active, ""     // an update revives a campaign whose creation failed
@@ -201,7 +208,6 @@ func applyCampaign(c *api.Campaign, r *meta.Resource) {
 
 func applySolution(s *api.Solution, _ *meta.Resource) {
 	u := s.LatestSolutionUpdate
-	u.LastUpdatedDateTime = api.NewTime(time.Now())
 	if u.PerformAutoTraining != nil {
 		s.PerformAutoTraining = u.PerformAutoTraining
 	}
@@ -222,9 +228,7 @@ func applySolution(s *api.Solution, _ *meta.Resource) {
 }
 
 func applyRecommender(rec *api.Recommender, _ *meta.Resource) {
-	u := rec.LatestRecommenderUpdate
-	u.LastUpdatedDateTime = api.NewTime(time.Now())
-	rec.RecommenderConfig = u.RecommenderConfig
+	rec.RecommenderConfig = rec.LatestRecommenderUpdate.RecommenderConfig
 }
 
 // trainUpdated trains a recommender anew whose update chooses other columns to train on.
@@ -292,36 +296,36 @@ func (w *worker) updateDataset(ctx context.Context, t *job.Task) error {
 func updateFailed(r *meta.Resource, reason string) {
 	switch r.Kind {
 	case meta.Dataset:
-		failUpdate(r, reason, func(d *api.Dataset) (status, failure *string) {
+		failUpdate(r, reason, func(d *api.Dataset) (status, failure *string, at *api.Time) {
 			u := d.LatestDatasetUpdate
-			return &u.Status, &u.FailureReason
+			return &u.Status, &u.FailureReason, &u.LastUpdatedDateTime
 		})
 		r.Status = meta.Active
 	case meta.Solution:
-		failUpdate(r, reason, func(d *api.Solution) (status, failure *string) {
+		failUpdate(r, reason, func(d *api.Solution) (status, failure *string, at *api.Time) {
 			u := d.LatestSolutionUpdate
-			return &u.Status, &u.FailureReason
+			return &u.Status, &u.FailureReason, &u.LastUpdatedDateTime
 		})
 	case meta.Campaign:
-		failUpdate(r, reason, func(d *api.Campaign) (status, failure *string) {
+		failUpdate(r, reason, func(d *api.Campaign) (status, failure *string, at *api.Time) {
 			u := d.LatestCampaignUpdate
-			return &u.Status, &u.FailureReason
+			return &u.Status, &u.FailureReason, &u.LastUpdatedDateTime
 		})
 	case meta.Recommender:
-		failUpdate(r, reason, func(d *api.Recommender) (status, failure *string) {
+		failUpdate(r, reason, func(d *api.Recommender) (status, failure *string, at *api.Time) {
 			u := d.LatestRecommenderUpdate
-			return &u.Status, &u.FailureReason
+			return &u.Status, &u.FailureReason, &u.LastUpdatedDateTime
 		})
 	}
 }
 
-func failUpdate[T any](r *meta.Resource, reason string, members func(*T) (status, failure *string)) {
+func failUpdate[T any](r *meta.Resource, reason string, members func(*T) (status, failure *string, at *api.Time)) {
 	d, err := meta.Doc[T](r)
 	if err != nil {
 		return // the record cannot be read: it stays as it is, with its update pending, for an operator to see
 	}
-	status, failure := members(&d)
-	*status, *failure = meta.CreateFailed, reason
+	status, failure, at := members(&d)
+	*status, *failure, *at = meta.CreateFailed, reason, api.NewTime(time.Now())
 	if err := r.SetDoc(d); err != nil {
 		r.Failure = reason
 	}

@@ -3,6 +3,7 @@ package behaviour
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,6 +113,122 @@ func TestTheWordsOfRefusedCalls(t *testing.T) {
 			if all, ok := list.([]any); ok && len(all) != want {
 				t.Errorf("after all refusals there are %d %s, want %d", len(all), name, want)
 			}
+		}
+	}
+}
+
+// A refused request is answered with the status of the runtime's protocol, 400 or 404, and with words that name what to change.
+func TestTheWordsOfRefusedRequests(t *testing.T) {
+	t.Parallel()
+	h := shop.Open(t, start(t))
+	users := loyalty(t, h)
+	h.Load(h.Items, shop.Generate(9, 9, 90, 74).Items)
+	campaign := func(recipe string) string {
+		return h.Make("CreateCampaign", "campaign", M{"name": recipe, "solutionVersionArn": h.Version(h.Solution(recipe))})
+	}
+	personal, ranking, related, popular := campaign("aws-user-personalization"), campaign("aws-personalized-ranking"), campaign("aws-sims"), campaign("aws-popularity-count")
+	actions := campaign("aws-next-best-action")
+	ofItems, ofActions, ofUsers := filterOf(h, `INCLUDE ItemID WHERE Items.PRICE < $P`), filterOf(h, `EXCLUDE ActionID WHERE Actions.VALUE > 8`), filterOf(h, `INCLUDE UserID WHERE Users.TIER IN ("gold")`)
+	onUser, onItem := filterOf(h, `EXCLUDE ItemID WHERE Interactions.EVENT_TYPE IN (*)`), filterOf(h, `EXCLUDE ItemID WHERE Items.GENRES = CurrentItem.GENRES`)
+	other := h.Make("CreateDatasetGroup", "datasetGroup", M{"name": "other"})
+	h.Make("CreateDataset", "dataset", M{"name": "other", "datasetType": "Items", "datasetGroupArn": other, "schemaArn": h.Schema("others", shop.ItemsSchema)})
+	foreign := h.Make("CreateFilter", "filter", M{"name": "foreign", "datasetGroupArn": other, "filterExpression": `EXCLUDE ItemID WHERE Items.ITEM_ID IN ("a")`})
+
+	const invalid, absent = "InvalidInputException", "ResourceNotFoundException"
+	gone := func(arn string) string { return "Resource Arn " + arn + " does not exist." }
+	violation := func(text string) string { return "1 validation error detected: " + text }
+	type row struct {
+		what, operation string
+		in              M
+		code, message   string
+	}
+	recommend := func(more M) M { return with(M{"campaignArn": personal, "userId": users[0]}, more) }
+	rank := func(more M) M {
+		return with(M{"campaignArn": ranking, "userId": users[0], "inputList": []string{"item-0-1"}}, more)
+	}
+	act := func(more M) M { return with(M{"campaignArn": actions, "userId": users[0]}, more) }
+	promoting := func(more M) M {
+		p := M{"name": "p", "percentPromotedItems": 10, "filterArn": ofItems, "filterValues": M{"P": "5"}}
+		return recommend(M{"promotions": []M{with(p, more)}})
+	}
+	titles := M{"ITEMS": []string{"TITLE"}}
+	const recommendations, personalized, acting = "GetRecommendations", "GetPersonalizedRanking", "GetActionRecommendations"
+	rows := []row{
+		{"no target", recommendations, recommend(M{"campaignArn": nil}), invalid, "Exactly one of campaignArn and recommenderArn is required."},
+		{"two targets", recommendations, recommend(M{"recommenderArn": personal}), invalid, "Exactly one of campaignArn and recommenderArn is required."},
+		{"a campaign as recommender", recommendations, M{"recommenderArn": personal, "userId": users[0]}, absent, gone(personal)},
+		{"no user", recommendations, recommend(M{"userId": nil}), invalid, "userId is required for recommendations of the recipe aws-user-personalization."},
+		{"an empty user", recommendations, recommend(M{"userId": ""}), invalid, "userId is required for recommendations of the recipe aws-user-personalization."},
+		{"no item", recommendations, M{"campaignArn": related, "userId": users[0]}, invalid, "itemId is required for recommendations of the recipe aws-sims."},
+		{"a ranking", recommendations, recommend(M{"campaignArn": ranking}), invalid, "GetRecommendations does not work with the recipe aws-personalized-ranking. Use GetPersonalizedRanking."},
+		{"actions", recommendations, recommend(M{"campaignArn": actions}), invalid, "GetRecommendations does not work with the recipe aws-next-best-action. Use GetActionRecommendations."},
+		{"501 results", recommendations, recommend(M{"numResults": 501}), invalid, "numResults must be between 0 and 500."},
+		{"-1 results", recommendations, recommend(M{"numResults": -1}), invalid, violation("Value '-1' at 'numResults' failed to satisfy constraint: Member must have value greater than or equal to 0")},
+		{"51 results with metadata", recommendations, recommend(M{"numResults": 51, "metadataColumns": titles}), invalid, "numResults must be at most 50 if metadataColumns are requested."},
+		{"metadata", recommendations, recommend(M{"metadataColumns": titles}), invalid, "Metadata is not enabled for " + personal + "."},
+		{"metadata of users", recommendations, recommend(M{"metadataColumns": M{"USERS": []string{"TIER"}}}), invalid, "metadataColumns can only name columns of ITEMS."},
+		{"eleven columns", recommendations, recommend(M{"metadataColumns": M{"ITEMS": strings.Split("abcdefghijk", "")}}), invalid, "metadataColumns can name at most 10 columns."},
+		{"a promotion without a share", recommendations, promoting(M{"percentPromotedItems": nil}), invalid, "A promotion needs percentPromotedItems and a filterArn."},
+		{"a promotion without a filter", recommendations, promoting(M{"filterArn": nil}), invalid, "A promotion needs percentPromotedItems and a filterArn."},
+		{"a promotion of 101 %", recommendations, promoting(M{"percentPromotedItems": 101}), invalid,
+			violation("Value '101' at 'promotions.1.member.percentPromotedItems' failed to satisfy constraint: Member must have value less than or equal to 100")},
+		{"a promotion of actions", recommendations, promoting(M{"filterArn": ofActions}), invalid, "Filter " + ofActions + " does not select items."},
+		{"a promotion without a value", recommendations, promoting(M{"filterValues": nil}), invalid, "filterValues must have a value for P, because the filter includes by it."},
+		{"a filter on the user", recommendations, M{"campaignArn": popular, "filterArn": onUser}, invalid, "userId is required, because filter " + onUser + " depends on the user."},
+		{"a filter on the item", recommendations, recommend(M{"filterArn": onItem}), invalid, "Filter " + onItem + " refers to CurrentItem, which requests of the recipe aws-user-personalization do not have."},
+
+		{"no item", personalized, rank(M{"inputList": []string{}}), invalid, "inputList must name at least one item."},
+		{"an item without an id", personalized, rank(M{"inputList": []string{"item-0-1", ""}}), invalid, "inputList cannot name an item by an empty text."},
+		{"501 items", personalized, rank(M{"inputList": slices.Repeat([]string{"i"}, 501)}), invalid, "inputList can name at most 500 items."},
+		{"an empty user", personalized, rank(M{"userId": ""}), invalid, "userId is required."},
+		{"no user", personalized, rank(M{"userId": nil}), invalid, violation("Value null at 'userId' failed to satisfy constraint: Member must not be null")},
+		{"another recipe", personalized, rank(M{"campaignArn": popular}), invalid, "GetPersonalizedRanking does not work with the recipe aws-popularity-count. Use GetRecommendations."},
+		{"metadata", personalized, rank(M{"metadataColumns": titles}), invalid, "Metadata is not enabled for " + ranking + "."},
+
+		{"no campaign", acting, act(M{"campaignArn": nil}), invalid, "campaignArn is required."},
+		{"no user", acting, act(M{"userId": nil}), invalid, "userId is required."},
+		{"101 actions", acting, act(M{"numResults": 101}), invalid, "numResults must be between 0 and 100."},
+		{"another recipe", acting, act(M{"campaignArn": ranking}), invalid, "GetActionRecommendations does not work with the recipe aws-personalized-ranking. Use GetPersonalizedRanking."},
+		{"a filter of items", acting, act(M{"filterArn": ofItems}), invalid, "Filter " + ofItems + " does not select actions."},
+	}
+	for _, each := range []struct {
+		operation string
+		request   func(M) M
+	}{{recommendations, recommend}, {personalized, rank}, {acting, act}} {
+		arn := each.request(nil)["campaignArn"].(string)
+		rows = append(rows,
+			row{"a text for an ARN", each.operation, each.request(M{"campaignArn": "front"}), invalid,
+				violation(`Value 'front' at 'campaignArn' failed to satisfy constraint: Member must satisfy regular expression pattern: arn:([a-z\d-]+):personalize:.*:.*:.+`)},
+			row{"no such campaign", each.operation, each.request(M{"campaignArn": arn + "x"}), absent, gone(arn + "x")},
+			row{"another region", each.operation, each.request(M{"campaignArn": strings.Replace(arn, "us-east-1", "eu-west-1", 1)}), absent, gone(strings.Replace(arn, "us-east-1", "eu-west-1", 1))},
+			row{"a filter for a campaign", each.operation, each.request(M{"campaignArn": ofItems}), absent, gone(ofItems)},
+			row{"a long user", each.operation, each.request(M{"userId": strings.Repeat("x", 257)}), invalid,
+				violation("Value at 'userId' failed to satisfy constraint: Member must have length less than or equal to 256")},
+			row{"no such filter", each.operation, each.request(M{"filterArn": foreign + "x"}), absent, gone(foreign + "x")},
+			row{"a filter of another group", each.operation, each.request(M{"filterArn": foreign}), invalid, "Filter " + foreign + " belongs to another dataset group than " + arn + "."},
+			row{"a filter of users", each.operation, each.request(M{"filterArn": ofUsers}), invalid, "Filter " + ofUsers + " does not select " + map[bool]string{false: "items", true: "actions"}[each.operation == acting] + "."},
+			row{"values of no filter", each.operation, each.request(M{"filterValues": M{"P": "1"}}), invalid, "filterValues need a filterArn."},
+		)
+		if each.operation == acting {
+			continue
+		}
+		for value, message := range map[string]string{
+			"":        "filterValues must have a value for P, because the filter includes by it.",
+			"much":    "filterValues must have numbers for P, because the filter compares a number with it.",
+			`"1","2"`: "filterValues must have one value for P, because the filter compares with it by <.",
+			`"1`:      "The value of P in filterValues has a string that is not closed.",
+			`"1" "2"`: "The value of P in filterValues has strings without a comma between them.",
+			`"1",`:    "The value of P in filterValues has a comma without a string in quotes behind it.",
+			`1"`:      "The value of P in filterValues has a quote in the middle of a string.",
+		} {
+			rows = append(rows, row{"the value " + value, each.operation, each.request(M{"filterArn": ofItems, "filterValues": M{"P": value}}), invalid, message})
+		}
+	}
+	for _, c := range rows {
+		_, err := h.Call(c.operation, c.in)
+		status := map[string]int{invalid: 400, absent: 404}[c.code]
+		if e := (*server.APIError)(nil); !errors.As(err, &e) || e.Code != c.code || e.Status != status || e.Message != c.message {
+			t.Errorf("%s: %s answers %v, want %d %s %q", c.what, c.operation, err, status, c.code, c.message)
 		}
 	}
 }

@@ -180,7 +180,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		s.group.Go(func() error { return updateModels(running, srv, c) })
 	}
 	s.group.Go(func() error {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := wire.Serve(s.http, listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil

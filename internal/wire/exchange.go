@@ -56,6 +56,13 @@ func (x *exchange) send(status int, body []byte) {
 // fail writes the exception in the form of the protocol.
 func (x *exchange) fail(e *api.Error) {
 	x.code = e.Code
+	if x.protocol == restJSON {
+		x.w.Header()["x-amzn-ErrorType"] = []string{string(e.Code)}
+	}
+	x.send(statusOf(x.statuses, x.protocol, e.Code), errorBody(e))
+}
+
+func errorBody(e *api.Error) []byte {
 	body, err := api.Marshal(struct {
 		Type    api.Code `json:"__type"`
 		Message string   `json:"message"`
@@ -63,15 +70,12 @@ func (x *exchange) fail(e *api.Error) {
 	if err != nil {
 		panic(err) // two strings
 	}
-	if x.protocol == restJSON {
-		x.w.Header()["x-amzn-ErrorType"] = []string{string(e.Code)}
-	}
-	x.send(x.statusOf(e.Code), body)
+	return body
 }
 
 // statusOf is the HTTP status of an exception: the service's own, or that of the errors that every service has.
-func (x *exchange) statusOf(c api.Code) int {
-	if status, ok := x.statuses[c]; ok {
+func statusOf(own map[api.Code]int, p protocol, c api.Code) int {
+	if status, ok := own[c]; ok {
 		return status
 	}
 	switch c {
@@ -84,11 +88,11 @@ func (x *exchange) statusOf(c api.Code) int {
 	case api.MissingAuthenticationToken:
 		return http.StatusForbidden
 	case api.AccessDenied, api.InvalidSignature, api.UnrecognizedClient:
-		if x.protocol == restJSON {
+		if p == restJSON {
 			return http.StatusForbidden
 		}
 	case api.UnknownOperation:
-		if x.protocol == restJSON {
+		if p == restJSON {
 			return http.StatusNotFound
 		}
 	}

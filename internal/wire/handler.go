@@ -62,11 +62,12 @@ type handler struct {
 	byRoute  map[string]api.Operation // "POST /events"
 	verifier *verifier                // nil accepts everything
 	rooms    map[string]*room         // of the operations with a bound
+	doors    map[string]*door         // of those that have a path of their own, by it
 }
 
 // New returns the handler. Two operations on one route are a fault of the program, so New panics.
 func New(o Options) http.Handler {
-	h := &handler{Options: o, byTarget: map[string]api.Operation{}, byRoute: map[string]api.Operation{}, rooms: map[string]*room{}}
+	h := &handler{Options: o, byTarget: map[string]api.Operation{}, byRoute: map[string]api.Operation{}, rooms: map[string]*room{}, doors: map[string]*door{}}
 	if h.Log == nil {
 		h.Log = slog.New(slog.DiscardHandler)
 	}
@@ -85,6 +86,11 @@ func New(o Options) http.Handler {
 	}
 	for name, calls := range o.Bounds {
 		h.rooms[name] = newRoom(calls)
+	}
+	for _, op := range o.Operations {
+		if room := h.rooms[op.Name]; room != nil && op.Target == "" && op.Method == http.MethodPost {
+			h.doors[op.Path] = &door{op, room}
+		}
 	}
 	if o.Credentials != nil {
 		h.verifier = &verifier{keys: o.Credentials, now: time.Now}
@@ -182,7 +188,7 @@ func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope s
 	if room := h.rooms[op.Name]; room != nil && err == nil { // once the body is here: a slow sender takes nobody's place
 		if !room.enter() {
 			x.refused = true
-			x.fail(api.Errorf(api.Throttling, "Rate exceeded."))
+			x.fail(rateExceeded)
 			return
 		}
 		defer room.leave()

@@ -23,4 +23,7 @@ func (r *room) enter() bool {
 	return false
 }
 
+// full tells whether the next one would be refused.
+func (r *room) full() bool { return r.left.Load() <= 0 }
+
 func (r *room) leave() { r.left.Add(1) }

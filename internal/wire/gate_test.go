@@ -1,0 +1,211 @@
+package wire_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/palate-dev/palate/internal/api"
+	"github.com/palate-dev/palate/internal/api/apitest"
+	"github.com/palate-dev/palate/internal/wire"
+)
+
+// crowded serves operations of which PutEvents has one place, which is taken until leave is called. connect opens a connection to it.
+func crowded(t *testing.T, o wire.Options) (connect func() (net.Conn, *bufio.Reader), leave func()) {
+	entered, gate := make(chan struct{}, 100), make(chan struct{})
+	o.Operations = apitest.Operations(func(_ context.Context, name string, _, _ any) error {
+		if name == "PutEvents" {
+			entered <- struct{}{}
+			<-gate
+		}
+		return nil
+	})
+	o.Account, o.S3, o.Bounds = "000000000000", s3, map[string]int{"PutEvents": 1}
+	server := &http.Server{Handler: wire.New(o), IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- wire.Serve(server, l) }()
+	connect = func() (net.Conn, *bufio.Reader) {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c, bufio.NewReader(c)
+	}
+	c, answers := connect()
+	io.WriteString(c, post("/events", someEvents))
+	<-entered
+	first := make(chan *http.Response, 1)
+	go func() {
+		r, _ := http.ReadResponse(answers, nil)
+		first <- r
+	}()
+	left := false
+	leave = func() {
+		if left {
+			return
+		}
+		left = true
+		close(gate)
+		if r := <-first; r == nil || r.StatusCode != http.StatusOK {
+			t.Errorf("the call that had the place was answered %v", r)
+		}
+	}
+	t.Cleanup(func() {
+		leave()
+		server.Close()
+		if err := <-served; err != http.ErrServerClosed {
+			t.Error(err)
+		}
+	})
+	return connect, leave
+}
+
+// post is a request as a client sends it, with further fields.
+func post(path, body string, fields ...string) string {
+	lines := append([]string{"POST " + path + " HTTP/1.1", "Host: palate", "Content-Type: application/json", fmt.Sprint("Content-Length: ", len(body))}, fields...)
+	return strings.Join(lines, "\r\n") + "\r\n\r\n" + body
+}
+
+// answered is what a client sees of an answer.
+type answered struct {
+	Status int
+	Body   string
+	Header http.Header // without the id of the request and the time
+}
+
+func read(t *testing.T, answers *bufio.Reader) answered {
+	t.Helper()
+	r, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := http.ParseTime(r.Header.Get("Date")); err != nil || time.Since(at).Abs() > time.Hour {
+		t.Errorf("Date: %q", r.Header.Get("Date"))
+	}
+	if !requestID.MatchString(r.Header.Get("X-Amzn-RequestId")) {
+		t.Errorf("request id %q", r.Header.Get("X-Amzn-RequestId"))
+	}
+	r.Header.Del("Date")
+	r.Header.Del("X-Amzn-RequestId")
+	return answered{r.StatusCode, string(body), r.Header}
+}
+
+var refusal = answered{http.StatusBadRequest, `{"__type":"ThrottlingException","message":"Rate exceeded."}`, http.Header{
+	"Content-Length": {"59"}, "Content-Type": {"application/json"}, "X-Amzn-Errortype": {string(api.Throttling)}}}
+
+// However a request comes, it is answered as it would be without the gate; what net/http reads, and what the gate refuses by itself, cannot be told apart.
+func TestACallWithoutRoomIsRefusedHoweverItComes(t *testing.T) {
+	var refused atomic.Int32
+	connect, _ := crowded(t, wire.Options{Refused: func(operation string, status int) {
+		if operation != "PutEvents" || status != 400 {
+			t.Errorf("told of a refusal of %s with %d", operation, status)
+		}
+		refused.Add(1)
+	}})
+	chunked := "POST /events HTTP/1.1\r\nHost: palate\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(someEvents), someEvents)
+	signed := post("/events", someEvents, "Authorization: "+scoped("us-east-1", "personalize"))
+	for name, sent := range map[string]string{
+		"unsigned":               post("/events", someEvents),
+		"signed":                 signed,
+		"small letters":          strings.ReplaceAll(signed, "Content-Length", "content-length"),
+		"chunked":                chunked,
+		"large":                  post("/events", someEvents+strings.Repeat(" ", 9000)),
+		"with a long head":       post("/events", someEvents, "X-Long: "+strings.Repeat("x", 9000)),
+		"no body":                post("/events", ""),
+		"kept alive":             post("/events", someEvents, "Connection: keep-alive"),
+		"signed for nothing sts": post("/events", someEvents, "Authorization: Bearer x"),
+	} {
+		c, answers := connect()
+		before := refused.Load()
+		for n := range int32(3) { // on the same connection
+			io.WriteString(c, sent)
+			if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+			if got := refused.Load() - before; got != n+1 {
+				t.Errorf("%s: told of %d refusals after %d", name, got, n+1)
+			}
+		}
+		io.WriteString(c, sent+sent) // one behind the other
+		for range 2 {
+			if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
+				t.Errorf("%s, two at once: %s", name, diff)
+			}
+		}
+		for at := 1; at < len(sent) && len(sent) < 1000; at += 40 { // in two pieces
+			io.WriteString(c, sent[:at])
+			time.Sleep(time.Millisecond)
+			io.WriteString(c, sent[at:])
+			if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
+				t.Errorf("%s, in two pieces of which the first has %d bytes: %s", name, at, diff)
+			}
+		}
+	}
+	c, answers := connect()
+	io.WriteString(c, post("/events", someEvents, "Connection: close"))
+	if r, err := http.ReadResponse(answers, nil); err != nil || !r.Close {
+		t.Errorf("a client that leaves was answered %v, %v", r, err)
+	}
+	c, answers = connect()
+	io.WriteString(c, strings.TrimSuffix(post("/events", someEvents, "Expect: 100-continue"), someEvents))
+	if r, err := http.ReadResponse(answers, nil); err != nil || r.StatusCode != http.StatusContinue {
+		t.Errorf("a client that waits before it sends its body was answered %v, %v", r, err)
+	}
+	io.WriteString(c, someEvents)
+	if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheGateStopsNothingElse(t *testing.T) {
+	connect, leave := crowded(t, wire.Options{})
+	for _, c := range []struct{ name, sent, want string }{
+		{"another operation", post("/recommendations", "{}"), `{"itemList"`},
+		{"a bucket named events", post("/events", "{}", "Authorization: "+scoped("us-east-1", "s3")), "S3"},
+		{"the control plane", post("/", "{}", "X-Amz-Target: AmazonPersonalize.ListSchemas"), `{"schemas"`},
+		{"a target", post("/events", "{}", "x-amz-target: AmazonPersonalize.ListSchemas"), `{"__type":"UnknownOperationException"`},
+		{"an object", "GET /events HTTP/1.1\r\nHost: palate\r\n\r\n", "S3"},
+		{"a query", post("/events?x=1", "{}", "Authorization: "+scoped("us-east-1", "logs")), `{"__type":"ThrottlingException"`},
+	} {
+		conn, answers := connect()
+		io.WriteString(conn, post("/events", someEvents)) // is refused, and the connection goes on
+		if got := read(t, answers).Status; got != http.StatusBadRequest {
+			t.Errorf("answered %d", got)
+		}
+		io.WriteString(conn, c.sent)
+		r, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil || !strings.HasPrefix(string(body), c.want) {
+			t.Errorf("%s: %s, %v, want %s...", c.name, body, err, c.want)
+		}
+	}
+	conn, answers := connect()
+	io.WriteString(conn, post("/events", someEvents))
+	read(t, answers)
+	leave()
+	io.WriteString(conn, post("/events", someEvents))
+	if got := read(t, answers).Status; got != http.StatusOK {
+		t.Errorf("answered %d once there was room", got)
+	}
+}

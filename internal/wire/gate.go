@@ -90,8 +90,8 @@ func (c *gateConn) refuse(op api.Operation) error {
 	answer := texts.Get().(*[]byte)
 	defer texts.Put(answer)
 	*answer = appendRefusal((*answer)[:0], x, now)
-	_, err := c.Write(*answer)
 	c.gate.h.record(context.Background(), op.Name, x, now)
+	_, err := c.Write(*answer)
 	return err
 }
 

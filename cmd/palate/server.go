@@ -40,7 +40,7 @@ type server struct {
 
 	config  config
 	closers []func() error // in the order of opening
-	http    *http.Server
+	http    *wire.Server
 	group   *errgroup.Group
 	stop    context.CancelFunc // ends the job queue and the scheduler
 	opened  atomic.Bool        // what has to be done before requests are served well is done
@@ -157,7 +157,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		Observe:     metrics.Request,
 		Refused:     metrics.Refused,
 	})
-	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
+	s.http = &wire.Server{Server: http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}}
 
 	// The parts outlive ctx: at shutdown requests drain first, then the queue stops.
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -180,7 +180,7 @@ func start(ctx context.Context, c config) (s *server, err error) {
 		s.group.Go(func() error { return updateModels(running, srv, c) })
 	}
 	s.group.Go(func() error {
-		if err := wire.Serve(s.http, listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil

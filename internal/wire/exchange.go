@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"github.com/palate-dev/palate/internal/api"
 )
@@ -26,9 +27,26 @@ func protocolOf(r *http.Request) protocol {
 	return restJSON
 }
 
+// contentType is that of requests and answers.
+func (p protocol) contentType() []string {
+	if p == json11 {
+		return json11Type
+	}
+	return restJSONType
+}
+
+var json11Type, restJSONType = []string{"application/x-amz-json-1.1"}, []string{"application/json"}
+
+// The fields of answers that are ours, in this spelling.
+const (
+	errorTypeField = "x-amzn-ErrorType"
+	requestIDField = "x-amzn-RequestId"
+)
+
 // exchange is one request to an operation and how it ends.
 type exchange struct {
-	w        http.ResponseWriter
+	out      sender
+	start    time.Time
 	id       string
 	protocol protocol
 	statuses map[api.Code]int // of the operation's service
@@ -38,31 +56,52 @@ type exchange struct {
 	refused  bool             // there was no room for it
 }
 
-// send writes the one answer.
-func (x *exchange) send(status int, body []byte) {
-	x.status = status
-	head := x.w.Header()
-	if x.protocol == json11 {
-		head.Set("Content-Type", "application/x-amz-json-1.1")
-	} else {
-		head.Set("Content-Type", "application/json")
-	}
-	head["x-amzn-RequestId"] = []string{x.id} // in this spelling
-	head.Set("Content-Length", strconv.Itoa(len(body)))
-	x.w.WriteHeader(status)
-	x.w.Write(body) // an error means that the client is gone
+// sender sends the answer of an exchange to the client. An error means that the client is gone.
+type sender interface {
+	send(x *exchange, body []byte)
 }
 
-// fail writes the exception in the form of the protocol.
+// response is the sender of net/http.
+type response struct{ http.ResponseWriter }
+
+func (w response) send(x *exchange, body []byte) {
+	head := w.Header()
+	head["Content-Type"] = x.protocol.contentType()
+	head[requestIDField] = []string{x.id}
+	if x.code != "" && x.protocol == restJSON {
+		head[errorTypeField] = []string{string(x.code)}
+	}
+	head["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(x.status)
+	w.Write(body)
+}
+
+// send sends the one answer.
+func (x *exchange) send(status int, body []byte) {
+	x.status = status
+	x.out.send(x, body)
+}
+
+// fail sends the exception in the form of the protocol.
 func (x *exchange) fail(e *api.Error) {
 	x.code = e.Code
-	if x.protocol == restJSON {
-		x.w.Header()["x-amzn-ErrorType"] = []string{string(e.Code)}
-	}
 	x.send(statusOf(x.statuses, x.protocol, e.Code), errorBody(e))
 }
 
+// rateExceeded is the refusal of a call for which there is no room.
+var (
+	rateExceeded     = api.Errorf(api.Throttling, "Rate exceeded.")
+	rateExceededBody = marshalError(rateExceeded)
+)
+
 func errorBody(e *api.Error) []byte {
+	if e == rateExceeded {
+		return rateExceededBody
+	}
+	return marshalError(e)
+}
+
+func marshalError(e *api.Error) []byte {
 	body, err := api.Marshal(struct {
 		Type    api.Code `json:"__type"`
 		Message string   `json:"message"`

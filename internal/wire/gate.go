@@ -3,57 +3,99 @@ package wire
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"net/http"
+	"net/textproto"
+	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/palate-dev/palate/internal/api"
 )
 
-// Serve is s.Serve for a server whose handler New made, and refuses calls for which there is no room at the connection: net/http would spend more on reading such a
-// request than on all else that a refusal needs, and there are thousands of them just when there is no time.
+// Server is an http.Server for a handler of New, which must not be changed once it serves. Calls of the runtime and with records it reads and answers without net/http, which spends
+// more on one than all else but the scores, and more on a refusal than anything: half a dozen allocations of maps and buffers, a second goroutine, nine deadlines.
 //
-// What is refused here is what comes as clients send it: a whole request, alone, in one piece, without Expect or Transfer-Encoding. Everything else goes on to net/http and is
-// refused by the handler, with the same answer.
-func Serve(s *http.Server, l net.Listener) error {
+// net/http still has every connection and the first request of each, and gets whatever is not sent the way clients send such a call: by POST with HTTP/1.1, its head
+// in one piece of at most 4 KB, a body of a known length and at most 64 KB, without Expect, Transfer-Encoding or anything else that bears on how the answer is to be sent. So there is one
+// reader of HTTP for all that is unusual; what is read here is read strictly, and left to net/http at the first doubt.
+//
+// Two things differ for a call that is answered here. Its context does not end when the client leaves. And it counts as idle in the eyes of net/http, so Shutdown and Close here
+// wait for such calls: Shutdown until they are answered, Close with their connections only.
+type Server struct {
+	http.Server
+	under sync.WaitGroup // calls that are answered here
+}
+
+// Serve is http.Server.Serve.
+func (s *Server) Serve(l net.Listener) error {
 	h, ok := s.Handler.(*handler)
-	if !ok || len(h.rooms) == 0 {
-		return s.Serve(l)
+	if !ok || len(h.doors) == 0 {
+		return s.Server.Serve(l)
 	}
 	s.ConnState = func(c net.Conn, state http.ConnState) {
 		if c, ok := c.(*gateConn); ok && state == http.StateIdle {
 			c.between = true
 		}
 	}
-	return s.Serve(&gate{l, h, s.IdleTimeout})
+	return s.Server.Serve(&gate{l, h, s})
 }
 
-// gate is a listener of connections that refuse.
+// Shutdown is http.Server.Shutdown.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.Server.Shutdown(ctx); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() { // no call begins any more: every connection is closed, or will be when its call is answered
+		s.under.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// gate is a listener of connections that answer calls.
 type gate struct {
 	net.Listener
-	h    *handler
-	idle time.Duration // that a connection may be without a request; 0: for ever
+	h *handler
+	s *Server
 }
 
 func (g *gate) Accept() (net.Conn, error) {
 	c, err := g.Listener.Accept()
 	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
-		return &gateConn{TCPConn: tcp, gate: g, between: true}, nil
+		return &gateConn{TCPConn: tcp, gate: g, header: http.Header{}}, nil
 	}
 	return c, err
 }
 
-// gateConn is a connection as net/http reads it, but for the requests that are refused.
+// gateConn is a connection as net/http reads it, but for the calls that are answered here.
 //
-// It has to know where a request begins. That is where net/http, before a request or between two, reads into a buffer with nothing in it: one as long as that of its first
+// It has to know where a request begins. That is where net/http, between two requests, reads into a buffer with nothing in it: one as long as that of its first
 // read. As soon as it was given anything, it is within a request.
 type gateConn struct {
 	*net.TCPConn
-	gate    *gate
-	between bool      // net/http has nothing of a request; it sets and reads this from the goroutine of the connection
+	gate *gate
+
+	// By the goroutine of net/http that reads.
+	between bool      // net/http has nothing of a request
 	buffer  int       // length of its first read; 0 before that
 	renewed time.Time // when the time that the connection may be idle was begun anew
+	read    http.Request
+	header  http.Header // of it
+	values  []string    // of that
+	failed  error       // to write the answer
+
+	mu     sync.Mutex
+	busy   bool // a call is being answered
+	closed bool
 }
 
 func (c *gateConn) Read(p []byte) (n int, err error) {
@@ -65,11 +107,15 @@ func (c *gateConn) Read(p []byte) (n int, err error) {
 		if !c.between || n == 0 || err != nil || len(p) != c.buffer {
 			break
 		}
-		d := c.gate.h.fullDoor(p[:n])
-		if d == nil {
+		door, fields, body := c.gate.h.door(p[:n])
+		if door == nil {
 			break
 		}
-		if err := c.refuse(d.op); err != nil {
+		r, scope, length := c.request(door, fields, len(body))
+		if r == nil {
+			break
+		}
+		if err := c.answer(door, r, scope, body, length); err != nil {
 			return 0, err
 		}
 	}
@@ -79,96 +125,205 @@ func (c *gateConn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// refuse answers a call instead of net/http.
-func (c *gateConn) refuse(op api.Operation) error {
-	x := &exchange{id: newRequestID(), status: statusOf(op.Statuses, restJSON, api.Throttling), code: api.Throttling, refused: true}
-	now := time.Now()
-	if c.gate.idle > 0 && now.Sub(c.renewed) > c.gate.idle/4 {
-		c.renewed = now
-		c.SetReadDeadline(now.Add(c.gate.idle))
-	}
-	answer := texts.Get().(*[]byte)
-	defer texts.Put(answer)
-	*answer = appendRefusal((*answer)[:0], x, now)
-	c.gate.h.record(context.Background(), op.Name, x, now)
-	_, err := c.Write(*answer)
-	return err
-}
-
-// appendRefusal appends what the handler and net/http send of rateExceeded.
-func appendRefusal(b []byte, x *exchange, now time.Time) []byte {
-	b = append(b, "HTTP/1.1 "...)
-	b = strconv.AppendInt(b, int64(x.status), 10)
-	b = append(append(append(b, ' '), http.StatusText(x.status)...), "\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(rateExceededBody)), 10)
-	b = append(b, "\r\nContent-Type: application/json\r\nDate: "...)
-	b = now.UTC().AppendFormat(b, http.TimeFormat)
-	b = append(append(b, "\r\nx-amzn-ErrorType: "...), x.code...)
-	b = append(append(b, "\r\nx-amzn-RequestId: "...), x.id...)
-	return append(append(b, "\r\n\r\n"...), rateExceededBody...)
-}
-
-var (
-	rateExceeded     = api.Errorf(api.Throttling, "Rate exceeded.")
-	rateExceededBody = errorBody(rateExceeded)
-)
-
-// fullDoor returns the door that a request goes to if there is no room behind it. nil: there is, or the request is for something else, or it is not a plain and whole one.
-func (h *handler) fullDoor(request []byte) *door {
-	head, body, ok := bytes.Cut(request, []byte("\r\n\r\n"))
-	line, fields, _ := bytes.Cut(head, []byte("\r\n"))
-	line, post := bytes.CutPrefix(line, []byte("POST "))
-	path, version := bytes.CutSuffix(line, []byte(" HTTP/1.1"))
-	if !ok || !post || !version {
+// Close closes the connection, after the call that is being answered, if there is one.
+func (c *gateConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.busy {
 		return nil
 	}
-	d := h.doors[string(path)]
-	if d == nil || !d.room.full() || !plain(fields, len(body)) {
-		return nil
-	}
-	return d
+	return c.TCPConn.Close()
 }
 
-// door is an operation with a bound, by its path.
+// begin tells whether a call may be answered still. If so, end must be called.
+func (c *gateConn) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.busy = true
+		c.gate.s.under.Add(1)
+	}
+	return !c.closed
+}
+
+func (c *gateConn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.gate.s.under.Done()
+	c.busy = false
+	if c.closed {
+		c.TCPConn.Close()
+	}
+}
+
+// door is an operation with a bound and a path of its own.
 type door struct {
 	op   api.Operation
 	room *room
+	url  *url.URL
 }
 
-// plain tells whether the fields of a request's head say that its body has so many bytes, that nobody but personalize is meant, and nothing that bears on how it is to be answered.
-func plain(fields []byte, body int) bool {
-	length := -1
-	for len(fields) > 0 {
-		var field []byte
-		field, fields, _ = bytes.Cut(fields, []byte("\r\n"))
-		name, value, ok := bytes.Cut(field, []byte(":"))
-		if !ok {
-			return false
+// door finds where a request goes, if it is for an operation with a door and its head is whole. The rest of the head, and what is there of the body, share its memory.
+func (h *handler) door(request []byte) (d *door, fields, body []byte) {
+	line, rest, _ := bytes.Cut(request, []byte("\r\n"))
+	line, post := bytes.CutPrefix(line, []byte("POST "))
+	path, version := bytes.CutSuffix(line, []byte(" HTTP/1.1"))
+	if !post || !version {
+		return nil, nil, nil
+	}
+	if d = h.doors[string(path)]; d == nil {
+		return nil, nil, nil
+	}
+	fields, body, whole := bytes.Cut(rest, []byte("\r\n\r\n"))
+	if !whole {
+		return nil, nil, nil
+	}
+	return d, fields, body
+}
+
+const (
+	mostFields = 64
+	mostBody   = 64 << 10
+)
+
+// request reads the fields of a head. r is nil if there is anything that net/http should rather see to; body is how many bytes of the body came with the head. r is in use until the next
+// call of request.
+func (c *gateConn) request(d *door, fields []byte, body int) (r *http.Request, s scope, length int) {
+	clear(c.header)
+	if cap(c.values) == 0 {
+		c.values = make([]string, 0, mostFields)
+	}
+	c.values = c.values[:0]
+	s, length = c.gate.h.unsigned(), -1
+	host := ""
+	for rest := string(fields); rest != ""; {
+		var field string
+		field, rest = cutLine(rest)
+		name, value, ok := cutField(field)
+		if !ok || len(c.values) == mostFields {
+			return nil, s, 0
 		}
-		value = bytes.TrimSpace(value)
-		switch {
-		case is(name, "content-length"):
-			n, err := strconv.ParseUint(string(value), 10, 31)
-			if err != nil || length >= 0 {
-				return false
+		switch name = textproto.CanonicalMIMEHeaderKey(name); name {
+		case "Host":
+			if host != "" || !plainHost(value) {
+				return nil, s, 0
+			}
+			host = value
+			continue
+		case "Content-Length":
+			n, err := strconv.ParseUint(value, 10, 31)
+			if err != nil || length >= 0 || n > mostBody || value[0] == '+' {
+				return nil, s, 0
 			}
 			length = int(n)
-		case is(name, "authorization"):
-			if a, ok := parseAuthorization(string(value)); !ok || a.scope.service != "personalize" {
-				return false
+		case "Connection":
+			if value != "keep-alive" && value != "Keep-Alive" {
+				return nil, s, 0
 			}
-		case is(name, "x-amz-target"), is(name, "expect"), is(name, "transfer-encoding"), is(name, "upgrade"), len(name) == 0, name[0] == ' ', name[0] == '\t':
-			return false
-		case is(name, "connection"):
-			if !is(value, "keep-alive") {
-				return false
+		case "Authorization":
+			a, ok := parseAuthorization(value)
+			if !ok || a.scope.service != "personalize" || c.header[name] != nil {
+				return nil, s, 0
 			}
+			s = a.scope
+		case "Expect", "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Pragma", "Http2-Settings", "X-Amz-Target":
+			return nil, s, 0
 		}
+		if c.header[name] != nil { // a field that is sent twice is unusual enough
+			return nil, s, 0
+		}
+		at := len(c.values)
+		c.values = append(c.values, value)
+		c.header[name] = c.values[at : at+1 : at+1]
 	}
-	return length == body
+	if host == "" || length < body {
+		return nil, s, 0
+	}
+	c.read = http.Request{Method: http.MethodPost, URL: d.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: c.header, Host: host, ContentLength: int64(length)}
+	return &c.read, s, length
 }
 
-// is compares a name with one in small letters.
-func is(name []byte, want string) bool {
-	return len(name) == len(want) && bytes.EqualFold(name, []byte(want))
+// cutLine returns a line without its end, and what follows.
+func cutLine(s string) (line, rest string) {
+	for i := range len(s) - 1 {
+		if s[i] == '\r' && s[i+1] == '\n' {
+			return s[:i], s[i+2:]
+		}
+	}
+	return s, ""
+}
+
+// cutField reads a field whose name is of letters, digits and hyphens, and whose value has no control characters.
+func cutField(line string) (name, value string, ok bool) {
+	colon := 0
+	for colon < len(line) && line[colon] != ':' {
+		if c := line[colon]; (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' {
+			return "", "", false
+		}
+		colon++
+	}
+	if colon == 0 || colon == len(line) {
+		return "", "", false
+	}
+	value = textproto.TrimString(line[colon+1:])
+	for i := range len(value) {
+		if c := value[i]; c < ' ' || c == 0x7f {
+			return "", "", false
+		}
+	}
+	return line[:colon], value, value != ""
+}
+
+// plainHost tells whether a host is a name or an address, and perhaps a port.
+func plainHost(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' && c != ':' && c != '[' && c != ']' {
+			return false
+		}
+	}
+	return true
+}
+
+// answer answers a call, of whose body of the given length a part is there. An error means that the connection is of no use any more.
+func (c *gateConn) answer(d *door, r *http.Request, s scope, body []byte, length int) error {
+	if !c.begin() {
+		return net.ErrClosed
+	}
+	defer c.end()
+	x := &exchange{out: c, id: newRequestID(), protocol: restJSON, statuses: d.op.Statuses, start: time.Now()}
+	if len(body) < length {
+		whole := make([]byte, length)
+		c.SetReadDeadline(time.Time{}) // a sender may take the time that he takes with net/http
+		c.renewed = time.Time{}
+		if _, err := io.ReadFull(c.TCPConn, whole[copy(whole, body):]); err != nil {
+			return err
+		}
+		body = whole
+	}
+	c.gate.h.answer(context.Background(), x, &d.op, r, s, body, nil)
+	if idle := c.gate.s.IdleTimeout; idle > 0 && x.start.Sub(c.renewed) > idle/8 {
+		c.renewed = x.start
+		c.SetReadDeadline(time.Now().Add(idle))
+	}
+	return c.failed
+}
+
+// send writes an answer as the handler and net/http do, but for the order of its fields.
+func (c *gateConn) send(x *exchange, body []byte) {
+	text := texts.Get().(*[]byte)
+	defer texts.Put(text)
+	b := append((*text)[:0], "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(x.status), 10)
+	b = append(append(b, ' '), http.StatusText(x.status)...)
+	b = append(append(b, "\r\nContent-Type: "...), x.protocol.contentType()[0]...)
+	b = strconv.AppendInt(append(b, "\r\nContent-Length: "...), int64(len(body)), 10)
+	b = x.start.UTC().AppendFormat(append(b, "\r\nDate: "...), http.TimeFormat)
+	if x.code != "" {
+		b = append(append(b, "\r\n"+errorTypeField+": "...), x.code...)
+	}
+	b = append(append(b, "\r\n"+requestIDField+": "...), x.id...)
+	b = append(append(b, "\r\n\r\n"...), body...)
+	*text = b
+	_, c.failed = c.TCPConn.Write(b)
 }

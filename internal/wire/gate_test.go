@@ -30,13 +30,13 @@ func crowded(t *testing.T, o wire.Options) (connect func() (net.Conn, *bufio.Rea
 		return nil
 	})
 	o.Account, o.S3, o.Bounds = "000000000000", s3, map[string]int{"PutEvents": 1}
-	server := &http.Server{Handler: wire.New(o), IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute}
+	server := &wire.Server{Server: http.Server{Handler: wire.New(o), IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- wire.Serve(server, l) }()
+	go func() { served <- server.Serve(l) }()
 	connect = func() (net.Conn, *bufio.Reader) {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {

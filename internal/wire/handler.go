@@ -21,14 +21,17 @@ package wire
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/palate-dev/palate/internal/api"
 	"github.com/palate-dev/palate/internal/pace"
@@ -58,16 +61,16 @@ type Options struct {
 
 type handler struct {
 	Options
-	byTarget map[string]api.Operation
-	byRoute  map[string]api.Operation // "POST /events"
-	verifier *verifier                // nil accepts everything
-	rooms    map[string]*room         // of the operations with a bound
-	doors    map[string]*door         // of those that have a path of their own, by it
+	byTarget map[string]*api.Operation
+	byRoute  map[string]*api.Operation // "POST /events"
+	verifier *verifier                 // nil accepts everything
+	rooms    map[string]*room          // of the operations with a bound
+	doors    map[string]*door          // of those that have a path of their own, by it
 }
 
 // New returns the handler. Two operations on one route are a fault of the program, so New panics.
 func New(o Options) http.Handler {
-	h := &handler{Options: o, byTarget: map[string]api.Operation{}, byRoute: map[string]api.Operation{}, rooms: map[string]*room{}, doors: map[string]*door{}}
+	h := &handler{Options: o, byTarget: map[string]*api.Operation{}, byRoute: map[string]*api.Operation{}, rooms: map[string]*room{}, doors: map[string]*door{}}
 	if h.Log == nil {
 		h.Log = slog.New(slog.DiscardHandler)
 	}
@@ -79,7 +82,7 @@ func New(o Options) http.Handler {
 		if _, twice := table[key]; twice {
 			panic("wire: two operations are bound to " + key)
 		}
-		table[key] = op
+		table[key] = &op
 	}
 	if h.Region == "" {
 		h.Region = "us-east-1"
@@ -89,7 +92,7 @@ func New(o Options) http.Handler {
 	}
 	for _, op := range o.Operations {
 		if room := h.rooms[op.Name]; room != nil && op.Target == "" && op.Method == http.MethodPost {
-			h.doors[op.Path] = &door{op, room}
+			h.doors[op.Path] = &door{op, room, &url.URL{Path: op.Path}}
 		}
 	}
 	if o.Credentials != nil {
@@ -173,18 +176,26 @@ func (h *handler) serveS3(w http.ResponseWriter, r *http.Request) {
 	h.S3.ServeHTTP(w, r)
 }
 
-// serveOperation answers one request to the three APIs and logs it.
+// serveOperation answers one request to the three APIs.
 func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope scope) {
-	start := time.Now()
-	x := &exchange{w: w, id: newRequestID(), protocol: protocolOf(r)}
-	op, known := h.operation(r)
-	if known {
+	x := &exchange{out: response{w}, id: newRequestID(), protocol: protocolOf(r), start: time.Now()}
+	op := h.operation(r)
+	if op != nil {
 		x.statuses = op.Statuses
 	}
-	defer func() { h.record(r.Context(), op.Name, x, start) }() // after the recovery, which comes first
+	body, err := readBody(w, r)
+	h.answer(r.Context(), x, op, r, scope, body, err)
+}
+
+// answer answers a request whose body has been read, or could not be, and logs it. op is nil if there is no such operation.
+func (h *handler) answer(ctx context.Context, x *exchange, op *api.Operation, r *http.Request, scope scope, body []byte, err *api.Error) {
+	known := op != nil
+	if !known {
+		op = &unknown
+	}
+	defer func() { h.record(ctx, op.Name, x) }() // after the recovery, which comes first
 	defer h.recoverPanic(op.Name, x)
 
-	body, err := readBody(w, r)
 	if room := h.rooms[op.Name]; room != nil && err == nil { // once the body is here: a slow sender takes nobody's place
 		if !room.enter() {
 			x.refused = true
@@ -214,9 +225,9 @@ func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope s
 		defer pace.Process.End()
 	}
 	caller := api.Caller{Partition: "aws", Region: scope.region, Account: h.Account, RequestID: x.id}.Finding(&x.resource)
-	out, callErr := op.Call(api.WithCaller(r.Context(), caller), body)
+	out, callErr := op.Call(api.WithCaller(ctx, caller), body)
 	if callErr != nil {
-		x.fail(h.visible(r.Context(), op.Name, x.id, callErr))
+		x.fail(h.visible(ctx, op.Name, x.id, callErr))
 		return
 	}
 	if op.Empty {
@@ -225,20 +236,24 @@ func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope s
 	}
 	text, marshalErr := api.Marshal(out)
 	if marshalErr != nil {
-		x.fail(h.visible(r.Context(), op.Name, x.id, marshalErr))
+		x.fail(h.visible(ctx, op.Name, x.id, marshalErr))
 		return
 	}
 	x.send(http.StatusOK, text)
 }
 
-// operation finds what the request asks for: by target if it has one, else by method and path.
-func (h *handler) operation(r *http.Request) (api.Operation, bool) {
+// unknown stands for the operation of a request for none.
+var unknown api.Operation
+
+// operation finds what the request asks for, by target if it has one, else by method and path; nil if there is no such operation.
+func (h *handler) operation(r *http.Request) *api.Operation {
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
-		op, ok := h.byTarget[target]
-		return op, ok && r.Method == op.Method && r.URL.Path == op.Path
+		if op := h.byTarget[target]; op != nil && r.Method == op.Method && r.URL.Path == op.Path {
+			return op
+		}
+		return nil
 	}
-	op, ok := h.byRoute[route(r.Method, r.URL.Path)]
-	return op, ok
+	return h.byRoute[route(r.Method, r.URL.Path)]
 }
 
 // admit authenticates the request.
@@ -299,12 +314,12 @@ func internalFailure() *api.Error {
 }
 
 // record writes the request log: what was asked, how it ended, how long it took, and nothing that the client sent.
-func (h *handler) record(ctx context.Context, operation string, x *exchange, start time.Time) {
+func (h *handler) record(ctx context.Context, operation string, x *exchange) {
 	switch {
 	case x.refused && h.Refused != nil:
 		h.Refused(operation, x.status)
 	case !x.refused && h.Observe != nil:
-		h.Observe(operation, x.resource, x.status, start)
+		h.Observe(operation, x.resource, x.status, x.start)
 	}
 	level := slog.LevelDebug
 	if x.status >= http.StatusBadRequest && x.code != api.Throttling { // thousands a second, just when there is no time to write them
@@ -317,22 +332,14 @@ func (h *handler) record(ctx context.Context, operation string, x *exchange, sta
 		operation = "unknown"
 	}
 	h.Log.LogAttrs(ctx, level, "request", slog.String("operation", operation), slog.Int("status", x.status), slog.String("code", string(x.code)),
-		slog.Duration("took", time.Since(start)), slog.String("request", x.id))
+		slog.Duration("took", time.Since(x.start)), slog.String("request", x.id))
 }
 
-// newRequestID returns a random UUID.
+// newRequestID returns a random UUID. Nobody has a reason to guess one.
 func newRequestID() string {
 	var b [16]byte
-	rand.Read(b[:]) // never fails
+	binary.LittleEndian.PutUint64(b[:], rand.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	var text [36]byte
-	for i, at := 0, 0; i < len(b); i++ {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			text[at] = '-'
-			at++
-		}
-		hex.Encode(text[at:], b[i:i+1])
-		at += 2
-	}
-	return string(text[:])
+	return uuid.UUID(b).String()
 }

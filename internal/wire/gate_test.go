@@ -3,6 +3,9 @@ package wire_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	awsv2 "github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/palate-dev/palate/internal/api"
@@ -20,7 +25,7 @@ import (
 )
 
 // crowded serves operations of which PutEvents has one place, which is taken until leave is called. connect opens a connection to it.
-func crowded(t *testing.T, o wire.Options) (connect func() (net.Conn, *bufio.Reader), leave func()) {
+func crowded(t *testing.T, o wire.Options, sign ...func(string) string) (connect func() (net.Conn, *bufio.Reader), leave func()) {
 	entered, gate := make(chan struct{}, 100), make(chan struct{})
 	o.Operations = apitest.Operations(func(_ context.Context, name string, _, _ any) error {
 		if name == "PutEvents" {
@@ -29,7 +34,7 @@ func crowded(t *testing.T, o wire.Options) (connect func() (net.Conn, *bufio.Rea
 		}
 		return nil
 	})
-	o.Account, o.S3, o.Bounds = "000000000000", s3, map[string]int{"PutEvents": 1}
+	o.Account, o.S3, o.Bounds = "000000000000", s3, map[string]int{"PutEvents": 1, "GetRecommendations": 10}
 	server := &wire.Server{Server: http.Server{Handler: wire.New(o), IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,7 +51,11 @@ func crowded(t *testing.T, o wire.Options) (connect func() (net.Conn, *bufio.Rea
 		return c, bufio.NewReader(c)
 	}
 	c, answers := connect()
-	io.WriteString(c, post("/events", someEvents))
+	taking := post("/events", someEvents)
+	for _, f := range sign {
+		taking = f(taking)
+	}
+	io.WriteString(c, taking)
 	<-entered
 	first := make(chan *http.Response, 1)
 	go func() {
@@ -78,6 +87,117 @@ func crowded(t *testing.T, o wire.Options) (connect func() (net.Conn, *bufio.Rea
 func post(path, body string, fields ...string) string {
 	lines := append([]string{"POST " + path + " HTTP/1.1", "Host: palate", "Content-Type: application/json", fmt.Sprint("Content-Length: ", len(body))}, fields...)
 	return strings.Join(lines, "\r\n") + "\r\n\r\n" + body
+}
+
+// What is answered without net/http looks as it does with it: the first call on a connection is net/http's.
+func TestAnswersWithoutNetHTTPLookTheSame(t *testing.T) {
+	connect, leave := crowded(t, wire.Options{Credentials: map[string]string{"AKID": "secret"}}, sign)
+	leave()
+	for name, sent := range map[string]string{
+		"recommendations": sign(post("/recommendations", "{}")),
+		"events":          sign(post("/events", someEvents)),
+		"large":           sign(post("/events", strings.Replace(someEvents, `"t"`, `"`+strings.Repeat("t", 9000)+`"`, 1))),
+		"invalid":         sign(post("/events", `{"trackingId":1}`)),
+		"not JSON":        sign(post("/events", `{`)),
+		"unsigned":        post("/events", someEvents),
+		"another body":    sign(post("/events", someEvents))[:len(sign(post("/events", someEvents)))-1] + " ",
+		"no region":       strings.Replace(sign(post("/events", someEvents)), "us-east-1", "US", 1),
+	} {
+		c, answers := connect()
+		io.WriteString(c, sent)
+		want := read(t, answers)
+		for range 2 {
+			io.WriteString(c, sent)
+			if diff := cmp.Diff(want, read(t, answers)); diff != "" {
+				t.Errorf("%s: %s", name, diff)
+			}
+		}
+		io.WriteString(c, sent[:len(sent)-1]) // the body in two pieces
+		time.Sleep(time.Millisecond)
+		io.WriteString(c, sent[len(sent)-1:])
+		if diff := cmp.Diff(want, read(t, answers)); diff != "" {
+			t.Errorf("%s, in two pieces: %s", name, diff)
+		}
+	}
+}
+
+func TestAServerThatLeavesAnswersTheCallsUnderWay(t *testing.T) {
+	entered, gate := make(chan struct{}), make(chan struct{})
+	h := wire.New(wire.Options{Account: "000000000000", Bounds: map[string]int{"PutEvents": 10}, Operations: apitest.Operations(func(_ context.Context, name string, _, _ any) error {
+		if name == "PutEvents" {
+			entered <- struct{}{}
+			<-gate
+		}
+		return nil
+	})})
+	server := &wire.Server{Server: http.Server{Handler: h}}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	var clients []*bufio.Reader
+	for i := range 3 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		clients = append(clients, bufio.NewReader(c))
+		io.WriteString(c, post("/recommendations", "{}"))
+		read(t, clients[i])
+		if i > 0 { // the first one stays idle
+			io.WriteString(c, post("/events", someEvents))
+			<-entered
+		}
+	}
+	short, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := server.Shutdown(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with calls under way: %v", err)
+	}
+	left := make(chan error)
+	go func() { left <- server.Shutdown(context.Background()) }()
+	close(gate)
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
+	for _, answers := range clients[1:] {
+		if got := read(t, answers).Status; got != http.StatusOK {
+			t.Errorf("answered %d", got)
+		}
+	}
+	for i, answers := range clients {
+		if _, err := answers.ReadByte(); err != io.EOF {
+			t.Errorf("connection %d after the shutdown: %v", i, err)
+		}
+	}
+	if err := <-served; err != http.ErrServerClosed {
+		t.Error(err)
+	}
+}
+
+// sign signs a request of post.
+func sign(request string) string {
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(request)))
+	if err != nil {
+		panic(err)
+	}
+	body, _ := io.ReadAll(r.Body)
+	r.URL.Host, r.RequestURI = r.Host, ""
+	r.URL.Scheme = "http"
+	r.Body = io.NopCloser(strings.NewReader(string(body)))
+	sum := sha256.Sum256(body)
+	credentials := awsv2.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}
+	if err := v4.NewSigner().SignHTTP(context.Background(), credentials, r, hex.EncodeToString(sum[:]), "personalize", "us-east-1", time.Now()); err != nil {
+		panic(err)
+	}
+	var b strings.Builder
+	if err := r.Write(&b); err != nil {
+		panic(err)
+	}
+	return b.String()
 }
 
 // answered is what a client sees of an answer.

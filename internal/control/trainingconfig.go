@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -38,7 +39,30 @@ func checkParams(e *recipe.Entry, kind recipe.ParamKind, given map[string]string
 		}
 		checked[p.Name] = value
 	}
-	return checked, nil
+	return checked, checkBounds(e, kind, checked)
+}
+
+// checkBounds refuses percentiles between which nobody is: a min_... that is greater than the max_... of the same, given or by default.
+func checkBounds(e *recipe.Entry, kind recipe.ParamKind, given map[string]string) error {
+	for _, low := range e.Params {
+		what, bounds := strings.CutPrefix(low.Name, "min_")
+		high, paired := e.Param(kind, "max_"+what)
+		if low.Kind != kind || !bounds || !paired {
+			continue
+		}
+		least, err := strconv.ParseFloat(cmp.Or(given[low.Name], low.Default), 64)
+		if err != nil {
+			return err
+		}
+		most, err := strconv.ParseFloat(cmp.Or(given[high.Name], high.Default), 64)
+		if err != nil {
+			return err
+		}
+		if least > most {
+			return api.Errorf(api.InvalidInput, "Invalid hyperparameter: %s must not be greater than %s, which is %v.", low.Name, high.Name, most)
+		}
+	}
+	return nil
 }
 
 func kindWord(kind recipe.ParamKind) string {

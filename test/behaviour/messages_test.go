@@ -62,6 +62,11 @@ func TestTheWordsOfRefusedCalls(t *testing.T) {
 		{"two mistakes", "CreateSolution", create(M{"name": strings.Repeat("n", 64), "datasetGroupArn": "shop"}), invalid, ""},
 		{"no dataset of actions", "CreateSolution", create(M{"recipeArn": recipeARN + "aws-next-best-action"}), invalid, "Dataset group does not have a dataset of type ACTIONS."},
 
+		{"percentiles with nobody between them", "CreateSolution", create(M{"solutionConfig": M{"featureTransformationParameters": M{"min_user_history_length_percentile": "0.9", "max_user_history_length_percentile": "0.4"}}}), invalid,
+			"Invalid hyperparameter: min_user_history_length_percentile must not be greater than max_user_history_length_percentile, which is 0.4."},
+		{"a percentile above the usual one", "CreateSolution", create(M{"recipeArn": recipeARN + "aws-sims", "solutionConfig": M{"featureTransformationParameters": M{"min_item_interaction_count_percentile": "0.95"}}}), invalid,
+			"Invalid hyperparameter: min_item_interaction_count_percentile must not be greater than max_item_interaction_count_percentile, which is 0.9."},
+
 		{"no such solution", "CreateSolutionVersion", M{"solutionArn": nobody("solution")}, absent, gone(nobody("solution"))},
 		{"a campaign for a solution", "CreateSolutionVersion", M{"solutionArn": campaign}, absent, gone(campaign)},
 		{"a mode that is none", "CreateSolutionVersion", M{"solutionArn": solution, "trainingMode": "PARTIAL"}, invalid,

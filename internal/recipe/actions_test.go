@@ -108,6 +108,36 @@ func TestActionsAreScoredByWhatLikeUsersTook(t *testing.T) {
 	}
 }
 
+// TestAnActionNeedsFiftyOfEitherOutcomeInSixWeeks, which are counted back from the latest interaction with any action.
+func TestAnActionNeedsFiftyOfEitherOutcomeInSixWeeks(t *testing.T) {
+	var interactions, acted []testEvent
+	answers := func(action string, yes, no int, at int64) {
+		for k := range yes + no {
+			kind := "Taken"
+			if k >= yes {
+				kind = []string{"NOT_TAKEN", "Viewed", "not taken"}[k%3]
+			}
+			acted = append(acted, testEvent{user: fmt.Sprintf("user-%04d", k), item: action, kind: kind, time: at})
+		}
+	}
+	for u := range 100 {
+		interactions = append(interactions, testEvent{user: fmt.Sprintf("user-%04d", u), item: fmt.Sprint("item-", u%5), kind: "view", time: actionEnd})
+	}
+	const window = 42 * daySeconds
+	answers("action-0", 50, 50, actionEnd)
+	answers("action-1", 49, 51, actionEnd)
+	answers("action-2", 51, 49, actionEnd)
+	answers("rare", 50, 50, actionEnd-window)     // just within the six weeks
+	answers("unseen", 50, 50, actionEnd-window-1) // and just before
+	m, _ := actionModelOf(t, actionData(interactions, acted))
+	p := m.Propensities(&ActionQuery{Query: Query{User: "stranger"}}, []string{"action-0", "action-1", "action-2", "rare", "unseen"})
+	for k, scored := range []bool{true, false, false, true, false} {
+		if (p[k] > 0) != scored {
+			t.Errorf("propensities %v", p)
+		}
+	}
+}
+
 // TestPropensitiesAreProbabilities: of users whom the model has not seen about as many take actions as their propensities add up to.
 func TestPropensitiesAreProbabilities(t *testing.T) {
 	m, _ := actionModelOf(t, actionData(tastyUsers(2, 300)))

@@ -75,3 +75,29 @@ func TestItemsThatAnswersShowWithoutAnInteractionAreExploredLess(t *testing.T) {
 	s.Restart()
 	eventually(t, "nor after a restart", both)
 }
+
+// An event that tells its impression and names an answer, too, was shown what it tells.
+func TestAnImpressionOfAnEventCountsMoreThanTheAnswerThatItNames(t *testing.T) {
+	t.Parallel()
+	s := newStory(t, "--update-period", "200ms")
+	tracking := s.Tracker()
+	campaign := exploring(s.Shop, s.Version(s.solution))
+	s.add("new-1")
+	s.add("new-2")
+	const answers = 40
+	eventually(t, "both new items are explored", func() bool {
+		return s.explored(campaign, "new-1", answers) > answers/2 && s.explored(campaign, "new-2", answers) > answers/2
+	})
+	answer := s.showing(campaign, "new-1", "new-2")
+	for range 10 {
+		event := M{"eventType": "view", "itemId": "item-0003", "sentAt": 1_600_000_000, "recommendationId": answer, "impression": []string{"item-0004", "new-2"}}
+		events := make([]M, 10)
+		for k := range events {
+			events[k] = event
+		}
+		s.Must("PutEvents", M{"trackingId": tracking, "sessionId": "canary-session", "userId": "canary-viewer", "eventList": events})
+	}
+	eventually(t, "what the event says was shown is explored less, and what the answer showed is not", func() bool {
+		return s.explored(campaign, "new-2", answers) < answers/2 && s.explored(campaign, "new-1", answers) > answers/2
+	})
+}

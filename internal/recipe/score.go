@@ -34,6 +34,7 @@ type batch struct {
 	sparse []column
 	dense  [][]column // groups of TileRows, the last one may be smaller
 	left   []float32  // of each group, its columns as a panel of all rows of the core
+	met    meetings   // without order, of sparse
 
 	rank  []int32 // the memory of the columns
 	value []float32
@@ -66,6 +67,9 @@ func (s *solver) score(ctx context.Context, best []selection, progress Progress)
 			b.offerDense(u, best)
 			for p := range u.panels {
 				b.offerSparse(u, p, best)
+				if b.window == nil {
+					b.offerMet(u, p, best)
+				}
 			}
 			progress("scoring", int64(from)+int64(to-from)*done.Add(1)/int64(units), int64(s.seq.items))
 		})
@@ -139,7 +143,7 @@ func (b *batch) fill(ctx context.Context, from, to int) error {
 	b.sparse, b.dense = b.sparse[:0], b.dense[:0]
 	var group []column
 	for _, c := range columns {
-		if len(c.rank)*denseShare < len(b.core) || len(c.rank) == 0 {
+		if b.window == nil || len(c.rank)*denseShare < len(b.core) || len(c.rank) == 0 {
 			b.sparse = append(b.sparse, c)
 			continue
 		}
@@ -149,6 +153,9 @@ func (b *batch) fill(ctx context.Context, from, to int) error {
 	}
 	if len(group) > 0 {
 		b.dense = append(b.dense, group)
+	}
+	if b.window == nil {
+		b.met = meet(b.sparse, len(b.core))
 	}
 	size := b.inverse.Stride * vec.TileRows
 	if need := len(b.dense) * size; need > len(b.left) {
@@ -192,6 +199,7 @@ func (b *batch) column(item int32, c *counter, scratch *column) column {
 type unit struct {
 	first, panels int
 	table         []float32 // of all panels, one after the other
+	narrow        []float32 // of some columns of a panel
 	out           []float32 // of each dense group and panel, a tile
 	release       []func()
 }
@@ -270,7 +278,7 @@ func (b *batch) offerDense(u *unit, best []selection) {
 	}
 }
 
-// offerSparse offers the other targets to the sources of one panel.
+// offerSparse offers the other targets to the sources of one panel, without order those of the core.
 func (b *batch) offerSparse(u *unit, panel int, best []selection) {
 	size := b.inverse.Stride * vec.TileCols
 	table, first := u.table[panel*size:][:size], u.first+panel*vec.TileCols
@@ -278,11 +286,13 @@ func (b *batch) offerSparse(u *unit, panel int, best []selection) {
 	var out [vec.TileCols]float32
 	for t := range b.sparse {
 		c := &b.sparse[t]
-		clear(out[:])
-		if own := b.solver.rank[c.item]; b.window == nil && own >= 0 {
+		if b.window != nil {
+			clear(out[:])
+			vec.Gather(out[:], table, c.rank, c.value)
+		} else if own := b.solver.rank[c.item]; own >= 0 {
 			b.ease(out[:], table, first, int(own))
 		} else {
-			vec.Gather(out[:], table, c.rank, c.value)
+			continue
 		}
 		chosen.offer(c.item, out[:])
 	}

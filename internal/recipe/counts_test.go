@@ -295,6 +295,7 @@ func TestRowsWithoutOrderAreTheRegressionOnTheOtherItems(t *testing.T) {
 	if core := count(inCore); core == 0 || core == c.items {
 		t.Fatalf("the material has %d core items of %d: it must have both kinds", core, c.items)
 	}
+	apart := 0 // pairs of a source of the core and a target outside that nobody has together
 	for target := range c.items {
 		var sources []int // of the regression: the core without the target
 		for i := range c.items {
@@ -311,6 +312,9 @@ func TestRowsWithoutOrderAreTheRegressionOnTheOtherItems(t *testing.T) {
 			b[r] = x[i][target]
 		}
 		for r, w := range plainSolve(a, b) {
+			if !inCore[target] && x[sources[r]][target] == 0 {
+				w, apart = 0, apart+1
+			}
 			if v := valueAt(got, sources[r], target); math.Abs(v-w) > 1e-4 {
 				t.Fatalf("weight of item %d for target %d is %v, want %v", sources[r], target, v, w)
 			}
@@ -328,6 +332,9 @@ func TestRowsWithoutOrderAreTheRegressionOnTheOtherItems(t *testing.T) {
 				t.Fatalf("weight of rare item %d for target %d is %v, want %v", i, target, v, want)
 			}
 		}
+	}
+	if apart == 0 {
+		t.Error("in the material somebody has every target together with every source")
 	}
 }
 

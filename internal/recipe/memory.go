@@ -121,6 +121,7 @@ const (
 	unevenLot    = 2                     // how many times their share those may have who are asked, who are drawn by lot
 	selecting    = 4                     // sets of rows that it takes to select the entries of one more: up to twice as many, with the room in which they grow, and the rows
 	batchBytes   = 4 + 4                 // an entry of a batch
+	meetingBytes = 8                     // and at most one meeting for each, without order
 	workerItem   = 8 + 3*(4+4)           // a worker's sums
 )
 
@@ -163,11 +164,11 @@ func workBytes(cfg Config, entry *Entry, s Size) int64 {
 		core := min(s.Active, coreSize)
 		targets := min(s.Items, batchTargets)
 		outside = vec.InverseBytes(int(core)) + int64(pace.Cores())*panelBytes(core)
-		entries := min(batchEntries, targets*core)
+		entries := min(batchEntries, min(s.Items, batchSets)*core)
 		if s.Pairs > 0 {
 			entries = min(entries, s.Pairs)
 		}
-		outside += entries*batchBytes + 4*min(targets*core, entries*denseShare) // the columns, and the panels of dense groups
+		outside += entries*batchBytes + max(entries*meetingBytes, 4*min(targets*core, entries*denseShare)) // the columns, and meetings or the panels of dense groups
 		if s.Given > 0 {
 			heap += s.Given*vectorBytes + s.Items*int64(nearest(int(s.Items), coldEntries))*coldEntry + s.Events*tasteEvent
 		}
@@ -204,7 +205,7 @@ func rowGrowth(cfg Config, entry *Entry) int64 {
 	return int64((in.keep() + rowEntries - 1) / rowEntries)
 }
 
-// panelBytes is what a worker needs to score with a core of that size.
+// panelBytes is what a worker needs to score with a core of that size; of a narrow panel there is one only without order, and then nothing of dense groups.
 func panelBytes(core int64) int64 {
 	const tile = vec.TileRows * vec.TileCols
 	return unitPanels * 4 * (core*vec.TileCols + batchTargets/vec.TileRows*tile)

@@ -27,7 +27,8 @@ import (
 //
 // where the sum takes the largest elements of G, and only the items that row i of C names are looked at: it is they whose weight the core explains in
 // part, and rows of the rarest items stay as short as their histories. A step more would gain nothing where rows are weak, and need not converge where they are strong. As
-// a target of the regression, every item is a full one. Of each row the entries of largest magnitude are kept.
+// a target of the regression, every item is a full one, but without order the rows of the core name of the others only those that somebody has together with the row's item.
+// Of each row the entries of largest magnitude are kept.
 const (
 	coreSize     = 8192 // most items in the dense inverse: 268 MB, and 2.7 · 10¹¹ multiplications
 	coreOrdered  = 6144 // and with order, where right-hand sides as wide as the catalogue are multiplied with all of it,

@@ -12,10 +12,12 @@ import (
 // The product of the inverse P with HᵀE, the right-hand sides, whose columns are the targets. It is the most work of a training with many events, so it
 // is done where the caches are: a worker takes some panels of P, each of TileCols columns, and for each target adds up the rows of the panel that its
 // column of HᵀE names. A target whose column names many rows goes with others of its kind through the dense kernel instead, which does several times
-// as much in the same time, zeros included. Which way a target goes depends on the data alone, as the order of the sum is another one.
+// as much in the same time, zeros included. Which way a target goes depends on the data alone, as the order of the sum is another one. Without order the inverse itself
+// says what targets of the core are worth, and the others are only offered to whom they meet (meet.go).
 const (
 	batchTargets = 8192    // columns of HᵀE held in memory at a time, at most
-	batchEntries = 1 << 24 // and entries of theirs
+	batchSets    = 1 << 16 // and without order, where those of the core are empty and none is dense
+	batchEntries = 1 << 24 // entries of theirs
 	denseShare   = 4       // a column with one entry in so many rows, or more, is dense
 	unitPanels   = 4       // panels that a worker takes at a time
 	chunkRows    = 256     // rows of a panel that a dense group goes through at a time, so that they stay in the first-level cache
@@ -83,8 +85,11 @@ func (s *solver) score(ctx context.Context, best []selection, progress Progress)
 
 // batch is the end of the batch of targets that starts at from.
 func (s *solver) batch(from int) int {
-	entries, to := int64(0), from
-	for to < s.seq.items && to-from < batchTargets {
+	entries, to, most := int64(0), from, batchTargets
+	if s.window == nil {
+		most = batchSets
+	}
+	for to < s.seq.items && to-from < most {
 		entries += s.bound(to)
 		if entries > s.entries && to > from {
 			break

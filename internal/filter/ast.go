@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/palate-dev/palate/internal/schema"
@@ -87,15 +86,6 @@ type literal struct {
 	pos    pos
 	quoted bool
 	text   string // of a string unescaped, of a number as written
-}
-
-// number returns the value of a number, which may be quoted.
-func (l literal) number() (float64, bool) {
-	if l.quoted && !isNumber(l.text) {
-		return 0, false
-	}
-	x, err := strconv.ParseFloat(l.text, 64)
-	return x, err == nil
 }
 
 func (l *list) position() pos        { return l.pos }

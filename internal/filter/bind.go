@@ -29,7 +29,7 @@ type check struct {
 	column  int // of the schema that Bind was given
 	kind    schema.Kind
 	texts   []string // operands of a string, and types of events, folded
-	numbers []float64
+	numbers []quantity
 	any     bool // the asterisk
 
 	reference bool // the operand is a field of CurrentItem: this one
@@ -152,7 +152,7 @@ func (c *check) operands(texts []string) error {
 		case c.events:
 			c.texts = append(c.texts, foldType(c.entity, text))
 		case c.kind.Numeric():
-			n, ok := literal{quoted: true, text: strings.TrimSpace(text)}.number()
+			n, ok := parseNumber(c.kind, strings.TrimSpace(text))
 			if !ok {
 				return fmt.Errorf("%q is not a number", text)
 			}

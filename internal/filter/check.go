@@ -160,7 +160,7 @@ func (f *Filter) checkTypes(t *test, schemas map[schema.Type]*schema.Schema) err
 		}
 	case *list:
 		for _, lit := range o.literals {
-			if _, ok := lit.number(); c.Kind.Numeric() && !ok {
+			if _, ok := parseNumber(c.Kind, lit.text); c.Kind.Numeric() && !ok {
 				return f.errorf(lit.pos, "%s is compared with numbers only", t.field)
 			}
 			if !c.Kind.Numeric() && !lit.quoted {

@@ -29,6 +29,7 @@ type column struct {
 	texts   []string
 	code    map[string]int32 // of each text
 	number  []float64
+	rest    []int16 // of quantities whose float is not all; nil if none is such
 	valid   []bool
 	numeric bool
 }
@@ -69,9 +70,16 @@ func (c *Columns) Set(code int32, r Record) {
 func (x *column) set(code int32, v schema.Value) {
 	switch {
 	case x.numeric:
-		x.valid[code], x.number[code] = v.Valid, 0
+		q := quantity{}
 		if v.Valid {
-			x.number[code] = number(x.kind, v)
+			q = number(x.kind, v)
+		}
+		x.valid[code], x.number[code] = v.Valid, q.near
+		if x.rest == nil && q.rest != 0 {
+			x.rest = make([]int16, len(x.number))
+		}
+		if x.rest != nil {
+			x.rest[code] = q.rest
 		}
 	case !v.Valid:
 		x.text[code] = -1
@@ -87,6 +95,14 @@ func (x *column) set(code int32, v schema.Value) {
 	}
 }
 
+func (x *column) quantity(code int32) quantity {
+	q := quantity{near: x.number[code]}
+	if x.rest != nil {
+		q.rest = x.rest[code]
+	}
+	return q
+}
+
 // holds evaluates one test on records, of the candidate's.
 func (c *Columns) holds(k *check, code int32) bool {
 	x := c.fields[k.column]
@@ -94,7 +110,7 @@ func (c *Columns) holds(k *check, code int32) bool {
 		if !x.valid[code] || k.null {
 			return k.ofNull()
 		}
-		return k.holdsOfNumber(x.number[code])
+		return k.holdsOfNumber(x.quantity(code))
 	}
 	if x.text[code] < 0 || k.null {
 		return k.ofNull()

@@ -162,7 +162,7 @@ func (c *check) name(b []byte) []byte {
 		b = append(b, '0')
 	}
 	for _, n := range c.numbers {
-		b = strconv.AppendFloat(append(b, ' '), n, 'g', -1, 64)
+		b = append(append(b, ' '), n.String()...)
 	}
 	for _, t := range c.texts {
 		b = strconv.AppendQuote(b, t)

@@ -71,7 +71,7 @@ func (c *check) resolve(item Record) {
 	case !v.Valid:
 		c.null = true
 	case c.kind2.Numeric():
-		c.numbers = []float64{number(c.kind2, v)}
+		c.numbers = []quantity{number(c.kind2, v)}
 	case c.op.set():
 		c.texts = append([]string{v.Str}, strings.Split(v.Str, "|")...)
 	default:
@@ -148,32 +148,24 @@ func (c *check) holdsOfEvent(kind string) bool {
 	return c.any || slices.Contains(c.texts, kind) == (c.op != opNotIn)
 }
 
-func (c *check) holdsOfNumber(n float64) bool {
+func (c *check) holdsOfNumber(n quantity) bool {
 	if c.op.set() {
 		return slices.Contains(c.numbers, n) == (c.op == opIn)
 	}
-	x := c.numbers[0]
+	order := n.compare(c.numbers[0])
 	switch c.op {
 	case opEqual:
-		return n == x
+		return order == 0
 	case opNotEqual:
-		return n != x
+		return order != 0
 	case opLess:
-		return n < x
+		return order < 0
 	case opLessEqual:
-		return n <= x
+		return order <= 0
 	case opGreater:
-		return n > x
+		return order > 0
 	}
-	return n >= x
-}
-
-// number is the value of a numeric field.
-func number(k schema.Kind, v schema.Value) float64 {
-	if k == schema.Int || k == schema.Long {
-		return float64(v.Int)
-	}
-	return v.Float
+	return order >= 0
 }
 
 // An Event is an interaction of the user of a request, with an item or an action.

@@ -97,7 +97,7 @@ func (c *check) found(of Candidate) []string {
 func (c *check) operandTexts() []string {
 	texts := slices.Compact(slices.Clone(c.texts))
 	for _, n := range c.numbers {
-		texts = append(texts, strconv.FormatFloat(n, 'g', -1, 64))
+		texts = append(texts, n.String())
 	}
 	return texts
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/palate-dev/palate/test/shop"
 )
 
-// TestFiltersCompareNumbersAsTheyWereGiven: prices with cents, of which hardly one is a float of 32 bits, in every place where a filter compares a number. The items
+// TestFiltersCompareNumbersAsTheyWereGiven: prices with cents, of which hardly one is a float of 32 bits, and ids of 19 digits, which no float is, in every place where a filter compares a number. The items
 // are imported and put, the operands stand in the expression, in the request and in the item of the request.
 func TestFiltersCompareNumbersAsTheyWereGiven(t *testing.T) {
 	t.Parallel()
 	h := shop.New(t, start(t), "shop", "")
 	h.Interactions = h.Dataset("Interactions", shop.InteractionsSchema)
-	h.Items = h.Dataset("Items", schema("Items", "ITEM_ID string", "PRICE float?", "COST double?"))
+	h.Items = h.Dataset("Items", schema("Items", "ITEM_ID string", "PRICE float?", "COST double?", "MADE long?"))
 	h.Load(h.Interactions, shop.Generate(40, 8, 600, 81).Interactions)
-	table := [][]string{{"ITEM_ID", "PRICE", "COST"}}
+	table := [][]string{{"ITEM_ID", "PRICE", "COST", "MADE"}}
 	for n := range 6 {
-		table = append(table, []string{fmt.Sprintf("item-%04d", n), fmt.Sprintf("%d.99", n), fmt.Sprintf("%d.99", n+1)})
+		table = append(table, []string{fmt.Sprintf("item-%04d", n), fmt.Sprintf("%d.99", n), fmt.Sprintf("%d.99", n+1), fmt.Sprint(1_700_000_000_000_000_001 + n)})
 	}
 	h.Load(h.Items, table)
 	h.Must("PutItems", M{"datasetArn": h.Items, "items": []M{{"itemId": "item-0006", "properties": `{"price":6.99,"cost":"7.99"}`}, {"itemId": "item-0007", "properties": `{"cost":1}`}}})
@@ -43,6 +43,10 @@ func TestFiltersCompareNumbersAsTheyWereGiven(t *testing.T) {
 		{`INCLUDE ItemID WHERE Items.PRICE IN $P`, `1.99, 6.99`, "1 6"},
 		{`INCLUDE ItemID WHERE Items.COST = 4.99`, "", "3"},
 		{`INCLUDE ItemID WHERE Items.COST = 7.99 OR Items.PRICE = 0.99 AND Items.COST = 1.99`, "", "0 6"},
+		{`INCLUDE ItemID WHERE Items.MADE = 1700000000000000003`, "", "2"},
+		{`INCLUDE ItemID WHERE Items.MADE <= 1700000000000000002`, "", "0 1"},
+		{`INCLUDE ItemID WHERE Items.MADE IN ($P)`, `"1700000000000000001","1700000000000000006"`, "0 5"},
+		{`INCLUDE ItemID WHERE Items.MADE < CurrentItem.MADE`, "", "0 1"},
 		{`INCLUDE ItemID WHERE Items.PRICE = CurrentItem.COST`, "", "3"}, // of item 2, which costs 3.99
 		{`INCLUDE ItemID WHERE Items.COST >= CurrentItem.PRICE AND Items.COST < CurrentItem.COST`, "", "1"},
 		{`INCLUDE ItemID WHERE Items.PRICE < CurrentItem.PRICE`, "", "0 1"},

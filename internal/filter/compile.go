@@ -109,6 +109,14 @@ func (s *Compiled) Keeps(code int32) bool {
 // Drops is the opposite of Keeps.
 func (s *Compiled) Drops(code int32) bool { return !s.Keeps(code) }
 
+// Kept has a bit for each candidate that Keeps lets pass, from the least of each word on, if these are known; else it is nil. It is valid until Done.
+func (s *Compiled) Kept() []uint64 {
+	if s.kept == nil {
+		return nil
+	}
+	return *s.kept
+}
+
 // keeps asks one rule after the other.
 func (s *Compiled) keeps(code int32) bool {
 	included := !s.includes

@@ -317,21 +317,15 @@ func (e *estimates) of(k *ranker, s *scratch, at int32) float32 {
 // estimate sets the relevance of the items with estimates that are most like the most relevant ones. The work is bounded, whatever the size of the catalogue.
 func (k *ranker) estimate(s *scratch) {
 	e := k.cold
-	s.top = s.top[:0]
-	for _, i := range s.touched {
-		if len(s.top) == coldSeeds && s.sum[i] < s.top[0].relevance { // most
-			continue
-		}
-		if s.state[i]&stateSeen == 0 && !e.has(i) {
-			s.consider(ranked{i, s.sum[i]}, coldSeeds, nil)
-		}
+	if e == nil {
+		return
 	}
+	s.top = s.top[:0]
+	s.best(s.sum, coldSeeds, func(i int32) bool { return s.state[i]&stateSeen != 0 || e.has(i) })
 	for _, seed := range s.top {
 		for _, at := range e.follow.item[e.follow.offsets[seed.item]:e.follow.offsets[seed.item+1]] {
 			if j := e.item[at]; s.state[j]&(stateEstimated|stateSeen) == 0 {
-				r := e.of(k, s, at)
-				s.touch(j)
-				s.sum[j] = r
+				s.set(j, e.of(k, s, at))
 				s.flag(j, stateEstimated)
 			}
 		}

@@ -108,6 +108,7 @@ func (m *Model) explainPersonal(q *Query, item string, ranking bool) *Explanatio
 	}
 	s := m.ask(q)
 	defer m.ranker.release(s)
+	m.ranker.estimate(s)
 	x.Steps, x.Basis = len(s.steps), m.basis(s, q)
 	x.Exploration = m.explainExploration(q, item, ranking)
 	if !known {

@@ -147,7 +147,11 @@ func (m *Model) loadPersonalization() error {
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	scored := len(m.items)
+	n := len(m.items)
+	if !r.whole(n, n) || len(prior) != n || len(m.count) != n || tastes != nil && !tastes.rows.whole(int(tastes.size()), n) {
+		return fmt.Errorf("open model: %w: rows of items", ErrCorrupt)
+	}
+	scored := n
 	if m.manifest.Recipe == personalizationV2 {
 		scored = candidates
 	}

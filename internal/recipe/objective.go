@@ -115,9 +115,11 @@ func (k *ranker) share(r ranked) float64 {
 
 // topByGoal is top where there is a goal: it looks at all items with scores.
 func (k *ranker) topByGoal(s *scratch, n int, exclude func(item int32) bool) {
+	s.keys = s.keys[:0]
 	for item := range k.withScores(s) {
-		s.consider(k.at(s, item), n, exclude)
+		s.keys = append(s.keys, k.at(s, item).key())
 	}
+	s.take(n, exclude)
 }
 
 // totalByGoal is total where there is a goal.
@@ -132,7 +134,7 @@ func (k *ranker) totalByGoal(s *scratch) float64 {
 // withScores yields the items that have a score: those that are touched, and the first by prior.
 func (k *ranker) withScores(s *scratch) func(yield func(int32) bool) {
 	return func(yield func(int32) bool) {
-		for _, i := range s.touched {
+		for i := range s.touched {
 			if !yield(i) {
 				return
 			}

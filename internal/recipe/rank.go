@@ -7,6 +7,8 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+
+	"github.com/palate-dev/palate/internal/recipe/vec"
 )
 
 // ranker scores items for a history. It is what a personalization model serves with and what its evaluation measures.
@@ -18,6 +20,8 @@ type ranker struct {
 	cold   *estimates  // nil for none
 	tastes *userTastes // nil for none
 	prior  []float32   // by item, already weighted
+	padded []float32   // prior to the end of its last line
+	every  []int32     // the numbers of all lines
 	order  []int32     // items with events or an estimate, by descending prior, ties by item
 	scored int         // untouched items beyond so many of order have no score
 	decay  []float32   // weight of the k-th newest event, from k = 0 on
@@ -37,6 +41,11 @@ const demotion = 1024 // taken from the relevance of demoted items: more than ro
 func newRanker(r *rows, prior []float32, order []int32, decay []float32, demote bool, scored int) *ranker {
 	k := &ranker{rows: r, prior: prior, order: order, decay: decay, demote: demote, floor: 1.0 / float64(16*max(1, len(prior)))}
 	k.scored = min(scored, len(order))
+	k.padded = make([]float32, lines(len(prior))*vec.Line)
+	k.prior = k.padded[:copy(k.padded, prior)]
+	for l := range lines(len(prior)) {
+		k.every = append(k.every, int32(l))
+	}
 	k.head = make([]float64, k.scored)
 	for n, i := range k.order[:k.scored] {
 		k.head[n] = k.odd(prior[i])
@@ -58,41 +67,46 @@ func byPrior(prior []float32, count []int64) []int32 {
 	return order
 }
 
-// scratch holds the touched items of one request. Between requests every sum is notTouched, and all else is zero.
+// scratch holds the touched items of one request. Between requests every sum is vec.NotAdded, and all else is zero.
 type scratch struct {
-	sum     []float32
-	lines   []uint8   // by line of sums: 1 if something was added to one of them by addMany, until collect
+	sum     []float32 // by item, to the end of the last line: what rows add until finish, afterwards the relevance, and vec.Nothing or vec.NotAdded of items that are not touched
+	lines   []int32   // of sum, those with touched items
+	every   bool      // these are all lines, the ranker's
+	own     []int32   // memory of lines
+	marks   []uint8   // by line: 1 for those in lines, if they are not all
 	gain    []float32 // what the request adds to the priors of items that the user has not had; filled where items are estimated by others
-	touched []int32
 	state   []uint8
 	flagged []int32 // items whose state is not zero
 	seen    []int32 // items of the history, where they are demoted
 	steps   []step
+	addends []addend
 	values  []int32 // of the user's attributes, see userTastes
 	top     []ranked
+	merged  []ranked // memory of top
 	cold    []ranked // of a ranking: items without events
 	keys    []packed
+
+	allowed []uint64  // a bit for each item that may be in the list; nil for all, or if only exclude tells
+	kept    []float32 // sum with vec.Nothing of those that may not
 
 	newcomers *Newcomers // of the request; the codes of these items follow those of the model's
 	trace     *trace     // records what is added to some items; nil but for explanations
 }
 
-// A line is as many sums as a line of the cache holds.
-const (
-	lineBits = 4
-	line     = 1 << lineBits
-)
-
-// notTouched is the sum of an item that no row mentions: the negative zero. Nothing is lost by it, as adding it changes no number. What is added must not be a negative zero
-// itself; adding zero makes a positive one of it.
-var notTouched = float32(math.Copysign(0, -1))
-
-const notTouchedBits = 1 << 31
+// addend is a row that a request adds up.
+type addend struct {
+	row    vec.Row
+	weight float32
+	why    cause
+}
 
 func newScratch(items int) *scratch {
-	lines := (items + 8*line - 1) &^ (8*line - 1) / line // a multiple of eight
-	return &scratch{sum: slices.Repeat([]float32{notTouched}, lines*line), lines: make([]uint8, lines), state: make([]uint8, items)}
+	lines := lines(items)
+	return &scratch{sum: slices.Repeat([]float32{vec.NotAdded}, lines*vec.Line), marks: make([]uint8, (lines+7)&^7), state: make([]uint8, items)}
 }
+
+// lines is how many lines so many items take.
+func lines(items int) int { return (items + vec.Line - 1) / vec.Line }
 
 type ranked struct {
 	item      int32
@@ -107,13 +121,49 @@ const (
 )
 
 // has reports whether an item is touched.
-func (s *scratch) has(item int32) bool { return math.Float32bits(s.sum[item]) != notTouchedBits }
+func (s *scratch) has(item int32) bool {
+	v := math.Float32bits(s.sum[item])
+	return v != math.Float32bits(vec.NotAdded) && v != math.Float32bits(vec.Nothing)
+}
 
-func (s *scratch) touch(item int32) {
-	if !s.has(item) {
-		s.sum[item] = 0
-		s.touched = append(s.touched, item)
+// touched yields the items that are touched, after finish.
+func (s *scratch) touched(yield func(item int32) bool) {
+	for at := 0; at < len(s.lines); at++ {
+		next, high := vec.Reaching(s.sum, s.lines[at:], noFloor)
+		if at += next; high == 0 {
+			return
+		}
+		for first := s.lines[at] * vec.Line; high != 0; high &= high - 1 {
+			if !yield(first + int32(bits.TrailingZeros32(high))) {
+				return
+			}
+		}
 	}
+}
+
+// enter makes the line of an item one of those of the request, and reports whether it was none.
+func (s *scratch) enter(item int32) bool {
+	l := item / vec.Line
+	if s.every || s.marks[l] == 1 {
+		return false
+	}
+	s.marks[l] = 1
+	s.lines = append(s.lines, l)
+	return true
+}
+
+// touch adds nothing to the sum of an item, before finish.
+func (s *scratch) touch(item int32) {
+	s.enter(item)
+	s.sum[item] += 0
+}
+
+// set makes v the relevance of an item, after finish.
+func (s *scratch) set(item int32, v float32) {
+	if s.enter(item) {
+		vec.Fill(s.sum, []int32{item / vec.Line}, vec.Nothing)
+	}
+	s.sum[item] = v
 }
 
 // flag sets a bit of an item's state.
@@ -130,50 +180,45 @@ func (k *ranker) release(s *scratch) {
 	for _, i := range s.flagged {
 		s.state[i] = 0
 	}
-	for _, i := range s.touched {
-		s.sum[i] = notTouched
-	}
+	vec.Fill(s.sum, s.lines, vec.NotAdded)
 	if s.gain != nil {
-		for _, i := range s.touched {
-			s.gain[i] = 0
-		}
+		vec.Fill(s.gain, s.lines, 0)
 	}
-	s.touched, s.flagged, s.seen, s.top, s.cold, s.values = s.touched[:0], s.flagged[:0], s.seen[:0], s.top[:0], s.cold[:0], s.values[:0]
-	s.newcomers, s.trace = nil, nil
+	if !s.every {
+		for _, l := range s.lines {
+			s.marks[l] = 0
+		}
+		s.own = s.lines[:0]
+	}
+	s.lines, s.every = nil, false
+	s.flagged, s.seen, s.top, s.cold, s.values = s.flagged[:0], s.seen[:0], s.top[:0], s.cold[:0], s.values[:0]
+	s.newcomers, s.trace, s.allowed = nil, nil, nil
 	k.scratch.Put(s)
 }
 
-// relevance fills s with the touched items of a history, oldest first, and of s.values, in the given situations.
+// relevance fills s with the touched items of a history, oldest first, and of s.values, in the given situations, as lists need it.
 func (k *ranker) relevance(s *scratch, history []step, in ...situation) {
 	k.sum(s, history)
 	k.finish(s, in...)
+	k.estimate(s)
 }
 
-// sum is the first half of relevance: it adds up rows.
+// sum is the first step of relevance: it adds up rows.
 func (k *ranker) sum(s *scratch, history []step) {
-	add, many := (*scratch).add, k.many(history)
-	if many {
-		add = (*scratch).addMany
+	entries := k.find(s, history)
+	marks := s.marks
+	if s.every = entries > perLine*len(k.every); s.every {
+		marks, s.lines = nil, k.every
 	}
-	for n, age := len(history), 0; age < min(n, len(k.decay)); age++ {
-		h := history[n-1-age]
-		s.trace.because(cause{step: n - 1 - age, value: -1})
-		w := k.decay[age] * float32(float64(h.weight)/one)
-		if near, weight, sum := k.sources(s, h.item); sum > 0 {
-			for n, i := range near {
-				add(s, k.rows, i, float32(w*float32(weight[n]/sum)))
-			}
-			continue
+	for n, t := range s.addends {
+		next := vec.Row{}
+		if n+1 < len(s.addends) {
+			next = s.addends[n+1].row
 		}
-		add(s, k.rows, h.item, w)
+		vec.SparseAdd(s.sum, marks, t.row, t.weight, next)
+		s.trace.add(&t)
 	}
-	if w := tasteWeight(len(history)); w > 0 {
-		for _, v := range s.values {
-			s.trace.because(cause{step: -1, value: v})
-			add(s, k.tastes.rows, v, w)
-		}
-	}
-	if many {
+	if !s.every {
 		s.collect()
 	}
 	if k.demote {
@@ -187,22 +232,48 @@ func (k *ranker) sum(s *scratch, history []step) {
 	}
 }
 
-// perLine is how many entries of rows there must be for each line of sums so that addMany and collect are faster than add. It decides nothing but speed, and in which
-// order items are noted.
-const perLine = 6
+// perLine is how many entries of rows there must be for each line of sums so that it is faster to take all lines for touched than to mark those that are. It decides
+// nothing but speed, and in which order odds are added up.
+const perLine = 4
 
-// many tells whether the rows of a history are long beside the catalogue.
-func (k *ranker) many(history []step) bool {
-	entries := 0
-	for _, h := range history[max(0, len(history)-len(k.decay)):] {
-		if int(h.item) < len(k.prior) {
-			entries += int(k.rows.offsets[h.item+1] - k.rows.offsets[h.item])
+// find lists the rows that speak for a history and for s.values, and counts their entries.
+func (k *ranker) find(s *scratch, history []step) (entries int) {
+	s.addends = s.addends[:0]
+	add := func(r *rows, row int32, w float32, why cause) {
+		items, values := r.of(row)
+		entries += len(items)
+		s.addends = append(s.addends, addend{vec.Row{Item: items, Value: values}, w, why})
+	}
+	for n, age := len(history), 0; age < min(n, len(k.decay)); age++ {
+		h, why := history[n-1-age], cause{step: n - 1 - age, value: -1}
+		w := k.decay[age] * float32(float64(h.weight)/one)
+		if near, weight, sum := k.sources(s, h.item); sum > 0 {
+			for n, i := range near {
+				add(k.rows, i, float32(w*float32(weight[n]/sum)), why)
+			}
+			continue
+		}
+		add(k.rows, h.item, w, why)
+	}
+	if w := tasteWeight(len(history)); w > 0 {
+		for _, v := range s.values {
+			add(k.tastes.rows, v, w, cause{step: -1, value: v})
 		}
 	}
-	return entries*line > perLine*len(k.prior)
+	return entries
 }
 
-// finish is the second half of relevance: it adds what is said of the items to whomever.
+// collect lists the lines that are marked, ascending.
+func (s *scratch) collect() {
+	s.lines = s.own[:0]
+	for at := 0; at < len(s.marks); at += 8 {
+		for marked := binary.LittleEndian.Uint64(s.marks[at:]); marked != 0; marked &= marked - 1 {
+			s.lines = append(s.lines, int32(at+bits.TrailingZeros64(marked)/8))
+		}
+	}
+}
+
+// finish is the second step of relevance: it adds what is said of the items to whomever.
 func (k *ranker) finish(s *scratch, in ...situation) {
 	for i := range in { // what is often there, and what only is elsewhere
 		for _, list := range [][]int32{in[i].head, k.order[:min(rowEntries, len(k.order))]} {
@@ -213,111 +284,52 @@ func (k *ranker) finish(s *scratch, in ...situation) {
 	}
 	estimates := k.estimates(s)
 	if estimates && s.gain == nil {
-		s.gain = make([]float32, len(k.prior))
+		s.gain = make([]float32, len(s.sum))
 	}
-	for _, i := range s.touched {
-		prior := k.prior[i]
-		v := s.sum[i] + prior
-		for at := range in {
-			if v > 0 {
-				f := in[at].factor(i)
-				v = float32(v * f)
-				s.trace.multiply(i, at, f)
+	gain := s.gain
+	if !estimates {
+		gain = nil
+	}
+	vec.Finish(s.sum, gain, k.padded, s.lines)
+	if len(in) > 0 {
+		for i := range s.touched {
+			v := s.sum[i]
+			for at := range in {
+				if v > 0 {
+					f := in[at].factor(i)
+					v = float32(v * f)
+					s.trace.multiply(i, at, f)
+				}
 			}
-		}
-		s.sum[i] = v
-		if estimates {
-			s.gain[i] = v - prior
+			s.sum[i] = v
+			if estimates {
+				gain[i] = v - k.prior[i]
+			}
 		}
 	}
 	for _, i := range s.seen {
 		s.sum[i] -= demotion
 		if estimates {
-			s.gain[i] = 0
+			gain[i] = 0
 		}
-	}
-	if k.cold != nil {
-		k.estimate(s)
 	}
 }
 
 // estimates reports whether a request can ask for items that are estimated by others.
 func (k *ranker) estimates(s *scratch) bool { return k.cold != nil || s.newcomers != nil }
 
-// save appends the sums of the touched items, restore sets them again; nothing may be touched between.
+// save appends the sums of the lines, restore sets them again; no line may be entered between.
 func (s *scratch) save(sums []float32) []float32 {
-	for _, i := range s.touched {
-		sums = append(sums, s.sum[i])
+	for _, l := range s.lines {
+		sums = append(sums, s.sum[int(l)*vec.Line:][:vec.Line]...)
 	}
 	return sums
 }
 
 func (s *scratch) restore(sums []float32) {
-	for n, i := range s.touched {
-		s.sum[i] = sums[n]
+	for n, l := range s.lines {
+		copy(s.sum[int(l)*vec.Line:][:vec.Line], sums[n*vec.Line:])
 	}
-}
-
-// add adds a row, with a weight. This is where most of the time of a request goes, so it is written without a branch for the processor to guess: every item is noted, and
-// the note of one that was touched before is overwritten by the next.
-func (s *scratch) add(r *rows, row int32, w float32) {
-	items, values := r.of(row)
-	n := len(s.touched)
-	s.touched = slices.Grow(s.touched, len(items))
-	noted, sum, v := s.touched[:n+len(items)], s.sum, values[:len(items)]
-	for j, i := range items {
-		old := sum[i]
-		noted[n] = i
-		n += 1 - touches(old)
-		sum[i] = old + (float32(w*v[j]) + 0)
-	}
-	s.touched = s.touched[:n]
-	s.trace.add(items, values, w)
-}
-
-// touches is 1 for the sum of an item that is touched, 0 for that of another.
-func touches(sum float32) int { return int(-uint64(math.Float32bits(sum)^notTouchedBits) >> 63) }
-
-// addMany is add where the rows of a request mention most of the catalogue: that an item is touched is noted for its line only, until collect, and two entries are loaded
-// at a time, which are of different items.
-func (s *scratch) addMany(r *rows, row int32, w float32) {
-	items, values := r.of(row)
-	sum, lines := s.sum, s.lines
-	i, v := items, values
-	for len(i) >= 2 && len(v) >= 2 {
-		a, b := i[0], i[1]
-		x, y := sum[a]+(float32(w*v[0])+0), sum[b]+(float32(w*v[1])+0)
-		lines[a>>lineBits], lines[b>>lineBits] = 1, 1
-		sum[a], sum[b] = x, y
-		i, v = i[2:], v[2:]
-	}
-	if len(i) == 1 {
-		sum[i[0]] += float32(w*v[0]) + 0
-		lines[i[0]>>lineBits] = 1
-	}
-	s.trace.add(items, values, w)
-}
-
-// collect notes the items that addMany has touched, ascending.
-func (s *scratch) collect() {
-	n := 0
-	for at := 0; at < len(s.lines); at += 8 {
-		marked := binary.LittleEndian.Uint64(s.lines[at:])
-		if marked == 0 {
-			continue
-		}
-		binary.LittleEndian.PutUint64(s.lines[at:], 0)
-		s.touched = slices.Grow(s.touched[:n], 8*line)
-		noted := s.touched[:cap(s.touched)]
-		for ; marked != 0; marked &= marked - 1 {
-			first := (at + bits.TrailingZeros64(marked)/8) * line
-			for k, v := range s.sum[first : first+line] {
-				noted[n] = int32(first + k)
-				n += touches(v)
-			}
-		}
-	}
-	s.touched = s.touched[:n]
 }
 
 // of is the relevance of one item after relevance has filled s.
@@ -368,24 +380,34 @@ func (r ranked) key() packed {
 	return packed(bits)<<32 | packed(uint32(r.item))
 }
 
-// order sorts a list that is long, best first.
+// ranked is what the key is of.
+func (p packed) ranked() ranked {
+	bits := uint32(p >> 32)
+	if bits>>31 == 0 {
+		bits ^= math.MaxInt32
+	}
+	return ranked{int32(uint32(p)), math.Float32frombits(bits)}
+}
+
+// sortKeys sorts keys of ranked items.
+func sortKeys(keys []packed) {
+	sortByItem(keys) // by their upper half, which is the relevance
+	for from, to := 0, 0; from < len(keys); from = to {
+		for to = from + 1; to < len(keys) && keys[to]>>32 == keys[from]>>32; to++ {
+		}
+		slices.Sort(keys[from:to])
+	}
+}
+
+// order sorts a list, best first.
 func (s *scratch) order(list []ranked) {
 	s.keys = s.keys[:0]
 	for _, r := range list {
 		s.keys = append(s.keys, r.key())
 	}
-	sortByItem(s.keys) // by their upper half, which is the relevance
-	for from, to := 0, 0; from < len(s.keys); from = to {
-		for to = from + 1; to < len(s.keys) && s.keys[to]>>32 == s.keys[from]>>32; to++ {
-		}
-		slices.Sort(s.keys[from:to])
-	}
+	sortKeys(s.keys)
 	for n, key := range s.keys {
-		bits := uint32(key >> 32)
-		if bits>>31 == 0 {
-			bits ^= math.MaxInt32
-		}
-		list[n] = ranked{int32(uint32(key)), math.Float32frombits(bits)}
+		list[n] = key.ranked()
 	}
 }
 
@@ -397,71 +419,177 @@ func (k *ranker) top(s *scratch, n int, exclude func(item int32) bool) []ranked 
 	}
 	if k.goal != nil {
 		k.topByGoal(s, n, exclude)
-		slices.SortFunc(s.top, before)
 		return s.top
 	}
-	for _, i := range s.touched {
-		if len(s.top) < n || s.sum[i] >= s.top[0].relevance { // most are not among the best
-			s.consider(ranked{i, s.sum[i]}, n, exclude)
-		}
+	if s.allowed == nil {
+		s.best(s.sum, n, exclude)
+		return k.merge(s, n, exclude)
 	}
+	if s.kept == nil {
+		s.kept = make([]float32, len(s.sum))
+	}
+	vec.Keep(s.kept, s.sum, s.allowed, s.lines)
+	s.best(s.kept, n, nil)
+	return k.merge(s, n, exclude)
+}
+
+// merge completes s.top, which has touched items, by those that are not and have a score by their priors.
+func (k *ranker) merge(s *scratch, n int, exclude func(item int32) bool) []ranked {
+	touched := s.top
+	out := s.merged[:0]
 	for _, i := range k.order[:k.scored] {
-		if s.has(i) {
+		r := ranked{i, k.prior[i]}
+		if len(touched) == n && !touched[n-1].worse(r) {
+			break // and no later one is better, either
+		}
+		if s.has(i) || exclude != nil && exclude(i) {
 			continue
 		}
-		r := ranked{i, k.prior[i]}
-		if len(s.top) == n && before(r, s.top[0]) >= 0 {
-			break // and no later one either
+		for len(touched) > 0 && len(out) < n && r.worse(touched[0]) {
+			out, touched = append(out, touched[0]), touched[1:]
 		}
-		s.consider(r, n, exclude)
+		if len(out) == n {
+			break
+		}
+		out = append(out, r)
 	}
-	slices.SortFunc(s.top, before)
+	if len(out) == 0 {
+		return s.top
+	}
+	out = append(out, touched[:min(len(touched), n-len(out))]...)
+	s.top, s.merged = out, s.top
 	return s.top
 }
 
-// consider keeps the best n in a heap with the worst at the root.
-func (s *scratch) consider(r ranked, n int, exclude func(item int32) bool) {
-	full := len(s.top) == n
-	if full && !s.top[0].worse(r) {
-		return
+// Peaks tell a floor of the best mostPeaks items at most, and if some of them may be taken out, sparePeaks more are looked at first.
+const (
+	mostPeaks  = vec.PeakGroups / 2
+	sparePeaks = 16
+)
+
+// noFloor is a relevance that every touched item has.
+const noFloor = -math.MaxFloat32
+
+// best appends the n best touched items to s.top, by their values in lines, in order, without those that exclude takes out. It finds a floor that at least n items reach,
+// and looks at these only; if too many of them are taken out, at all others.
+func (s *scratch) best(values []float32, n int, exclude func(item int32) bool) {
+	looked := n
+	if exclude != nil {
+		looked += sparePeaks
 	}
-	if exclude != nil && exclude(r.item) {
-		return
+	floor := float32(noFloor)
+	if looked <= mostPeaks {
+		peaks := vec.Peaks(values, s.lines)
+		floor = max(noFloor, greatest(peaks[:], looked))
 	}
-	if !full {
-		s.top = append(s.top, r)
-		for i := len(s.top) - 1; i > 0 && s.top[i].worse(s.top[(i-1)/2]); i = (i - 1) / 2 {
-			s.top[i], s.top[(i-1)/2] = s.top[(i-1)/2], s.top[i]
-		}
-		return
+	s.reaching(values, floor, float32(math.Inf(1)), nil)
+	s.take(n, exclude)
+	if len(s.top) < n && floor > noFloor {
+		s.reaching(values, noFloor, floor, exclude)
+		s.take(n, nil)
 	}
-	heap, at := s.top, 0 // the worst leaves, and r sinks to its place
-	for {
-		child := 2*at + 1
-		if child >= n {
-			break
+}
+
+// reaching sets s.keys to those of the touched items with values from floor to below, without those that exclude takes out.
+func (s *scratch) reaching(values []float32, floor, below float32, exclude func(item int32) bool) {
+	s.keys = s.keys[:0]
+	for at := 0; at < len(s.lines); at++ {
+		next, high := vec.Reaching(values, s.lines[at:], floor)
+		if at += next; high == 0 {
+			return
 		}
-		if child+1 < n && heap[child+1].worse(heap[child]) {
-			child++
+		for first := s.lines[at] * vec.Line; high != 0; high &= high - 1 {
+			if i := first + int32(bits.TrailingZeros32(high)); values[i] < below && (exclude == nil || !exclude(i)) {
+				s.keys = append(s.keys, ranked{i, values[i]}.key())
+			}
 		}
-		if !heap[child].worse(r) {
-			break
-		}
-		heap[at] = heap[child]
-		at = child
 	}
-	heap[at] = r
+}
+
+// take moves the best of s.keys to s.top, until that has n.
+func (s *scratch) take(n int, exclude func(item int32) bool) {
+	for left := s.keys; len(left) > 0 && len(s.top) < n; {
+		first := left
+		if m := n - len(s.top) + sparePeaks; len(left) > 2*m {
+			leastFirst(left, m)
+			first = left[:m]
+		}
+		sortKeys(first)
+		for _, key := range first {
+			if r := key.ranked(); exclude == nil || !exclude(r.item) {
+				if s.top = append(s.top, r); len(s.top) == n {
+					return
+				}
+			}
+		}
+		left = left[len(first):]
+	}
+}
+
+// greatest is the n-th greatest number of a list, which it puts in another order.
+func greatest(list []float32, n int) float32 {
+	low, high := 0, len(list)-1
+	for low < high {
+		a, b, c := list[low], list[(low+high)/2], list[high]
+		pivot := max(min(a, b), min(max(a, b), c)) // the median
+		i, j := low, high
+		for i <= j {
+			for list[i] > pivot {
+				i++
+			}
+			for list[j] < pivot {
+				j--
+			}
+			if i <= j {
+				list[i], list[j] = list[j], list[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case n-1 <= j:
+			high = j
+		case n-1 >= i:
+			low = i
+		default:
+			return pivot
+		}
+	}
+	return list[n-1]
+}
+
+// leastFirst puts the n least keys first, in any order.
+func leastFirst(keys []packed, n int) {
+	low, high := 0, len(keys)-1
+	for low < high {
+		a, b, c := keys[low], keys[(low+high)/2], keys[high]
+		pivot := max(min(a, b), min(max(a, b), c)) // the median
+		i, j := low, high
+		for i <= j {
+			for keys[i] < pivot {
+				i++
+			}
+			for keys[j] > pivot {
+				j--
+			}
+			if i <= j {
+				keys[i], keys[j] = keys[j], keys[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case n-1 <= j:
+			high = j
+		case n-1 >= i:
+			low = i
+		default:
+			return
+		}
+	}
 }
 
 // odd turns a relevance into odds: itself where it is well above zero, and ever smaller but positive below. The scores of a response are
 // odds over their sum: the softmax of the logarithms.
-func (k *ranker) odd(relevance float32) float64 {
-	r := float64(relevance)
-	if r >= k.floor {
-		return r
-	}
-	return k.floor / (2 - r/k.floor)
-}
+func (k *ranker) odd(relevance float32) float64 { return vec.Odd(float64(relevance), k.floor) }
 
 // total is the sum of the odds of all items with scores.
 func (k *ranker) total(s *scratch) float64 {
@@ -471,21 +599,17 @@ func (k *ranker) total(s *scratch) float64 {
 	if k.goal != nil {
 		return k.totalByGoal(s)
 	}
-	sum := k.odds
-	if k.scored < len(s.touched) { // the shorter way
+	sum := k.odds + vec.Odds(s.sum, s.lines, k.floor)
+	if k.scored < len(s.lines)*vec.Line { // the shorter way
 		for n, i := range k.order[:k.scored] {
 			if s.has(i) {
 				sum -= k.head[n]
 			}
 		}
-		for _, i := range s.touched {
-			sum += k.odd(s.sum[i])
-		}
 		return sum
 	}
 	last := k.order[k.scored-1]
-	for _, i := range s.touched {
-		sum += k.odd(s.sum[i])
+	for i := range s.touched {
 		if before(ranked{i, k.prior[i]}, ranked{last, k.prior[last]}) <= 0 { // counted in k.odds
 			sum -= k.odd(k.prior[i])
 		}

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/palate-dev/palate/internal/recipe/vec"
 )
 
 // randomRanker has rows of a few hundred entries, some of them below zero, and priors of which many are equal.
@@ -90,10 +92,18 @@ func TestRankingIsWhatItsPlainTwinSays(t *testing.T) {
 				n := 1 + random.IntN(60)
 				var exclude func(int32) bool
 				if round%2 == 1 {
-					exclude = func(i int32) bool { return i%3 == 0 }
+					exclude = func(i int32) bool { return i%3 == 0 || round%8 > 4 && i%37 > 0 }
 				}
 				s := k.acquire()
 				k.relevance(s, history)
+				if round%4 == 3 { // known beforehand
+					s.allowed = make([]uint64, (c.items+63)/64)
+					for i := range c.items {
+						if !exclude(int32(i)) {
+							s.allowed[i/64] |= 1 << (i % 64)
+						}
+					}
+				}
 				got, total := slices.Clone(k.top(s, n, exclude)), k.total(s)
 				k.release(s)
 				want, sum := plainly(k, history, n, exclude)
@@ -105,8 +115,8 @@ func TestRankingIsWhatItsPlainTwinSays(t *testing.T) {
 				}
 			}
 			s := k.acquire()
-			if slices.ContainsFunc(s.sum, func(v float32) bool { return math.Float32bits(v) != notTouchedBits }) || slices.ContainsFunc(s.state, func(v uint8) bool { return v != 0 }) ||
-				slices.ContainsFunc(s.lines, func(v uint8) bool { return v != 0 }) || slices.ContainsFunc(s.gain, func(v float32) bool { return v != 0 }) {
+			if slices.ContainsFunc(s.sum, func(v float32) bool { return math.Float32bits(v) != math.Float32bits(vec.NotAdded) }) || slices.ContainsFunc(s.state, func(v uint8) bool { return v != 0 }) ||
+				slices.ContainsFunc(s.marks, func(v uint8) bool { return v != 0 }) || slices.ContainsFunc(s.gain, func(v float32) bool { return v != 0 }) {
 				t.Error("the memory of a request is not clean after it")
 			}
 		}

@@ -97,6 +97,7 @@ type Query struct {
 
 	Exclude  func(item string) bool // items that must not appear; nil excludes nothing
 	Excluded func(code int32) bool  // the same for items of the model, by their codes (Model.Code), if that is cheaper; nil: Exclude is asked
+	Allowed  []uint64               // the same once more, if it is known beforehand: a bit for each item that Excluded keeps, from the least of each word on; nil: Excluded is asked
 
 	ExplorationWeight float64 // 0..1; aws-user-personalization only
 	CutOff            float64 // age in days up to which an item is explored

@@ -27,6 +27,8 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 	}
 	s := m.ask(&q)
 	defer m.ranker.release(s)
+	m.ranker.estimate(s)
+	s.allowed = q.Allowed
 	list := m.ranker.top(s, q.N, exclude)
 	buf = m.score(s, list, buf)
 	if m.manifest.Recipe == personalizationV2 {
@@ -35,7 +37,7 @@ func (m *Model) Recommend(q Query, buf []Scored) []Scored {
 	return m.explore(s, &q, buf)
 }
 
-// ask finds what is relevant to q. The result must be released.
+// ask finds what is relevant to q. Lists need ranker.estimate after it. The result must be released.
 func (m *Model) ask(q *Query) *scratch {
 	if q.Newcomers == nil {
 		q.Newcomers = m.newcomers
@@ -44,7 +46,8 @@ func (m *Model) ask(q *Query) *scratch {
 	s.newcomers, s.trace = q.Newcomers, q.trace
 	s.steps = m.steps(s.steps[:0], q)
 	m.taste(s, q)
-	m.ranker.relevance(s, s.steps, m.situations(q.Context)...)
+	m.ranker.sum(s, s.steps)
+	m.ranker.finish(s, m.situations(q.Context)...)
 	return s
 }
 

@@ -162,6 +162,18 @@ func (r *rows) of(item int32) ([]int32, []float32) {
 	return r.item[from:to], r.value[from:to]
 }
 
+// whole reports whether these are so many rows with items below a number: what vec.SparseAdd relies on.
+func (r *rows) whole(rows, items int) bool {
+	if len(r.offsets) != rows+1 || r.offsets[0] != 0 || r.offsets[rows] != int64(len(r.item)) || len(r.item) != len(r.value) || !slices.IsSorted(r.offsets) {
+		return false
+	}
+	most := uint32(0) // of a negative number it is large
+	for _, i := range r.item {
+		most = max(most, uint32(i))
+	}
+	return len(r.item) == 0 || int64(most) < int64(items)
+}
+
 func (r *rows) empty(item int32) bool { return r.offsets[item] == r.offsets[item+1] }
 
 // wanted are the items whose rows are asked for, nil for all.

@@ -23,8 +23,12 @@ func largeModel(items int) *Model {
 	e := &estimates{near: rows{offsets: []int64{0}}}
 	for i := range items {
 		m.items = append(m.items, fmt.Sprintf("item-%07d", i))
+		met := map[int32]bool{}
 		for range 2 * rowEntries {
-			best[i].offer(near(i), float32(random.ExpFloat64()-0.2)/16)
+			if j := near(i); !met[j] {
+				met[j] = true
+				best[i].offer(j, float32(random.ExpFloat64()-0.2)/16)
+			}
 		}
 		m.count[i] = int64(math.Exp(2.5 + 1.2*random.NormFloat64()))
 		prior[i] = float32(m.count[i]) / float32(40*items)
@@ -34,8 +38,10 @@ func largeModel(items int) *Model {
 			continue
 		}
 		row := newSelections(1, coldNear)
+		met := map[int32]bool{}
 		for range 2 * coldNear {
-			if j := near(i); m.count[j] >= coldEvents {
+			if j := near(i); m.count[j] >= coldEvents && !met[j] {
+				met[j] = true
 				row[0].offer(j, 1/float32(coldNear))
 			}
 		}
@@ -75,9 +81,11 @@ func BenchmarkServe(b *testing.B) {
 	for _, items := range []int{10_000, 100_000} {
 		m := largeModel(items)
 		histories := shoppers(m, 512)
-		kept := make([]bool, items) // of a filter: one of fifty categories
+		kept, bits := make([]bool, items), make([]uint64, (items+63)/64) // of a filter: one of fifty categories
 		for i := range kept {
-			kept[i] = i/200%50 == 7
+			if kept[i] = i/200%50 == 7; kept[i] {
+				bits[i/64] |= 1 << (i % 64)
+			}
 		}
 		var buf []Scored
 		run := func(name string, ask func(q Query)) {
@@ -91,10 +99,12 @@ func BenchmarkServe(b *testing.B) {
 			})
 		}
 		run("plain", func(q Query) { buf = m.Recommend(q, buf) })
-		run("filter", func(q Query) {
-			q.Excluded = func(code int32) bool { return !kept[code] }
-			buf = m.Recommend(q, buf)
-		})
+		for _, allowed := range [][]uint64{nil, bits} {
+			run(map[bool]string{true: "filter", false: "filter known beforehand"}[allowed == nil], func(q Query) {
+				q.Excluded, q.Allowed = func(code int32) bool { return !kept[code] }, allowed
+				buf = m.Recommend(q, buf)
+			})
+		}
 		list := make([]string, 500)
 		for k, i := range rand.New(rand.NewPCG(5, 6)).Perm(items)[:len(list)] {
 			list[k] = m.items[i]

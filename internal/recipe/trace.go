@@ -5,7 +5,6 @@ import "slices"
 // A trace records, while a request is answered, what is added to the relevance of some items, and what for. It is written by the code that serves, so that what it
 // says cannot differ from what is served. A nil trace records nothing.
 type trace struct {
-	why   cause
 	items map[int32]*traced
 }
 
@@ -41,20 +40,14 @@ func newTrace(items ...int32) *trace {
 	return t
 }
 
-func (t *trace) because(c cause) {
-	if t != nil {
-		t.why = c
-	}
-}
-
-// add notes a row, items ascending, that is added with a weight.
-func (t *trace) add(items []int32, values []float32, w float32) {
+// add notes a row, items ascending, that is added.
+func (t *trace) add(a *addend) {
 	if t == nil {
 		return
 	}
 	for i, watched := range t.items {
-		if at, ok := slices.BinarySearch(items, i); ok {
-			watched.terms = append(watched.terms, gain{t.why, float32(w * values[at])})
+		if at, ok := slices.BinarySearch(a.row.Item, i); ok {
+			watched.terms = append(watched.terms, gain{a.why, float32(a.weight * a.row.Value[at])})
 		}
 	}
 }

@@ -187,7 +187,7 @@ func (s *Service) narrow(ctx context.Context, t *target, m *model, q *recipe.Que
 	}
 	switch c := sel.compiled; {
 	case c != nil && also == nil:
-		q.Excluded = c.Drops
+		q.Excluded, q.Allowed = c.Drops, c.Kept()
 	case c != nil:
 		q.Excluded = func(code int32) bool { return c.Drops(code) || also(m.Item(code)) }
 	}

@@ -1,5 +1,5 @@
-// Package vec holds the numeric kernels of training: a rank-k update of a tile, a scaled vector sum, a sparse sum of rows, and the inverse of
-// a dense symmetric matrix that is built from them.
+// Package vec holds the numeric kernels of training, which are a rank-k update of a tile, a scaled vector sum, a sparse sum of rows, and the inverse of
+// a dense symmetric matrix that is built from them, and those of serving, which add sparse rows to an array and look through it (lines.go).
 //
 // Every kernel has one definition and several bodies (AVX-512, AVX2, plain Go), and all bodies give the same bits. That works because the
 // definition leaves no freedom: each output element is its own chain of fused multiply-adds in a stated order, so the width of a vector

@@ -409,6 +409,14 @@ func TestFiltersSeeTheNewestHundredStreamedEventsOfEachType(t *testing.T) {
 	h.Stop()
 	h.Restart()
 	check("after a restart")
+
+	put("Save", "item-0005")
+	h.Stop()
+	h.Args("--filter-interactions", "1")
+	h.Restart()
+	if items := left("Save"); items["item-0005"] || !items["item-0003"] {
+		t.Error("with --filter-interactions 1 not exactly the newest one of a type is seen")
+	}
 }
 
 func itemIDs(answer M) (ids []string) {

@@ -36,8 +36,8 @@ func (s *Server) Serve(l net.Listener) error {
 		return s.Server.Serve(l)
 	}
 	s.ConnState = func(c net.Conn, state http.ConnState) {
-		if c, ok := c.(*gateConn); ok && state == http.StateIdle {
-			c.between = true
+		if c, ok := c.(*gateConn); ok {
+			c.idle = state == http.StateIdle
 		}
 	}
 	return s.Server.Serve(&gate{l, h, s})
@@ -78,13 +78,15 @@ func (g *gate) Accept() (net.Conn, error) {
 
 // gateConn is a connection as net/http reads it, but for the calls that are answered here.
 //
-// It has to know where a request begins. That is where net/http, between two requests, reads into a buffer with nothing in it: one as long as that of its first
-// read. As soon as it was given anything, it is within a request.
+// It has to know where a request begins. net/http tells when one has ended, then sets the time that the connection may be idle, and as soon as it has the first bytes of
+// the next, perhaps from its own buffer, sets another. A read between those two into a buffer with nothing in it, one as long as that of its first read, begins a request. Anything
+// less would take the body of a request that came together with the one before it for a request.
 type gateConn struct {
 	*net.TCPConn
 	gate *gate
 
 	// By the goroutine of net/http that reads.
+	idle    bool      // a request has ended, and the time to be idle is not set yet
 	between bool      // net/http has nothing of a request
 	buffer  int       // length of its first read; 0 before that
 	renewed time.Time // when the time that the connection may be idle was begun anew
@@ -123,6 +125,12 @@ func (c *gateConn) Read(p []byte) (n int, err error) {
 		c.between = false
 	}
 	return n, err
+}
+
+// SetReadDeadline is told when net/http begins and ends to wait for a request.
+func (c *gateConn) SetReadDeadline(t time.Time) error {
+	c.between, c.idle = c.idle, false
+	return c.TCPConn.SetReadDeadline(t)
 }
 
 // Close closes the connection, after the call that is being answered, if there is one.
@@ -294,7 +302,7 @@ func (c *gateConn) answer(d *door, r *http.Request, s scope, body []byte, length
 	x := &exchange{out: c, id: newRequestID(), protocol: restJSON, statuses: d.op.Statuses, start: time.Now()}
 	if len(body) < length {
 		whole := make([]byte, length)
-		c.SetReadDeadline(time.Time{}) // a sender may take the time that he takes with net/http
+		c.TCPConn.SetReadDeadline(time.Time{}) // a sender may take the time that he takes with net/http
 		c.renewed = time.Time{}
 		if _, err := io.ReadFull(c.TCPConn, whole[copy(whole, body):]); err != nil {
 			return err
@@ -304,7 +312,7 @@ func (c *gateConn) answer(d *door, r *http.Request, s scope, body []byte, length
 	c.gate.h.answer(context.Background(), x, &d.op, r, s, body, nil)
 	if idle := c.gate.s.IdleTimeout; idle > 0 && x.start.Sub(c.renewed) > idle/8 {
 		c.renewed = x.start
-		c.SetReadDeadline(time.Now().Add(idle))
+		c.TCPConn.SetReadDeadline(time.Now().Add(idle))
 	}
 	return c.failed
 }

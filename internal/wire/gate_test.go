@@ -24,7 +24,7 @@ import (
 	"github.com/palate-dev/palate/internal/wire"
 )
 
-// crowded serves operations of which PutEvents has one place, which is taken until leave is called. connect opens a connection to it.
+// crowded serves operations of which PutEvents has one place unless there are other bounds. One is taken until leave is called. connect opens a connection to it.
 func crowded(t *testing.T, o wire.Options, sign ...func(string) string) (connect func() (net.Conn, *bufio.Reader), leave func()) {
 	entered, gate := make(chan struct{}, 100), make(chan struct{})
 	o.Operations = apitest.Operations(func(_ context.Context, name string, _, _ any) error {
@@ -34,7 +34,10 @@ func crowded(t *testing.T, o wire.Options, sign ...func(string) string) (connect
 		}
 		return nil
 	})
-	o.Account, o.S3, o.Bounds = "000000000000", s3, map[string]int{"PutEvents": 1, "GetRecommendations": 10}
+	o.Account, o.S3 = "000000000000", s3
+	if o.Bounds == nil {
+		o.Bounds = map[string]int{"PutEvents": 1, "GetRecommendations": 10}
+	}
 	server := &wire.Server{Server: http.Server{Handler: wire.New(o), IdleTimeout: time.Minute, ReadHeaderTimeout: time.Minute}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -91,7 +94,8 @@ func post(path, body string, fields ...string) string {
 
 // What is answered without net/http looks as it does with it: the first call on a connection is net/http's.
 func TestAnswersWithoutNetHTTPLookTheSame(t *testing.T) {
-	connect, leave := crowded(t, wire.Options{Credentials: map[string]string{"AKID": "secret"}}, sign)
+	bounds := map[string]int{"PutEvents": 10, "GetRecommendations": 10} // an answer may come before its place is free
+	connect, leave := crowded(t, wire.Options{Credentials: map[string]string{"AKID": "secret"}, Bounds: bounds}, sign)
 	leave()
 	for name, sent := range map[string]string{
 		"recommendations": sign(post("/recommendations", "{}")),
@@ -260,6 +264,12 @@ func TestACallWithoutRoomIsRefusedHoweverItComes(t *testing.T) {
 			if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
 				t.Errorf("%s: %s", name, diff)
 			}
+			for range 1000 { // it is counted after the answer
+				if refused.Load()-before == n+1 {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
 			if got := refused.Load() - before; got != n+1 {
 				t.Errorf("%s: told of %d refusals after %d", name, got, n+1)
 			}
@@ -292,6 +302,32 @@ func TestACallWithoutRoomIsRefusedHoweverItComes(t *testing.T) {
 	io.WriteString(c, someEvents)
 	if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The body of a request that came together with the one before it may look like a request.
+func TestABodyIsNoRequest(t *testing.T) {
+	connect, _ := crowded(t, wire.Options{})
+	within := post("/recommendations", "{}")
+	for name, head := range map[string]string{
+		"of a known length": strings.TrimSuffix(post("/recommendations", within), within),
+		"of the whole head": strings.TrimSuffix(post("/recommendations", within), "\r\n"+within),
+		"of a line":         "POST /recommendations HTTP/1.1\r\n",
+	} {
+		c, answers := connect()
+		whole := post("/recommendations", within)
+		io.WriteString(c, post("/events", someEvents)+head)
+		if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		io.WriteString(c, whole[len(head):])
+		if got := read(t, answers); got.Status != http.StatusBadRequest || !strings.Contains(got.Body, "SerializationException") {
+			t.Errorf("%s: a body that is no JSON was answered %d %s", name, got.Status, got.Body)
+		}
+		io.WriteString(c, post("/events", someEvents)) // what comes next is the answer to this
+		if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }
 

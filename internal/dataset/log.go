@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -30,6 +31,9 @@ type eventLog struct {
 	queue chan *logRequest
 	done  chan struct{}
 
+	wanted atomic.Int32  // how many requests in the queue the writer waits for, 0 if it does not
+	enough chan struct{} // tells it that they are there
+
 	mu       sync.Mutex
 	stopped  bool
 	closed   []string  // names of full segments, oldest first
@@ -40,6 +44,7 @@ type eventLog struct {
 	active *os.File
 	size   int64
 	buf    []byte
+	last   int // how many requests the last batch had
 }
 
 const (
@@ -49,6 +54,8 @@ const (
 	frameHeader   = 32
 	batchBytes    = 4 << 20 // a frame stops growing here
 	queueLength   = 1024    // requests that may wait
+
+	gatherTime = time.Millisecond // for which a batch waits for as many requests as the one before it had
 )
 
 type requestKind uint8
@@ -79,7 +86,7 @@ func castagnoli(p []byte) uint32 { return crc32.Checksum(p, crc32.MakeTable(crc3
 
 // openLog recovers the log of a group: rows that are not folded yet go into the tables' memory.
 func openLog(g *group) (*eventLog, error) {
-	l := &eventLog{g: g, dir: filepath.Join(g.dir, "log"), queue: make(chan *logRequest, queueLength), done: make(chan struct{})}
+	l := &eventLog{g: g, dir: filepath.Join(g.dir, "log"), queue: make(chan *logRequest, queueLength), done: make(chan struct{}), enough: make(chan struct{}, 1)}
 	if err := blob.Sweep(l.dir); err != nil {
 		return nil, err
 	}
@@ -431,6 +438,12 @@ func (l *eventLog) submit(ctx context.Context, r *logRequest, try bool) error {
 			return errClosed
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+	if wanted := l.wanted.Load(); wanted > 0 && len(l.queue) >= int(wanted) {
+		select {
+		case l.enough <- struct{}{}:
+		default:
 		}
 	}
 	// From here on the request may be carried out, so the answer is worth waiting for even if the caller's patience is not.

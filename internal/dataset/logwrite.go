@@ -39,9 +39,35 @@ func (l *eventLog) write() {
 	}
 }
 
+// gather waits until as many requests are there as the last batch had, or for a millisecond: they share a sync, and each sync saved is time for more of them, and for whoever
+// asks for recommendations meanwhile. Whoever puts alone never waits, because his batches are of one.
+func (l *eventLog) gather() {
+	runtime.Gosched() // those that are about to come
+	wanted := l.last - 1
+	if wanted <= 0 {
+		return
+	}
+	select {
+	case <-l.enough: // of an earlier batch
+	default:
+	}
+	l.wanted.Store(int32(wanted))
+	defer l.wanted.Store(0)
+	if len(l.queue) >= wanted {
+		return
+	}
+	timer := time.NewTimer(gatherTime)
+	defer timer.Stop()
+	select {
+	case <-l.enough:
+	case <-timer.C:
+	}
+}
+
 // collect takes what else waits in the queue, up to the size of a frame. A request to rotate ends the batch.
 func (l *eventLog) collect(first *logRequest) (batch []*logRequest, rotate *logRequest, stop bool) {
-	runtime.Gosched() // requests that are about to come share this sync: each sync saved is time for more of them
+	l.gather()
+	defer func() { l.last = len(batch) }()
 	batch = []*logRequest{first}
 	for size := len(first.body); size < batchBytes && len(batch) < queueLength; {
 		select {

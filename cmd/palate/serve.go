@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/palate-dev/palate/internal/notify"
 	"github.com/palate-dev/palate/internal/pace"
 )
@@ -204,6 +206,7 @@ func runServe(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 
+	uuid.EnableRandPool() // ids are no secrets, and each answer has two
 	if roomForThreads(os.ReadFile) {
 		pace.Spare(spareThreads)
 	}

@@ -10,7 +10,10 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/palate-dev/palate/internal/api"
 )
@@ -299,7 +302,7 @@ func (c *gateConn) answer(d *door, r *http.Request, s scope, body []byte, length
 		return net.ErrClosed
 	}
 	defer c.end()
-	x := &exchange{out: c, id: newRequestID(), protocol: restJSON, statuses: d.op.Statuses, start: time.Now()}
+	x := &exchange{out: c, id: uuid.NewString(), protocol: restJSON, statuses: d.op.Statuses, start: time.Now()}
 	if len(body) < length {
 		whole := make([]byte, length)
 		c.TCPConn.SetReadDeadline(time.Time{}) // a sender may take the time that he takes with net/http
@@ -326,7 +329,7 @@ func (c *gateConn) send(x *exchange, body []byte) {
 	b = append(append(b, ' '), http.StatusText(x.status)...)
 	b = append(append(b, "\r\nContent-Type: "...), x.protocol.contentType()[0]...)
 	b = strconv.AppendInt(append(b, "\r\nContent-Length: "...), int64(len(body)), 10)
-	b = x.start.UTC().AppendFormat(append(b, "\r\nDate: "...), http.TimeFormat)
+	b = append(append(b, "\r\nDate: "...), dates.of(x.start)...)
 	if x.code != "" {
 		b = append(append(b, "\r\n"+errorTypeField+": "...), x.code...)
 	}
@@ -334,4 +337,23 @@ func (c *gateConn) send(x *exchange, body []byte) {
 	b = append(append(b, "\r\n\r\n"...), body...)
 	*text = b
 	_, c.failed = c.TCPConn.Write(b)
+}
+
+// dates keeps the last time as fields have it: it is written once a second.
+var dates dateCache
+
+type dateCache struct{ last atomic.Pointer[date] }
+
+type date struct {
+	second int64
+	text   string
+}
+
+func (c *dateCache) of(t time.Time) string {
+	d := c.last.Load()
+	if d == nil || d.second != t.Unix() {
+		d = &date{t.Unix(), t.UTC().Format(http.TimeFormat)}
+		c.last.Store(d)
+	}
+	return d.text
 }

@@ -21,12 +21,10 @@ package wire
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"time"
@@ -111,7 +109,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case signed && scope.service == "sts":
 		h.serveSTS(w, r)
 	case signed && scope.service != "personalize" && isForm(r):
-		failSTS(w, newRequestID(), http.StatusForbidden, "SignatureDoesNotMatch", notServed(scope.service))
+		failSTS(w, uuid.NewString(), http.StatusForbidden, "SignatureDoesNotMatch", notServed(scope.service))
 	case signed:
 		h.serveOperation(w, r, scope)
 	case h.isOperation(r):
@@ -178,7 +176,7 @@ func (h *handler) serveS3(w http.ResponseWriter, r *http.Request) {
 
 // serveOperation answers one request to the three APIs.
 func (h *handler) serveOperation(w http.ResponseWriter, r *http.Request, scope scope) {
-	x := &exchange{out: response{w}, id: newRequestID(), protocol: protocolOf(r), start: time.Now()}
+	x := &exchange{out: response{w}, id: uuid.NewString(), protocol: protocolOf(r), start: time.Now()}
 	op := h.operation(r)
 	if op != nil {
 		x.statuses = op.Statuses
@@ -333,13 +331,4 @@ func (h *handler) record(ctx context.Context, operation string, x *exchange) {
 	}
 	h.Log.LogAttrs(ctx, level, "request", slog.String("operation", operation), slog.Int("status", x.status), slog.String("code", string(x.code)),
 		slog.Duration("took", time.Since(x.start)), slog.String("request", x.id))
-}
-
-// newRequestID returns a random UUID. Nobody has a reason to guess one.
-func newRequestID() string {
-	var b [16]byte
-	binary.LittleEndian.PutUint64(b[:], rand.Uint64())
-	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return uuid.UUID(b).String()
 }

@@ -296,3 +296,18 @@ func TestWithCredentialsEveryDoorIsShut(t *testing.T) {
 		}
 	}
 }
+
+func TestStampsAreReadAsTheTimePackageReadsThem(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200_000 {
+		b := []byte("20240229T235959Z")
+		for range random.IntN(4) {
+			b[random.IntN(len(b))] = "0123456789TZ-"[random.IntN(13)]
+		}
+		stamp := string(b)[:len(b)-random.IntN(2)*random.IntN(2)]
+		want, err := time.Parse(timeLayout, stamp)
+		if got, ok := parseStamp(stamp); ok != (err == nil) || ok && !got.Equal(want) {
+			t.Fatalf("%q: %v %v, want %v %v", stamp, got, ok, want, err)
+		}
+	}
+}

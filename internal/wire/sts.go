@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/google/uuid"
+
 	"github.com/palate-dev/palate/internal/api"
 )
 
@@ -35,7 +37,7 @@ func isForm(r *http.Request) bool {
 }
 
 func (h *handler) serveSTS(w http.ResponseWriter, r *http.Request) {
-	id := newRequestID()
+	id := uuid.NewString()
 	body, err := readBody(w, r)
 	if err == nil && h.verifier != nil {
 		err = h.verifier.verify(r, body, "sts")

@@ -19,6 +19,7 @@ const module = "github.com/palate-dev/palate"
 // from there to job, work, dataset, recipe, and ends at meta and blob; nothing imports what is above it.
 const policy = `
 	internal/quota      ->
+	internal/signed     ->
 	internal/pace       ->
 	internal/crash      ->
 	internal/api        ->

@@ -190,7 +190,7 @@ func (b *bench) plainly(name string) error {
 	if err != nil {
 		return err
 	}
-	request, err := c.s.Request("/recommendations", "", target.Object{"campaignArn": c.campaign("recommend"), "userId": userID(1), "numResults": 25})
+	request, err := c.s.Request("/recommendations", target.Object{"campaignArn": c.campaign("recommend"), "userId": userID(1), "numResults": 25})
 	if err != nil {
 		return err
 	}
@@ -392,7 +392,7 @@ func (b *bench) restart(name string) error {
 	}
 	ready := time.Since(begin)
 	c := b.shops[1_000_000]
-	request, err := c.s.Request("/recommendations", "", target.Object{"campaignArn": c.campaign("recommend"), "userId": userID(1)})
+	request, err := c.s.Request("/recommendations", target.Object{"campaignArn": c.campaign("recommend"), "userId": userID(1)})
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -18,11 +15,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/palate-dev/palate/internal/filter"
 	"github.com/palate-dev/palate/internal/recipe"
 	"github.com/palate-dev/palate/internal/serve"
+	"github.com/palate-dev/palate/internal/signed"
 )
 
 // explainCommand is what the flags say.
@@ -85,14 +82,9 @@ func (c *explainCommand) send(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.endpoint, "/")+serve.ExplainPath, bytes.NewReader(body))
+	req, err := signed.Caller{Credentials: callerCredentials(), Region: c.regionOf()}.Request(ctx, strings.TrimSuffix(c.endpoint, "/")+serve.ExplainPath, body)
 	if err != nil {
 		return nil, fmt.Errorf("--endpoint must be a URL, not %q", c.endpoint)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	hash := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(ctx, callerCredentials(), req, hex.EncodeToString(hash[:]), "personalize", c.regionOf(), time.Now()); err != nil {
-		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

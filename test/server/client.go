@@ -1,10 +1,7 @@
 package server
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,10 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/signed"
 )
 
 // M is a JSON object.
@@ -39,32 +34,20 @@ var paths = map[string]string{
 
 var failureReason = regexp.MustCompile(`"failureReason":"([^"\\]|\\.)*"`)
 
-// Call sends one operation as boto3 does, signed, and returns its answer. An error answer is an *APIError; anything else is a failure of the connection.
+// Call sends one operation, signed, and returns its answer. An error answer is an *APIError; anything else is a failure of the connection.
 func (s *Server) Call(operation string, in any) (M, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return nil, err
 	}
-	path, rest := paths[operation]
-	if !rest {
-		path = "/"
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL+path, bytes.NewReader(body))
+	caller := signed.With(s.AccessKey, s.SecretKey)
+	req, err := caller.Control(ctx, s.URL, operation, body)
+	if path := paths[operation]; path != "" {
+		req, err = caller.Request(ctx, s.URL+path, body)
+	}
 	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("User-Agent", "Boto3/1.43.11 md/Botocore#1.43.11")
-	if rest {
-		req.Header.Set("Content-Type", "application/json")
-	} else {
-		req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-		req.Header.Set("X-Amz-Target", "AmazonPersonalize."+operation)
-	}
-	hash := sha256.Sum256(body)
-	credentials := aws.Credentials{AccessKeyID: s.AccessKey, SecretAccessKey: s.SecretKey}
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, req, hex.EncodeToString(hash[:]), "personalize", "us-east-1", time.Now()); err != nil {
 		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)

@@ -5,8 +5,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,11 +19,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
 	"github.com/palate-dev/palate/bench/internal/measure"
 	"github.com/palate-dev/palate/internal/blob"
+	"github.com/palate-dev/palate/internal/signed"
 )
 
 // Object is a JSON object.
@@ -35,6 +31,8 @@ type Object = map[string]any
 const Role = "arn:aws:iam::000000000000:role/bench"
 
 const accessKey, secretKey = "bench", "bench-secret"
+
+var caller = signed.With(accessKey, secretKey)
 
 // Server is a running server: most of the time the real binary, serving a directory.
 type Server struct {
@@ -127,29 +125,18 @@ func (s *Server) CPU() time.Duration {
 	return time.Duration(user+system) * (time.Second / 100)
 }
 
-// Request builds a signed request.
-func (s *Server) Request(path, operation string, in any) (*http.Request, error) {
+// Request makes a signed request of the runtime or with records, which their paths tell.
+func (s *Server) Request(path string, in any) (*http.Request, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequest(http.MethodPost, s.URL+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	if path == "/" {
-		req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-		req.Header.Set("X-Amz-Target", "AmazonPersonalize."+operation)
-	}
-	hash := sha256.Sum256(body)
-	credentials := aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey}
-	return req, v4.NewSigner().SignHTTP(context.Background(), credentials, req, hex.EncodeToString(hash[:]), "personalize", "us-east-1", time.Now())
+	return caller.Request(context.Background(), s.URL+path, body)
 }
 
 // Raw is a signed request as bytes, ready to be sent any number of times within the fifteen minutes that a signature lives.
 func (s *Server) Raw(path string, in any) ([]byte, error) {
-	req, err := s.Request(path, "", in)
+	req, err := s.Request(path, in)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +147,11 @@ func (s *Server) Raw(path string, in any) ([]byte, error) {
 
 // Call sends one operation of the control plane and returns its answer.
 func (s *Server) Call(operation string, in Object) (Object, error) {
-	req, err := s.Request("/", operation, in)
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	req, err := caller.Control(context.Background(), s.URL, operation, body)
 	if err != nil {
 		return nil, err
 	}

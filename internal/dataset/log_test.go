@@ -141,6 +141,43 @@ func TestConcurrentPutsAreAllStoredOnce(t *testing.T) {
 	}
 }
 
+func TestPutsThatComeTogetherShareSyncs(t *testing.T) {
+	s := newStore(t)
+	tab := s.create("t1", interactionsSchema())
+	const writers, puts = 8, 60
+	var work sync.WaitGroup
+	for w := range writers {
+		work.Go(func() {
+			for i := range puts {
+				if err := s.Put(t.Context(), tab, []Row{event(fmt.Sprint("u", w), "i", int64(i), "")}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	s.stop()
+	names, err := filepath.Glob(filepath.Join(s.dir, "store/groups/g1/log/*.log"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("segments: %v %v", names, err)
+	}
+	data, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames := 0
+	for at := segmentHeader; at < len(data); frames++ {
+		f, err := parseFrame(data[at:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		at += frameHeader + len(f.payload)
+	}
+	if frames > writers*puts/3 {
+		t.Errorf("%d puts of %d callers at a time took %d syncs", writers*puts, writers, frames)
+	}
+}
+
 func TestNumbersDoNotGoBackAfterAFence(t *testing.T) {
 	s := newStore(t)
 	s.create("t1", interactionsSchema())

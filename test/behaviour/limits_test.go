@@ -106,6 +106,7 @@ func TestTheServicesQuotasOfRunningJobsHoldUnderItsLimits(t *testing.T) {
 	for _, arn := range arns {
 		s.Wait("dataset", arn)
 	}
+	popular, segments := first.Version(solution), first.Version(solutionOf(first, "aws-item-affinity", nil))
 	first.Upload(first.Objects, "x.csv", "")
 	job := func(name, arn string) M {
 		return M{"jobName": name, "datasetArn": arn, "roleArn": shop.Role, "dataSource": M{"dataLocation": "s3://shop/x.csv"}}
@@ -131,6 +132,17 @@ func TestTheServicesQuotasOfRunningJobsHoldUnderItsLimits(t *testing.T) {
 		first.Must("CreateSolutionVersion", M{"solutionArn": solution})
 	}
 	full(t, first, tooManyPending, 20, "CreateSolutionVersion", M{"solutionArn": solution})
+
+	for kind, version := range map[string]string{"CreateBatchInferenceJob": popular, "CreateBatchSegmentJob": segments} {
+		batch := func(n int) M {
+			return M{"jobName": fmt.Sprint("job-", n), "solutionVersionArn": version, "roleArn": shop.Role, "jobInput": M{"s3DataSource": M{"path": "s3://shop/x.csv"}},
+				"jobOutput": M{"s3DataDestination": M{"path": "s3://shop/out/"}}}
+		}
+		for n := range 5 {
+			first.Must(kind, batch(n))
+		}
+		full(t, first, tooManyPending, 5, kind, batch(6))
+	}
 }
 
 func TestFiveRecommendersFillAGroupUnderTheServicesLimits(t *testing.T) {

@@ -329,6 +329,9 @@ func (run *batchRun) object(ctx context.Context, by answerer, store blob.Store, 
 // answer reads lines and writes a result for each, in their order.
 func (run *batchRun) answer(ctx context.Context, by answerer, from io.Reader, to io.Writer, state *batchState, progress func()) error {
 	in, out := bufio.NewReaderSize(from, 64<<10), bufio.NewWriterSize(to, 64<<10)
+	if mark, _ := in.Peek(len(byteOrder)); string(mark) == byteOrder { // what goes wrong shows in the first line
+		in.Discard(len(byteOrder))
+	}
 	for number, end := 0, false; !end; {
 		var lines [][]byte
 		for len(lines) < by.atOnce() && !end {
@@ -361,6 +364,9 @@ func (run *batchRun) answer(ctx context.Context, by answerer, from io.Reader, to
 	}
 	return out.Flush()
 }
+
+// byteOrder is what some editors and shells begin a file in UTF-8 with. It is no part of the first line.
+const byteOrder = "\ufeff"
 
 var errLongLine = job.Fail("A line of the input is longer than %d bytes.", batchLine)
 

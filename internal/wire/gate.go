@@ -107,11 +107,11 @@ func (c *gateConn) Read(p []byte) (n int, err error) {
 	if c.buffer == 0 {
 		c.buffer = len(p)
 	}
-	for {
-		n, err = c.TCPConn.Read(p)
-		if !c.between || n == 0 || err != nil || len(p) != c.buffer {
-			break
-		}
+	n, err = c.TCPConn.Read(p)
+	if len(p) != c.buffer { // within a request, perhaps from the goroutine that watches whether the client leaves
+		return n, err
+	}
+	for c.between && n > 0 && err == nil {
 		door, fields, body := c.gate.h.door(p[:n])
 		if door == nil {
 			break
@@ -123,9 +123,7 @@ func (c *gateConn) Read(p []byte) (n int, err error) {
 		if err := c.answer(door, r, scope, body, length); err != nil {
 			return 0, err
 		}
-	}
-	if n > 0 {
-		c.between = false
+		n, err = c.TCPConn.Read(p)
 	}
 	return n, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -72,13 +73,13 @@ func TestTrainingsShareTheMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		need := memoryNeeded(t, recipe.Size{Events: 10})
 		w := limited(2*need + need/2)
-		finish, running := make(chan bool), 0
+		finish, running := make(chan bool), new(atomic.Int32)
 		for range 3 {
 			go func() {
 				err := w.withMemory(t.Context(), silent, popularity, 10, func() (recipe.Data, error) { return manyUsers(1), nil }, func(recipe.Data) error {
-					running++
+					running.Add(1)
 					<-finish
-					running--
+					running.Add(-1)
 					return nil
 				})
 				if err != nil {
@@ -86,10 +87,10 @@ func TestTrainingsShareTheMemory(t *testing.T) {
 				}
 			}()
 		}
-		for _, want := range []int{2, 2, 1, 0} {
+		for _, want := range []int32{2, 2, 1, 0} {
 			synctest.Wait()
-			if running != want {
-				t.Errorf("%d trainings run, want %d", running, want)
+			if got := running.Load(); got != want {
+				t.Errorf("%d trainings run, want %d", got, want)
 			}
 			if want > 0 {
 				finish <- true

@@ -53,7 +53,7 @@ func (w *worker) train(ctx context.Context, t *job.Task) error {
 		return err
 	}
 	w.Log.Info("training finished", "version", v.SolutionVersionARN, "took", time.Since(started).Round(time.Millisecond))
-	if err := w.FollowLatest(ctx, v.SolutionARN); err != nil { // the scheduler tries again
+	if err := w.FollowLatest(ctx, v.SolutionARN); err != nil && ctx.Err() == nil { // the scheduler tries again
 		w.Log.Error("move campaigns to the latest version", "solution", v.SolutionARN, "error", err)
 	}
 	return nil

@@ -102,6 +102,9 @@ func readSegment(path string) (*segment, error) {
 	return s, nil
 }
 
+// weight is what a segment counts for.
+func (s *segment) weight() int64 { return max(s.size, leastBytes*int64(len(s.answers))) }
+
 func (s *segment) define(t target) (code uint64) {
 	code = uint64(len(s.byCode))
 	s.byCode = append(s.byCode, t)

@@ -3,7 +3,8 @@
 //
 // The record is a help, not a ledger, and promises accordingly:
 //
-//   - It is bounded in bytes and in age. What is beyond either is forgotten, the oldest first, a segment at a time.
+//   - It is bounded in bytes and in age. What is beyond either is forgotten, the oldest first, a segment at a time. So is its index in memory: 30 to 40 bytes of an answer,
+//     each of which counts for at least 128.
 //   - What was noted is written to a file within a second or so, without a sync: an orderly end loses nothing, a process that is killed loses the last moment, a
 //     power cut possibly more. A damaged end of a file is passed over. A disk that is full loses what could not be written, and nobody's request fails for it.
 //   - Note does not wait for the disk.
@@ -42,6 +43,7 @@ const (
 	pendingBytes  = 32 << 20         // what waits to be written; more is not remembered
 	spareBytes    = 8 << 20          // room that is kept between flushes
 	seldomChecked = 10 * time.Minute // how often age is looked at
+	leastBytes    = 128              // that an answer counts for: the index holds a quarter of that in memory
 )
 
 // Answer is one answer to a request.
@@ -54,7 +56,7 @@ type Answer struct {
 
 // Options bound a Log.
 type Options struct {
-	Bytes int64         // of all files together; 0: nothing is remembered
+	Bytes int64         // of all files together, answers of less than 128 bytes counted as that; 0: nothing is remembered
 	Age   time.Duration // what is older is forgotten; 0: nothing is remembered
 	Log   *slog.Logger
 	Clock func() time.Time // nil means time.Now
@@ -405,7 +407,7 @@ func (l *Log) flush() error {
 	at := s.size
 	l.flushing, l.pending, l.spare = l.pending, l.spare, nil
 	s.size += frameHeader + int64(len(l.flushing))
-	full := s.size >= l.options.Bytes/segments
+	full := s.weight() >= l.options.Bytes/segments
 	l.mu.Unlock()
 	err := writeFrame(s.file, l.flushing, at)
 	l.mu.Lock()
@@ -480,15 +482,15 @@ func (l *Log) shrink() (gone []*segment) {
 	oldest := l.options.Clock().Add(-l.options.Age)
 	total := int64(0)
 	for _, s := range l.segments {
-		total += s.size
+		total += s.weight()
 	}
 	for len(l.segments) > 1 {
 		s := l.segments[0]
 		if total <= l.options.Bytes && !s.newest.Before(oldest) {
 			break
 		}
-		total -= s.size
-		l.segments = l.segments[1:]
+		total -= s.weight()
+		l.segments = slices.Delete(l.segments, 0, 1) // not by reslicing: what stands before a slice keeps its index in memory
 		gone = append(gone, s)
 	}
 	return gone

@@ -44,7 +44,7 @@ const (
 	choiceQuestions = 3072    // about as many hidden items, or with no order sets of them, are ranked at most
 	choiceFewest    = 50      // questions below which the defaults stand
 	choiceCore      = 1536    // items in the dense inverse while choosing, with order
-	choiceCoreSets  = 4096    // and without, where the inverse is most of the work and what is not in it is worse off
+	choiceCoreSets  = 3072    // and without, where the inverse is most of the work and what is not in it is worse off
 	choiceGain      = 1.002   // what a candidate must be better by
 	choicePart      = 0.006   // and more by so much for a million events or more, if it has a part more, which every training from then on has to fit
 	choiceLength    = 20      // length of the lists that are compared

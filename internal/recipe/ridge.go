@@ -30,11 +30,14 @@ import (
 // a target of the regression, every item is a full one, but without order the rows of the core name of the others only those that somebody has together with the row's item.
 // Of each row the entries of largest magnitude are kept.
 const (
-	coreSize     = 8192 // most items in the dense inverse: 268 MB, and 2.7 · 10¹¹ multiplications
+	coreSize     = 8192 // most items in the dense inverse: 268 MB, and 2.7 · 10¹¹ multiplications,
+	coreSets     = 4096 // but no more than this
+	eventsSets   = 512  // and one for each so many events, so that the dense work does not outgrow the data
 	coreOrdered  = 6144 // and with order, where right-hand sides as wide as the catalogue are multiplied with all of it,
-	coreLeast    = 2048 // but no more than this
-	coreEvents   = 4096 // and one for each so many events, so that the dense work does not outgrow the data
-	tailTerms    = 32   // elements of G in the row of an item outside of the core, at most
+	coreLeast    = 2048 // no more than this
+	coreEvents   = 4096 // and one for each so many events
+	tailTerms    = 32   // elements of G in the row of an item outside of the core, at most,
+	tailSets     = 4    // and without order, where more of them take away more than the core explains
 	reachDefault = 32   // events of the history that count, the default of bptt
 	rowEntries   = 300  // kept per row of B, unless hidden_dimension says otherwise
 
@@ -47,7 +50,7 @@ const (
 // core is the most items in the dense inverse of the main regression.
 func (c *corpus) core() int {
 	if !c.ordered {
-		return coreSize
+		return min(coreSize, coreSets+len(c.item)/eventsSets)
 	}
 	return min(coreOrdered, coreLeast+len(c.item)/coreEvents)
 }
@@ -253,7 +256,11 @@ type tail struct {
 func (s *solver) tail(item int32, c *counter, t *tail, best []selection) {
 	unit := s.unit()
 	own := s.lambda
-	t.near = selection{keep: tailTerms, kept: t.near.kept[:0]}
+	terms := tailTerms
+	if s.window == nil {
+		terms = tailSets
+	}
+	t.near = selection{keep: terms, kept: t.near.kept[:0]}
 	t.sums.grow(s.seq.items)
 	held := func(i int32, value float64) {
 		switch {

@@ -120,10 +120,15 @@ const (
 	stateGiven // was met in the list of a ranking
 )
 
+const (
+	notAdded = 1 << 31    // the bits of vec.NotAdded
+	nothing  = 0xff800000 // and of vec.Nothing
+)
+
 // has reports whether an item is touched.
 func (s *scratch) has(item int32) bool {
 	v := math.Float32bits(s.sum[item])
-	return v != math.Float32bits(vec.NotAdded) && v != math.Float32bits(vec.Nothing)
+	return v != notAdded && v != nothing
 }
 
 // touched yields the items that are touched, after finish.
@@ -480,7 +485,7 @@ func (s *scratch) best(values []float32, n int, exclude func(item int32) bool) {
 	floor := float32(noFloor)
 	if looked <= mostPeaks {
 		peaks := vec.Peaks(values, s.lines)
-		floor = max(noFloor, greatest(peaks[:], looked))
+		floor = max(noFloor, floorOf(&peaks, looked))
 	}
 	s.reaching(values, floor, float32(math.Inf(1)), nil)
 	s.take(n, exclude)
@@ -526,35 +531,30 @@ func (s *scratch) take(n int, exclude func(item int32) bool) {
 	}
 }
 
-// greatest is the n-th greatest number of a list, which it puts in another order.
-func greatest(list []float32, n int) float32 {
-	low, high := 0, len(list)-1
-	for low < high {
-		a, b, c := list[low], list[(low+high)/2], list[high]
-		pivot := max(min(a, b), min(max(a, b), c)) // the median
-		i, j := low, high
-		for i <= j {
-			for list[i] > pivot {
-				i++
-			}
-			for list[j] < pivot {
-				j--
-			}
-			if i <= j {
-				list[i], list[j] = list[j], list[i]
-				i, j = i+1, j-1
-			}
-		}
-		switch {
-		case n-1 <= j:
-			high = j
-		case n-1 >= i:
-			low = i
-		default:
-			return pivot
+// floorOf is a number that at least n of the peaks reach, and not many more if the n-th greatest is above zero; noFloor if so many have none.
+func floorOf(peaks *[vec.PeakGroups]float32, n int) float32 {
+	most := vec.Nothing
+	for _, p := range peaks {
+		if p > most {
+			most = p
 		}
 	}
-	return list[n-1]
+	for high := most; high > most/(1<<12); high /= 2 {
+		low := high / 2
+		if vec.Count(peaks, low) < n {
+			continue
+		}
+		for range 4 {
+			middle := (low + high) / 2
+			if vec.Count(peaks, middle) >= n {
+				low = middle
+			} else {
+				high = middle
+			}
+		}
+		return low
+	}
+	return noFloor
 }
 
 // leastFirst puts the n least keys first, in any order.
@@ -601,10 +601,10 @@ func (k *ranker) total(s *scratch) float64 {
 	}
 	sum := k.odds + vec.Odds(s.sum, s.lines, k.floor)
 	if k.scored < len(s.lines)*vec.Line { // the shorter way
-		for n, i := range k.order[:k.scored] {
-			if s.has(i) {
-				sum -= k.head[n]
-			}
+		for n, i := range k.order[:k.scored] { // of those that are touched; which ones these are cannot be guessed, so that there is no branch
+			v := math.Float32bits(s.sum[i])
+			touched := -uint64(v^notAdded) & -uint64(v^nothing) // below zero if it is
+			sum -= math.Float64frombits(math.Float64bits(k.head[n]) & uint64(int64(touched)>>63))
 		}
 		return sum
 	}

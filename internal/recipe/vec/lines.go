@@ -113,6 +113,18 @@ func findPeaksGeneric(peaks *[PeakGroups]float32, v []float32, lines []int32) {
 	}
 }
 
+// Count is how many of the peaks are least or more.
+func Count(peaks *[PeakGroups]float32, least float32) int { return count(peaks, least) }
+
+func countGeneric(peaks *[PeakGroups]float32, least float32) (n int) {
+	for _, x := range peaks {
+		if x >= least {
+			n++
+		}
+	}
+	return n
+}
+
 // Reaching finds the first of the lines that has an element of least or more: its place among them, and a bit for each such element. Without one it returns len(lines).
 func Reaching(v []float32, lines []int32, least float32) (at int, high uint32) {
 	if len(lines) == 0 {

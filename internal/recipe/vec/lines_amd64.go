@@ -49,6 +49,13 @@ func findPeaks(peaks *[PeakGroups]float32, v []float32, lines []int32) {
 	peaks256(peaks, &v[0], &lines[0], len(lines))
 }
 
+func count(peaks *[PeakGroups]float32, least float32) int {
+	if plain() {
+		return countGeneric(peaks, least)
+	}
+	return count256(peaks, least)
+}
+
 func reaching(v []float32, lines []int32, least float32) (at int, high uint32) {
 	if plain() {
 		return reachingGeneric(v, lines, least)
@@ -92,6 +99,9 @@ func keep256(dst, src *float32, bits *uint64, lines *int32, n int)
 
 //go:noescape
 func peaks256(peaks *[PeakGroups]float32, v *float32, lines *int32, n int)
+
+//go:noescape
+func count256(peaks *[PeakGroups]float32, least float32) int
 
 //go:noescape
 func reaching256(v *float32, lines *int32, n int, least float32) (at int, high uint32)

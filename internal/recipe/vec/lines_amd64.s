@@ -271,6 +271,38 @@ done:
 	VZEROUPPER
 	RET
 
+#define COUNT(off, Ya, Yb, Yi, Yj) \
+	VCMPPS $2, off(SI), Y0, Ya \
+	VCMPPS $2, off+32(SI), Y0, Yb \
+	VPSUBD Ya, Yi, Yi \
+	VPSUBD Yb, Yj, Yj
+
+// func count256(peaks *[PeakGroups]float32, least float32) int
+TEXT ·count256(SB), NOSPLIT, $0-24
+	MOVQ peaks+0(FP), SI
+	VBROADCASTSS least+8(FP), Y0
+	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	COUNT(0, Y3, Y4, Y1, Y2)
+	COUNT(64, Y5, Y6, Y1, Y2)
+	COUNT(128, Y3, Y4, Y1, Y2)
+	COUNT(192, Y5, Y6, Y1, Y2)
+	COUNT(256, Y3, Y4, Y1, Y2)
+	COUNT(320, Y5, Y6, Y1, Y2)
+	COUNT(384, Y3, Y4, Y1, Y2)
+	COUNT(448, Y5, Y6, Y1, Y2)
+	VPADDD Y2, Y1, Y1
+	VEXTRACTI128 $1, Y1, X2
+	VPADDD X2, X1, X1
+	VPSHUFD $0x4e, X1, X2
+	VPADDD X2, X1, X1
+	VPSHUFD $0xb1, X1, X2
+	VPADDD X2, X1, X1
+	VMOVD X1, AX
+	MOVQ AX, ret+16(FP)
+	VZEROUPPER
+	RET
+
 // func reaching256(v *float32, lines *int32, n int, least float32) (at int, high uint32)
 TEXT ·reaching256(SB), NOSPLIT, $0-44
 	MOVQ v+0(FP), SI

@@ -17,3 +17,5 @@ func odds(sum *[8]float64, v []float32, lines []int32, floor float64) {
 func reaching(v []float32, lines []int32, least float32) (at int, high uint32) {
 	return reachingGeneric(v, lines, least)
 }
+
+func count(peaks *[PeakGroups]float32, least float32) int { return countGeneric(peaks, least) }

@@ -101,6 +101,9 @@ func TestLinesInEveryBody(t *testing.T) {
 			}
 
 			least := v[rng.IntN(len(v))]
+			if got, want := Count(&peaks, least), countGeneric(&peaks, least); got != want {
+				t.Fatalf("%s: %d peaks reach %v, want %d", b.name, got, least, want)
+			}
 			for left := lines; ; {
 				at, high := Reaching(v, left, least)
 				wantAt, wantHigh := reachingGeneric(v, left, least)

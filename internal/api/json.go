@@ -2,8 +2,10 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,10 +29,14 @@ const (
 
 // value is one node of a parsed JSON text.
 type value struct {
-	kind  valueKind
-	text  string   // of a string: its content; of a number or a bool: as written
+	kind     valueKind
+	text     string // of a string: its content; of a number or a bool: as written
+	*members        // of an array or an object, nil of all else: most values are strings, and thousands of them pass through memory
+}
+
+type members struct {
 	names []string // of an object: the name of each item
-	items []value  // of an array or an object
+	items []value
 }
 
 // maxDepth bounds recursion; the deepest request of the models has eight levels.
@@ -46,6 +52,7 @@ type reader struct {
 
 	names, nameSlab []string // of the objects that are open, innermost last; of those that ended
 	items, itemSlab []value  // the same for items
+	membersSlab     []members
 }
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
@@ -53,22 +60,23 @@ var readers = sync.Pool{New: func() any { return new(reader) }}
 // release makes the reader ready for another text. The values of this one must not be used any more; their strings may.
 func (r *reader) release() {
 	const most = 4096
-	if cap(r.items) > most || cap(r.itemSlab) > most {
+	if cap(r.items) > most || cap(r.itemSlab) > most || cap(r.membersSlab) > most {
 		return // what one huge request needed is not kept for ever
 	}
 	for _, s := range [...]*[]string{&r.names, &r.nameSlab} {
-		clear((*s)[:cap(*s)])
+		clear(*s) // what lies beyond is clear
 		*s = (*s)[:0]
 	}
 	for _, s := range [...]*[]value{&r.items, &r.itemSlab} {
-		clear((*s)[:cap(*s)])
+		clear(*s)
 		*s = (*s)[:0]
 	}
-	*r = reader{names: r.names, nameSlab: r.nameSlab, items: r.items, itemSlab: r.itemSlab}
+	clear(r.membersSlab)
+	*r = reader{names: r.names, nameSlab: r.nameSlab, items: r.items, itemSlab: r.itemSlab, membersSlab: r.membersSlab[:0]}
 	readers.Put(r)
 }
 
-// keep moves what stands in stack from an index on to a slab and returns it there.
+// keep moves what stands in stack from an index on to a slab and returns it there. Behind the end of the stack everything is clear.
 func keep[T any](stack, slab *[]T, from int) []T {
 	part := (*stack)[from:]
 	if cap(*slab)-len(*slab) < len(part) {
@@ -76,6 +84,7 @@ func keep[T any](stack, slab *[]T, from int) []T {
 	}
 	at := len(*slab)
 	*slab = append(*slab, part...)
+	clear(part)
 	*stack = (*stack)[:from]
 	return (*slab)[at:len(*slab):len(*slab)]
 }
@@ -112,7 +121,7 @@ func (v *value) member(name string) *value {
 var absent value
 
 func (r *reader) space() {
-	for r.at < len(r.in) && strings.IndexByte(" \t\r\n", r.in[r.at]) >= 0 {
+	for r.at < len(r.in) && r.in[r.at] <= ' ' && strings.IndexByte(" \t\r\n", r.in[r.at]) >= 0 {
 		r.at++
 	}
 }
@@ -179,20 +188,34 @@ func (r *reader) nested(end byte, kind valueKind) (value, error) {
 			}
 			r.names = append(r.names, name)
 		}
-		item, err := r.value()
-		if err != nil {
+		if err := r.item(); err != nil {
 			return v, err
 		}
-		r.items = append(r.items, item)
 		r.space()
 	}
 	r.at++
 	r.depth--
-	v.names, v.items = keep(&r.names, &r.nameSlab, names), keep(&r.items, &r.itemSlab, items)
+	if len(r.membersSlab) == cap(r.membersSlab) {
+		r.membersSlab = make([]members, 0, max(2*cap(r.membersSlab), 16))
+	}
+	r.membersSlab = append(r.membersSlab, members{keep(&r.names, &r.nameSlab, names), keep(&r.items, &r.itemSlab, items)})
+	v.members = &r.membersSlab[len(r.membersSlab)-1]
 	if twice(v.names) {
 		return v, errors.New("a name stood twice in the object that ends")
 	}
 	return v, nil
+}
+
+// item reads an item of the object or array that is open. Most are strings: lists have hundreds of them.
+func (r *reader) item() error {
+	if r.peek() == '"' {
+		text, err := r.string()
+		r.items = append(r.items, value{kind: stringValue, text: text})
+		return err
+	}
+	v, err := r.value()
+	r.items = append(r.items, v)
+	return err
 }
 
 func (r *reader) name() (string, error) {
@@ -273,12 +296,18 @@ func (r *reader) digits() int {
 // string reads a quoted string; the common one without escapes is a part of the text.
 func (r *reader) string() (string, error) {
 	r.at++
-	start := r.at
+	start, ascii := r.at, true
 	for r.at < len(r.in) {
+		if ascii {
+			r.at += plainBytes(r.in[r.at:])
+			if r.at == len(r.in) {
+				break
+			}
+		}
 		switch c := r.in[r.at]; {
 		case c == '"':
 			s := r.text[start:r.at]
-			if !utf8.ValidString(s) {
+			if !ascii && !utf8.ValidString(s) {
 				return "", errors.New("a string that is not UTF-8 ends")
 			}
 			r.at++
@@ -287,10 +316,28 @@ func (r *reader) string() (string, error) {
 			return r.escaped(start)
 		case c < ' ':
 			return "", errors.New("a control character stands in a string")
+		case c >= utf8.RuneSelf:
+			ascii = false
 		}
 		r.at++
 	}
 	return "", errors.New("a string does not end")
+}
+
+// plainBytes counts the bytes at the beginning of a text that stand for themselves in a string, whatever follows: all but controls, quotes, backslashes and what is not ASCII. It
+// looks at eight at a time and may stop before the last seven.
+func plainBytes(text []byte) (n int) {
+	const each = 0x0101010101010101 // times a byte: eight of it
+	for ; n+8 <= len(text); n += 8 {
+		w := binary.LittleEndian.Uint64(text[n:])
+		quote, backslash := w^each*'"', w^each*'\\'
+		// The highest bit of a byte: whether it is less than what is taken away. A byte that borrows from the next is one that ends the search.
+		ends := (w | (w-each*' ')&^w | (quote-each)&^quote | (backslash-each)&^backslash) & (each * 0x80)
+		if ends != 0 {
+			return n + bits.TrailingZeros64(ends)/8
+		}
+	}
+	return n
 }
 
 // escaped goes on with the string that began at start and has its first escape here.

@@ -39,8 +39,41 @@ func (c *codes) home(hash uint64) int { return int(hash & uint64(len(c.slots)-1)
 func (c *codes) tag(hash uint64) uint32 { return uint32(hash>>32) &^ c.place }
 
 // find returns the place of a string.
-func (c *codes) find(s string) (int32, bool) {
-	hash := maphash.String(c.seed, s)
+func (c *codes) find(s string) (int32, bool) { return c.search(s, maphash.String(c.seed, s)) }
+
+// findAll appends the place of each string of a list to places, -1 for those that find does not find. It looks for many at a time, step by step, so that the processor
+// waits for memory for all of them at once.
+func (c *codes) findAll(list []string, places []int32) []int32 {
+	const many = 64
+	var hash [many]uint64
+	var slot [many]uint32
+	var found [many]string // what stands at home
+	for ; len(list) > 0; list = list[min(many, len(list)):] {
+		part := list[:min(many, len(list))]
+		for k, s := range part {
+			hash[k] = maphash.String(c.seed, s)
+		}
+		for k := range part {
+			slot[k] = c.slots[c.home(hash[k])]
+		}
+		for k := range part {
+			if found[k] = ""; slot[k] != 0 {
+				found[k] = c.list[slot[k]&c.place-1]
+			}
+		}
+		for k, s := range part {
+			place := int32(slot[k]&c.place) - 1
+			if slot[k]&^c.place != c.tag(hash[k]) || place < 0 || found[k] != s {
+				place, _ = c.search(s, hash[k])
+			}
+			places = append(places, place)
+		}
+	}
+	return places
+}
+
+// search is find for whoever has the hash.
+func (c *codes) search(s string, hash uint64) (int32, bool) {
 	tag := c.tag(hash)
 	for at := c.home(hash); c.slots[at] != 0; at = (at + 1) & (len(c.slots) - 1) {
 		if slot := c.slots[at]; slot&^c.place == tag && c.list[slot&c.place-1] == s {

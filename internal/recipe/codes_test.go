@@ -22,5 +22,14 @@ func TestCodesFindWhatTheListHas(t *testing.T) {
 				t.Errorf("%q of %d is at %d", s, n, got)
 			}
 		}
+		var all []string // as many of the list as not, in steps of any length
+		for i := range 300 {
+			all = append(all, fmt.Sprint("item-", i*i), fmt.Sprint("item-", i*i+2), "")
+			for k, got := range c.findAll(all, nil) {
+				if want, _ := c.find(all[k]); got != want {
+					t.Fatalf("%q of %d is at %d among others, want %d", all[k], n, got, want)
+				}
+			}
+		}
 	}
 }

@@ -140,8 +140,14 @@ func (n *Newcomers) of(k *ranker, s *scratch, at int32) float32 {
 
 // known finds an item's code in a request: that of the model, or for a newcomer one beyond those, else -1. ok is false for an item of which nothing is known.
 func (m *Model) known(n *Newcomers, id string) (code int32, ok bool) {
-	if i, found := m.Code(id); found {
-		return i, m.count[i] > 0 || m.estimated(i)
+	code, _ = m.Code(id)
+	return m.knownAs(n, id, code)
+}
+
+// knownAs is known for whoever has the item's code in the model, -1 for none.
+func (m *Model) knownAs(n *Newcomers, id string, code int32) (int32, bool) {
+	if code >= 0 {
+		return code, m.count[code] > 0 || m.estimated(code)
 	}
 	if at, found := n.find(id); found {
 		return int32(len(m.items) + at), true

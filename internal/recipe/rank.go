@@ -84,6 +84,7 @@ type scratch struct {
 	top     []ranked
 	merged  []ranked // memory of top
 	cold    []ranked // of a ranking: items without events
+	codes   []int32  // and the codes of its list
 	keys    []packed
 
 	allowed []uint64  // a bit for each item that may be in the list; nil for all, or if only exclude tells

@@ -61,8 +61,9 @@ func (m *Model) Rank(q Query, list []string, buf []Scored) []Scored {
 	var others map[string]bool // those that were met of which the model has no code
 	var unknown []string
 	sum := 0.0
-	for _, id := range list {
-		i, known := m.known(q.Newcomers, id)
+	s.codes = m.codes.findAll(list, s.codes[:0])
+	for n, id := range list {
+		i, known := m.knownAs(q.Newcomers, id, s.codes[n])
 		if 0 <= i && int(i) < len(m.items) {
 			if s.state[i]&stateGiven != 0 {
 				continue

@@ -51,6 +51,9 @@ func (p *parser) attributes() (list []Attribute, err error) {
 		if err := p.advance(); err != nil {
 			return nil, err
 		}
+		if p.tok.kind != stringToken && p.tok.kind != numberToken { // there are no placeholders here
+			return nil, p.expected("a string or a number")
+		}
 		l, err := p.literal()
 		if err != nil {
 			return nil, err

@@ -27,7 +27,7 @@ func TestQueriesOfSegments(t *testing.T) {
 		`ITEMS.G != "a"`:                   "character 9: expected =, found !=",
 		`ITEMS.G = "a" OR ITEMS.G = "b"`:   "character 15: expected AND, found OR",
 		`ITEMS.G = "a" AND`:                "character 18: expected a field",
-		`ITEMS.G = $A`:                     "character 11: expected a string",
+		`ITEMS.G = $A`:                     "character 11: expected a string or a number, found $A",
 		`ITEMS.G = a`:                      "character 11: expected a string",
 		`USERS.AGE = 1`:                    "character 1: columns of Items can be tested only",
 		`CurrentItem.G = "a"`:              "character 1: CurrentItem can stand",

@@ -85,10 +85,11 @@ type scratch struct {
 	merged  []ranked // memory of top
 	cold    []ranked // of a ranking: items without events
 	codes   []int32  // and the codes of its list
+	places  []int32  // of the estimates of a list
 	keys    []packed
 
 	allowed []uint64  // a bit for each item that may be in the list; nil for all, or if only exclude tells
-	kept    []float32 // sum with vec.Nothing of those that may not
+	kept    []float32 // the lines one after the other, with vec.Nothing in the place of those that may not
 
 	newcomers *Newcomers // of the request; the codes of these items follow those of the model's
 	trace     *trace     // records what is added to some items; nil but for explanations
@@ -428,14 +429,14 @@ func (k *ranker) top(s *scratch, n int, exclude func(item int32) bool) []ranked 
 		return s.top
 	}
 	if s.allowed == nil {
-		s.best(s.sum, n, exclude)
+		s.best(s.sum, s.lines, n, exclude)
 		return k.merge(s, n, exclude)
 	}
-	if s.kept == nil {
-		s.kept = make([]float32, len(s.sum))
+	if need := len(s.lines) * vec.Line; len(s.kept) < need {
+		s.kept = make([]float32, need)
 	}
 	vec.Keep(s.kept, s.sum, s.allowed, s.lines)
-	s.best(s.kept, n, nil)
+	s.best(s.kept, k.every[:len(s.lines)], n, nil)
 	return k.merge(s, n, exclude)
 }
 
@@ -476,37 +477,39 @@ const (
 // noFloor is a relevance that every touched item has.
 const noFloor = -math.MaxFloat32
 
-// best appends the n best touched items to s.top, by their values in lines, in order, without those that exclude takes out. It finds a floor that at least n items reach,
-// and looks at these only; if too many of them are taken out, at all others.
-func (s *scratch) best(values []float32, n int, exclude func(item int32) bool) {
+// best appends the n best touched items to s.top in order, without those that exclude takes out. Their values are in these lines of an array, which stand beside those of the
+// request. It finds a floor that at least n items reach, and looks at these only; if too many of them are taken out, at all others.
+func (s *scratch) best(values []float32, lines []int32, n int, exclude func(item int32) bool) {
 	looked := n
 	if exclude != nil {
 		looked += sparePeaks
 	}
 	floor := float32(noFloor)
 	if looked <= mostPeaks {
-		peaks := vec.Peaks(values, s.lines)
+		peaks := vec.Peaks(values, lines)
 		floor = max(noFloor, floorOf(&peaks, looked))
 	}
-	s.reaching(values, floor, float32(math.Inf(1)), nil)
+	s.reaching(values, lines, floor, float32(math.Inf(1)), nil)
 	s.take(n, exclude)
 	if len(s.top) < n && floor > noFloor {
-		s.reaching(values, noFloor, floor, exclude)
+		s.reaching(values, lines, noFloor, floor, exclude)
 		s.take(n, nil)
 	}
 }
 
-// reaching sets s.keys to those of the touched items with values from floor to below, without those that exclude takes out.
-func (s *scratch) reaching(values []float32, floor, below float32, exclude func(item int32) bool) {
+// reaching sets s.keys to those of the touched items with values from floor to below, without those that exclude takes out; see best.
+func (s *scratch) reaching(values []float32, lines []int32, floor, below float32, exclude func(item int32) bool) {
 	s.keys = s.keys[:0]
-	for at := 0; at < len(s.lines); at++ {
-		next, high := vec.Reaching(values, s.lines[at:], floor)
+	for at := 0; at < len(lines); at++ {
+		next, high := vec.Reaching(values, lines[at:], floor)
 		if at += next; high == 0 {
 			return
 		}
+		of := values[int(lines[at])*vec.Line:][:vec.Line]
 		for first := s.lines[at] * vec.Line; high != 0; high &= high - 1 {
-			if i := first + int32(bits.TrailingZeros32(high)); values[i] < below && (exclude == nil || !exclude(i)) {
-				s.keys = append(s.keys, ranked{i, values[i]}.key())
+			k := bits.TrailingZeros32(high)
+			if i, v := first+int32(k), of[k]; v < below && (exclude == nil || !exclude(i)) {
+				s.keys = append(s.keys, ranked{i, v}.key())
 			}
 		}
 	}

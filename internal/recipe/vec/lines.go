@@ -70,21 +70,22 @@ func finishGeneric(sum, gain, prior []float32, lines []int32) {
 	}
 }
 
-// Keep copies the elements that have a bit in bits, which are numbered from the least of each word on, and makes Nothing of the others.
+// Keep copies the lines to the beginning of dst, one after the other, with Nothing in the place of the elements of src without a bit in bits, which are numbered from the
+// least of each word on.
 func Keep(dst, src []float32, bits []uint64, lines []int32) {
 	if len(lines) > 0 {
+		_ = dst[len(lines)*Line-1]
 		keep(dst, src, bits, lines)
 	}
 }
 
 func keepGeneric(dst, src []float32, bits []uint64, lines []int32) {
-	for _, l := range lines {
-		from, to := int(l)*Line, int(l)*Line+Line
-		for i := from; i < to; i++ {
-			dst[i] = src[i]
-			if bits[i/64]>>(i%64)&1 == 0 {
-				dst[i] = Nothing
+	for n, l := range lines {
+		for k, v := range src[int(l)*Line:][:Line] {
+			if i := int(l)*Line + k; bits[i/64]>>(i%64)&1 == 0 {
+				v = Nothing
 			}
+			dst[n*Line+k] = v
 		}
 	}
 }

@@ -37,6 +37,16 @@ func loyalty(t *testing.T, h *shop.Shop) (users []string) {
 	return users
 }
 
+// actionTracking is the tracking ID of the group's Action_Interactions dataset.
+func actionTracking(h *shop.Shop) string {
+	h.T.Helper()
+	d, err := h.Describe("dataset", strings.Replace(h.Interactions, "/INTERACTIONS", "/ACTION_INTERACTIONS", 1))
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	return d["trackingId"].(string)
+}
+
 // TestActionsAreRecommendedByPropensity drives next-best-action from data to deletion.
 func TestActionsAreRecommendedByPropensity(t *testing.T) {
 	t.Parallel()
@@ -95,17 +105,21 @@ func TestActionsAreRecommendedByPropensity(t *testing.T) {
 	}
 	act := func(user, action, said string, at int64) {
 		t.Helper()
-		d, err := h.Describe("dataset", strings.Replace(h.Interactions, "/INTERACTIONS", "/ACTION_INTERACTIONS", 1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.Must("PutActionInteractions", M{"trackingId": d["trackingId"], "actionInteractions": []M{
+		h.Must("PutActionInteractions", M{"trackingId": actionTracking(h), "actionInteractions": []M{
 			{"userId": user, "sessionId": "s", "actionId": action, "eventType": said, "timestamp": at}}})
 	}
 	now := time.Now().Unix()
 	act(newcomer, "action-2", "Taken", now-60)
 	if ids, _ := actions(newcomer); slices.Contains(ids, "action-2") {
 		t.Errorf("an action that repeats after 30 days is recommended again at once: %v", ids)
+	}
+	const day = 24 * 60 * 60
+	for days, open := range map[int64]bool{31: true, 29: false} {
+		user := fmt.Sprint(canary, "-visitor-", days) // who has not signed in: a session
+		h.Must("PutActionInteractions", M{"trackingId": actionTracking(h), "actionInteractions": []M{{"sessionId": user, "actionId": "action-2", "eventType": "Viewed", "timestamp": now - days*day}}})
+		if ids, _ := actions(user); slices.Contains(ids, "action-2") != open {
+			t.Errorf("%d days after it was viewed an action that repeats after 30 is among %v: want %v", days, ids, open)
+		}
 	}
 	_, was := actions(users[1])
 	for k := range int64(5) {

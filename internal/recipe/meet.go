@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/palate-dev/palate/internal/recipe/vec"
 )
@@ -45,7 +46,7 @@ func meet(columns []column, core int) meetings {
 		m.offsets[p+1] += m.offsets[p]
 	}
 	m.all = make([]meeting, m.offsets[panels])
-	next := append([]int(nil), m.offsets[:panels]...)
+	next := slices.Clone(m.offsets[:panels])
 	each(func(target, panel int, sources uint8) {
 		m.all[next[panel]] = meeting{int32(target), sources}
 		next[panel]++
@@ -53,7 +54,16 @@ func meet(columns []column, core int) meetings {
 	return m
 }
 
-// offerMet offers the targets outside of the core to the sources of one panel that they meet.
+// meets has a bit for each of the TileCols sources from rank first on that the target meets.
+func (c *column) meets(first int) (sources uint32) {
+	at, _ := slices.BinarySearch(c.rank, int32(first))
+	for ; at < len(c.rank) && int(c.rank[at]) < first+vec.TileCols; at++ {
+		sources |= 1 << (int(c.rank[at]) - first)
+	}
+	return sources
+}
+
+// offerMet offers the targets outside of the core that are not dense to the sources of one panel that they meet.
 func (b *batch) offerMet(u *unit, panel int, best []selection) {
 	rows := b.inverse.Stride
 	wide, first := u.table[panel*rows*vec.TileCols:][:rows*vec.TileCols], u.first+panel*vec.TileCols

@@ -161,13 +161,14 @@ func workBytes(cfg Config, entry *Entry, s Size) int64 {
 	switch entry.TrainedAs {
 	case popularityCount:
 	case personalizationV1, personalizationV2:
-		core := min(s.Active, coreSize)
-		targets := min(s.Items, batchTargets)
-		outside = vec.InverseBytes(int(core)) + int64(pace.Cores())*panelBytes(core)
-		entries := min(batchEntries, min(s.Items, batchSets)*core)
+		core := min(s.Active, coreSize, coreSets+s.Events/eventsSets) // with order it is smaller
+		targets := min(s.Items, batchSets)
+		entries := min(batchEntries, targets*core)
 		if s.Pairs > 0 {
 			entries = min(entries, s.Pairs)
 		}
+		dense := min(targets, entries*denseShare/max(1, core))
+		outside = vec.InverseBytes(int(core)) + int64(pace.Cores())*panelBytes(core, dense)
 		outside += entries*batchBytes + max(entries*meetingBytes, 4*min(targets*core, entries*denseShare)) // the columns, and meetings or the panels of dense groups
 		if s.Given > 0 {
 			heap += s.Given*vectorBytes + s.Items*int64(nearest(int(s.Items), coldEntries))*coldEntry + s.Events*tasteEvent
@@ -205,10 +206,10 @@ func rowGrowth(cfg Config, entry *Entry) int64 {
 	return int64((in.keep() + rowEntries - 1) / rowEntries)
 }
 
-// panelBytes is what a worker needs to score with a core of that size; of a narrow panel there is one only without order, and then nothing of dense groups.
-func panelBytes(core int64) int64 {
+// panelBytes is what a worker needs to score with a core of that size and so many dense targets.
+func panelBytes(core, dense int64) int64 {
 	const tile = vec.TileRows * vec.TileCols
-	return unitPanels * 4 * (core*vec.TileCols + batchTargets/vec.TileRows*tile)
+	return 4 * (unitPanels*(core*vec.TileCols+(dense/vec.TileRows+1)*tile) + core*vec.NarrowCols)
 }
 
 // Fits refuses, with a *DataError, a training on data of that size that takes more memory than the limits leave to all trainings together.

@@ -16,7 +16,7 @@ import (
 // says what targets of the core are worth, and the others are only offered to whom they meet (meet.go).
 const (
 	batchTargets = 8192    // columns of HᵀE held in memory at a time, at most
-	batchSets    = 1 << 16 // and without order, where those of the core are empty and none is dense
+	batchSets    = 1 << 16 // and without order, where those of the core are empty and of the others few are dense
 	batchEntries = 1 << 24 // entries of theirs
 	denseShare   = 4       // a column with one entry in so many rows, or more, is dense
 	unitPanels   = 4       // panels that a worker takes at a time
@@ -148,7 +148,7 @@ func (b *batch) fill(ctx context.Context, from, to int) error {
 	b.sparse, b.dense = b.sparse[:0], b.dense[:0]
 	var group []column
 	for _, c := range columns {
-		if b.window == nil || len(c.rank)*denseShare < len(b.core) || len(c.rank) == 0 {
+		if len(c.rank)*denseShare < len(b.core) || len(c.rank) == 0 {
 			b.sparse = append(b.sparse, c)
 			continue
 		}
@@ -250,9 +250,12 @@ func (s *solver) sources(u *unit, panel int, best []selection) *sources {
 	return all
 }
 
-// offer offers a target to all sources; values are those of TileCols sources.
-func (s *sources) offer(target int32, values []float32) {
-	for high := vec.Reach(values, s.floors[:]); high != 0; high &= high - 1 {
+// allSources are those of a panel.
+const allSources = math.MaxUint32
+
+// offer offers a target to those sources whose bits are set; values are those of TileCols sources.
+func (s *sources) offer(target int32, values []float32, to uint32) {
+	for high := vec.Reach(values, s.floors[:]) & to; high != 0; high &= high - 1 {
 		j := bits.TrailingZeros32(high)
 		s.chosen[j].offer(target, values[j])
 		s.floors[j] = s.chosen[j].floor
@@ -277,7 +280,11 @@ func (b *batch) offerDense(u *unit, best []selection) {
 		chosen := b.sources(u, p, best)
 		for g, group := range b.dense {
 			for k, c := range group {
-				chosen.offer(c.item, u.out[(g*unitPanels+p)*tile+k*vec.TileCols:])
+				to := uint32(allSources)
+				if b.window == nil {
+					to = c.meets(u.first + p*vec.TileCols)
+				}
+				chosen.offer(c.item, u.out[(g*unitPanels+p)*tile+k*vec.TileCols:], to)
 			}
 		}
 	}
@@ -299,7 +306,7 @@ func (b *batch) offerSparse(u *unit, panel int, best []selection) {
 		} else {
 			continue
 		}
-		chosen.offer(c.item, out[:])
+		chosen.offer(c.item, out[:], allSources)
 	}
 }
 

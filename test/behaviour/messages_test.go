@@ -357,10 +357,10 @@ func TestTheWordsOfTrainingsThatFail(t *testing.T) {
 func TestATrainingThatCannotFitSaysWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	h := shop.Open(t, start(t, "--training-memory", "70MiB"))
-	h.Load(h.Interactions, shop.Generate(40, 30, 1200, 73).Interactions)
+	h.Load(h.Interactions, shop.Generate(400, 1000, 12000, 73).Interactions)
 	large := h.Must("CreateSolutionVersion", M{"solutionArn": h.Solution("aws-user-personalization")})["solutionVersionArn"].(string)
 	reason := failure(h, "solutionVersion", large)
-	if !strings.HasPrefix(reason, "Training on 1200 interactions") || !strings.Contains(reason, " of memory, but all trainings together may take 70 MiB. Start palate with a larger --training-memory, or train on less.") {
+	if !strings.HasPrefix(reason, "Training on 12000 interactions") || !strings.Contains(reason, " of memory, but all trainings together may take 70 MiB. Start palate with a larger --training-memory, or train on less.") {
 		t.Errorf("a training without memory: %q", reason)
 	}
 	h.Version(h.Solution("aws-popularity-count"))

@@ -48,7 +48,7 @@ type Options struct {
 	Log         *slog.Logger            // nil discards
 	Ready       func() bool             // what /readyz says; nil is always ready
 	Refuse      func() string           // why no operation may be answered now, "" if they may; nil is "". S3 is served all the same
-	Bounds      map[string]int          // operation -> how many of its calls may be under way; one more is refused with ThrottlingException
+	Bounds      map[string]int          // operation -> how many of its calls may be under way in any case; up to eight times as many if that is 50 ms of work. One more is refused with ThrottlingException
 	Extra       map[string]http.Handler // unsigned pages by path, such as /metrics
 
 	// Observe is told of every request to an operation, but for those that Refused is told of: its name, "" if there is no such operation, the resource that it was about, "" if none was found, the HTTP

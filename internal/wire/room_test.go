@@ -112,3 +112,14 @@ func TestSDKsComeAgainAfterARefusal(t *testing.T) {
 		t.Errorf("after %d refusals: %v", refusals, err)
 	}
 }
+
+func TestThereIsRoomForFiftyMillisecondsOfWork(t *testing.T) {
+	const least = 10
+	for _, c := range []struct {
+		perSecond, want int
+	}{{0, least}, {100, least}, {1000, 50}, {1500, 75}, {1_000_000, 8 * least}} {
+		if got := wire.RoomAfter(least, c.perSecond); got != c.want {
+			t.Errorf("%d calls a second: there is room for %d, want %d", c.perSecond, got, c.want)
+		}
+	}
+}

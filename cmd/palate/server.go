@@ -289,7 +289,7 @@ func (s *server) forgetFirst(ctx context.Context, db *meta.DB, jobs []string) er
 	return nil
 }
 
-// bounds is how many calls of the runtime and with records may be under way: about 50 ms of work, for a processor takes at least 2,500 of them a second.
+// bounds is how many calls of the runtime and with records may be under way in any case: 50 ms of work, if a processor takes only 2,500 of them a second.
 func bounds() map[string]int {
 	each := 128 * max(pace.Cores(), 2)
 	bounds := map[string]int{}

@@ -83,13 +83,14 @@ func (c *corpus) alternatives() []func(best choice) [][]choice {
 	}
 	spectral := func(c *choice, v float64) { c.spectral = v }
 	temper := func(c *choice, v float64) { c.temper = int(v) }
+	ridge := func(c *choice, v float64) { c.ridge = v }
 	if !c.ordered {
 		return []func(choice) [][]choice{
+			among(ridge, []float64{2.5, 6.25, 15.625}, []float64{0.4, 0.16, 0.064}),
 			func(best choice) [][]choice {
 				best.damping = !best.damping
 				return [][]choice{{best}}
 			},
-			among(func(c *choice, v float64) { c.ridge = v }, []float64{2.5}),
 			among(spectral, []float64{0, 0.1}, []float64{0.1}, []float64{1, 3}),
 			among(temper, []float64{0}, []float64{2}),
 		}
@@ -146,7 +147,7 @@ func (in *input) choose(ctx context.Context, progress Progress) error {
 				if err != nil {
 					return err
 				}
-				better := quality > float64(high*needed(best, candidate, in.ev.Len()))
+				better := j.better(quality, high, needed(best, candidate, in.ev.Len()))
 				if better {
 					best, high, led = candidate, quality, true
 				}
@@ -198,7 +199,7 @@ type judge struct {
 	shares    shares
 	count     []int64
 	questions []question
-	rated     map[choice]float64
+	rated     map[choice][]float64 // by question
 }
 
 // question asks for the items at from..to of what is hidden of a user's history, after everything before them if there is an order.
@@ -214,7 +215,7 @@ func newJudge(c *corpus) *judge {
 	}
 	j := &judge{
 		parts:  parts{corpus: c, reach: reachDefault, core: core, keep: rowEntries},
-		shares: c.shares(), count: make([]int64, c.items), rated: map[choice]float64{},
+		shares: c.shares(), count: make([]int64, c.items), rated: map[choice][]float64{},
 	}
 	for _, i := range c.item {
 		j.count[i]++
@@ -259,16 +260,16 @@ func (j *judge) asked() wanted {
 	return want
 }
 
-// quality is the NDCG of the hidden items under a choice. In the same pass it rates those of the others that have the same rows: for a history only their priors
+// quality is the NDCG of the hidden items under a choice, question by question. In the same pass it rates those of the others that have the same rows: for a history only their priors
 // have to be added anew.
-func (j *judge) quality(ctx context.Context, chosen choice, others [][]choice) (float64, error) {
+func (j *judge) quality(ctx context.Context, chosen choice, others [][]choice) ([]float64, error) {
 	if rating, ok := j.rated[chosen]; ok {
 		return rating, nil
 	}
 	c := j.parts.corpus
 	r, err := j.parts.blend(ctx, chosen, func(string, int64, int64) {})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	alike := []choice{chosen}
 	for _, way := range others {
@@ -305,16 +306,29 @@ func (j *judge) quality(ctx context.Context, chosen choice, others [][]choice) (
 		}
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	for k, a := range alike {
-		sum := 0.0
-		for _, g := range gains[k*len(j.questions):][:len(j.questions)] {
-			sum += g
-		}
-		j.rated[a] = sum / float64(max(1, len(j.questions)))
+		j.rated[a] = gains[k*len(j.questions):][:len(j.questions)]
 	}
 	return j.rated[chosen], nil
+}
+
+// better tells whether the quality of a candidate is better than the best by a factor. Without order, where no two questions are of the same user, it also has to be
+// more than the standard error of the difference, so that chance does not lead far away from the start.
+func (j *judge) better(candidate, best []float64, factor float64) bool {
+	old, gain, squares := 0.0, 0.0, 0.0
+	for k, q := range best {
+		d := candidate[k] - q
+		old += q
+		gain += d
+		squares += float64(d * d)
+	}
+	if gain <= float64(old*(factor-1)) {
+		return false
+	}
+	variance := squares - float64(gain*gain/float64(len(best))) // of the sum
+	return j.parts.corpus.ordered || float64(gain*gain) > variance
 }
 
 // gain is the NDCG of an answer to a question.

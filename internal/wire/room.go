@@ -38,9 +38,6 @@ func (r *room) enter() bool {
 	return false
 }
 
-// full tells whether the next one would be refused.
-func (r *room) full() bool { return r.under.Load() >= r.bound.Load() }
-
 func (r *room) leave() {
 	r.under.Add(-1)
 	if r.ended.Add(1)%32 == 0 { // so seldom that the clock costs nothing

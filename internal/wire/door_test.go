@@ -47,6 +47,8 @@ var heads = []struct {
 	{"POST /events HTTP/1.1\r\nHost: p\r\nContent-Length: 2\nX: y\r\n\r\n{}", false},
 	{"POST /events HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\nX: y\rz\r\n\r\n{}", false},
 	{"POST /events HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\nX: \x00\r\n\r\n{}", false},
+	{"POST /events HTTP/1.1\r\nHost:\n0\r\nContent-Length: 2\r\n\r\n{}", false},
+	{"POST /events HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\nX: y\n\r\n\r\n{}", false},
 	{"POST /events HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\nX_Y: z\r\n\r\n{}", false},
 	{"POST /events HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\nX-Y: z\r\nx-y: z\r\n\r\n{}", false},
 	{"POST /events HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", false},

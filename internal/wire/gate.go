@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -275,12 +276,13 @@ func cutField(line string) (name, value string, ok bool) {
 	if colon == 0 || colon == len(line) {
 		return "", "", false
 	}
-	value = textproto.TrimString(line[colon+1:])
-	for i := range len(value) {
+	value = line[colon+1:]
+	for i := range len(value) { // of all of it: to net/http a line feed ends a line by itself
 		if c := value[i]; c < ' ' || c == 0x7f {
 			return "", "", false
 		}
 	}
+	value = strings.Trim(value, " ")
 	return line[:colon], value, value != ""
 }
 

@@ -98,6 +98,34 @@ func TestItemsWithoutEventsAreKnownByTheirAttributes(t *testing.T) {
 	}
 }
 
+// A ranking estimates what it is asked for and does without the estimates that lists make ahead: these must be the same.
+func TestWhatListsEstimateIsWhatRankingsDo(t *testing.T) {
+	m, err := Open(trainData(t, genreFans(t), Config{Recipe: personalizationV2, Seed: 2}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	ahead := 0
+	for u := range 20 {
+		s := m.ask(&Query{User: fmt.Sprintf("user-%03d", u), Known: true})
+		want := make([]float32, len(m.items))
+		for i := range want {
+			want[i] = m.ranker.of(s, int32(i))
+		}
+		m.ranker.estimate(s)
+		for i, r := range want {
+			if got := m.ranker.of(s, int32(i)); got != r {
+				t.Fatalf("%s has %v in a list and %v in a ranking", m.items[i], got, r)
+			}
+			ahead += int(s.state[i] & stateEstimated)
+		}
+		m.ranker.release(s)
+	}
+	if ahead == 0 {
+		t.Error("nothing is estimated ahead")
+	}
+}
+
 func TestWithoutAttributesItemsWithoutEventsStayUnknown(t *testing.T) {
 	d := genreFans(t)
 	d.Items.Columns = nil

@@ -98,9 +98,11 @@ func readPlain(h *handler, request []byte) (r *http.Request, body []byte) {
 	if d == nil {
 		return nil, nil
 	}
-	c := &gateConn{gate: &gate{h: h}, header: http.Header{}}
-	r, _, _ = c.request(d, fields, len(body))
-	return r, body
+	q := newRequest()
+	if _, _, ok := q.read(h, d, fields, len(body)); !ok {
+		return nil, nil
+	}
+	return &q.Request, body
 }
 
 // What is read without net/http means what it means to net/http.

@@ -75,7 +75,7 @@ type gate struct {
 func (g *gate) Accept() (net.Conn, error) {
 	c, err := g.Listener.Accept()
 	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
-		return &gateConn{TCPConn: tcp, gate: g, header: http.Header{}}, nil
+		return &gateConn{TCPConn: tcp, gate: g}, nil
 	}
 	return c, err
 }
@@ -94,10 +94,7 @@ type gateConn struct {
 	between bool      // net/http has nothing of a request
 	buffer  int       // length of its first read; 0 before that
 	renewed time.Time // when the time that the connection may be idle was begun anew
-	read    http.Request
-	header  http.Header // of it
-	values  []string    // of that
-	failed  error       // to write the answer
+	failed  error     // to write the answer
 
 	mu     sync.Mutex
 	busy   bool // a call is being answered
@@ -117,12 +114,16 @@ func (c *gateConn) Read(p []byte) (n int, err error) {
 		if door == nil {
 			break
 		}
-		r, scope, length := c.request(door, fields, len(body))
-		if r == nil {
+		q := requests.Get().(*request)
+		scope, length, ok := q.read(c.gate.h, door, fields, len(body))
+		if !ok {
+			requests.Put(q)
 			break
 		}
-		if err := c.answer(door, r, scope, body, length); err != nil {
-			return 0, err
+		failed := c.answer(door, &q.Request, scope, body, length)
+		requests.Put(q)
+		if failed != nil {
+			return 0, failed
 		}
 		n, err = c.TCPConn.Read(p)
 	}
@@ -197,61 +198,71 @@ const (
 	mostBody   = 64 << 10
 )
 
-// request reads the fields of a head. r is nil if there is anything that net/http should rather see to; body is how many bytes of the body came with the head. r is in use until the next
-// call of request.
-func (c *gateConn) request(d *door, fields []byte, body int) (r *http.Request, s scope, length int) {
-	clear(c.header)
-	if cap(c.values) == 0 {
-		c.values = make([]string, 0, mostFields)
-	}
-	c.values = c.values[:0]
-	s, length = c.gate.h.unsigned(), -1
+// request is a request that is read here, with the room that its fields take.
+type request struct {
+	http.Request
+	values []string
+}
+
+// requests are used again by whatever connection comes next: each of thousands would have to fetch its own into the caches.
+var requests = sync.Pool{New: func() any { return newRequest() }}
+
+func newRequest() *request {
+	return &request{http.Request{Header: http.Header{}}, make([]string, 0, mostFields)}
+}
+
+// read reads the fields of a head. ok is false if there is anything that net/http should rather see to; body is how many bytes of the body came with the head.
+func (q *request) read(h *handler, d *door, fields []byte, body int) (s scope, length int, ok bool) {
+	header := q.Header
+	clear(header)
+	q.values = q.values[:0]
+	s, length = h.unsigned(), -1
 	host := ""
 	for rest := string(fields); rest != ""; {
 		var field string
 		field, rest = cutLine(rest)
 		name, value, ok := cutField(field)
-		if !ok || len(c.values) == mostFields {
-			return nil, s, 0
+		if !ok || len(q.values) == mostFields {
+			return s, 0, false
 		}
 		switch name = textproto.CanonicalMIMEHeaderKey(name); name {
 		case "Host":
 			if host != "" || !plainHost(value) {
-				return nil, s, 0
+				return s, 0, false
 			}
 			host = value
 			continue
 		case "Content-Length":
 			n, err := strconv.ParseUint(value, 10, 31)
 			if err != nil || length >= 0 || n > mostBody || value[0] == '+' {
-				return nil, s, 0
+				return s, 0, false
 			}
 			length = int(n)
 		case "Connection":
 			if value != "keep-alive" && value != "Keep-Alive" {
-				return nil, s, 0
+				return s, 0, false
 			}
 		case "Authorization":
 			a, ok := parseAuthorization(value)
-			if !ok || a.scope.service != "personalize" || c.header[name] != nil {
-				return nil, s, 0
+			if !ok || a.scope.service != "personalize" || header[name] != nil {
+				return s, 0, false
 			}
 			s = a.scope
 		case "Expect", "Transfer-Encoding", "Trailer", "Te", "Upgrade", "Pragma", "Http2-Settings", "X-Amz-Target":
-			return nil, s, 0
+			return s, 0, false
 		}
-		if c.header[name] != nil { // a field that is sent twice is unusual enough
-			return nil, s, 0
+		if header[name] != nil { // a field that is sent twice is unusual enough
+			return s, 0, false
 		}
-		at := len(c.values)
-		c.values = append(c.values, value)
-		c.header[name] = c.values[at : at+1 : at+1]
+		at := len(q.values)
+		q.values = append(q.values, value)
+		header[name] = q.values[at : at+1 : at+1]
 	}
 	if host == "" || length < body {
-		return nil, s, 0
+		return s, 0, false
 	}
-	c.read = http.Request{Method: http.MethodPost, URL: d.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: c.header, Host: host, ContentLength: int64(length)}
-	return &c.read, s, length
+	q.Request = http.Request{Method: http.MethodPost, URL: d.url, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header, Host: host, ContentLength: int64(length)}
+	return s, length, true
 }
 
 // cutLine returns a line without its end, and what follows.

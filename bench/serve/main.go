@@ -261,7 +261,7 @@ func (b *bench) events(name string) error {
 		load load
 		goal string
 	}{
-		{load{requests: puts, connections: 64, rate: 5500}, "5,000/s"}, // of which the latency takes some
+		{load{requests: puts, connections: 64, rate: 5700}, "5,000/s"}, // of which the latency takes some
 		{load{requests: puts, connections: b.connections}, "as many as go"},
 	} {
 		beside, err := b.generator.start(b.server, paced, warmUp+b.during+2*time.Second)

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,7 +116,7 @@ func TestAnswersWithoutNetHTTPLookTheSame(t *testing.T) {
 			}
 		}
 		io.WriteString(c, sent[:len(sent)-1]) // the body in two pieces
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond)          // nothing tells that the first piece has been read
 		io.WriteString(c, sent[len(sent)-1:])
 		if diff := cmp.Diff(want, read(t, answers)); diff != "" {
 			t.Errorf("%s, in two pieces: %s", name, diff)
@@ -237,13 +236,20 @@ var refusal = answered{http.StatusBadRequest, `{"__type":"ThrottlingException","
 
 // However a request comes, it is answered as it would be without the gate; what net/http reads, and what the gate refuses by itself, cannot be told apart.
 func TestACallWithoutRoomIsRefusedHoweverItComes(t *testing.T) {
-	var refused atomic.Int32
+	told := make(chan struct{}, 1000)
 	connect, _ := crowded(t, wire.Options{Refused: func(operation string, status int) {
 		if operation != "PutEvents" || status != 400 {
 			t.Errorf("told of a refusal of %s with %d", operation, status)
 		}
-		refused.Add(1)
+		told <- struct{}{}
 	}})
+	expect := func(name string, answers *bufio.Reader) {
+		t.Helper()
+		if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		<-told // once for each, after the answer
+	}
 	chunked := "POST /events HTTP/1.1\r\nHost: palate\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(someEvents), someEvents)
 	signed := post("/events", someEvents, "Authorization: "+scoped("us-east-1", "personalize"))
 	for name, sent := range map[string]string{
@@ -258,35 +264,22 @@ func TestACallWithoutRoomIsRefusedHoweverItComes(t *testing.T) {
 		"signed for nothing sts": post("/events", someEvents, "Authorization: Bearer x"),
 	} {
 		c, answers := connect()
-		before := refused.Load()
-		for n := range int32(3) { // on the same connection
+		for range 3 { // on the same connection
 			io.WriteString(c, sent)
-			if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
-				t.Errorf("%s: %s", name, diff)
-			}
-			for range 1000 { // it is counted after the answer
-				if refused.Load()-before == n+1 {
-					break
-				}
-				time.Sleep(time.Millisecond)
-			}
-			if got := refused.Load() - before; got != n+1 {
-				t.Errorf("%s: told of %d refusals after %d", name, got, n+1)
-			}
+			expect(name, answers)
 		}
 		io.WriteString(c, sent+sent) // one behind the other
 		for range 2 {
-			if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
-				t.Errorf("%s, two at once: %s", name, diff)
-			}
+			expect(name+", two at once", answers)
 		}
 		for at := 1; at < len(sent) && len(sent) < 1000; at += 40 { // in two pieces
 			io.WriteString(c, sent[:at])
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // nothing tells that the first piece has been read
 			io.WriteString(c, sent[at:])
-			if diff := cmp.Diff(refusal, read(t, answers)); diff != "" {
-				t.Errorf("%s, in two pieces of which the first has %d bytes: %s", name, at, diff)
-			}
+			expect(fmt.Sprintf("%s, in two pieces of which the first has %d bytes", name, at), answers)
+		}
+		if n := len(told); n > 0 {
+			t.Errorf("%s: told of %d refusals too many", name, n)
 		}
 	}
 	c, answers := connect()

@@ -1,6 +1,7 @@
 package behaviour
 
 import (
+	"maps"
 	"slices"
 	"testing"
 )
@@ -50,13 +51,7 @@ func TestItemsThatAnswersShowWithoutAnInteractionAreExploredLess(t *testing.T) {
 	shown := s.showing(campaign, "new-1", "new-2")
 	see := func(recommendationID string) {
 		t.Helper()
-		for range 10 {
-			var events []M
-			for range 10 {
-				events = append(events, M{"eventType": "view", "itemId": "item-0003", "sentAt": 1_600_000_000, "recommendationId": recommendationID})
-			}
-			s.Must("PutEvents", M{"trackingId": tracking, "sessionId": "canary-session", "userId": "canary-viewer", "eventList": events})
-		}
+		s.view(tracking, M{"recommendationId": recommendationID})
 	}
 	see("RID-00000000-0000-4000-8000-000000000000") // of nobody: accepted, and shows nothing
 	see(shown)
@@ -89,15 +84,18 @@ func TestAnImpressionOfAnEventCountsMoreThanTheAnswerThatItNames(t *testing.T) {
 		return s.explored(campaign, "new-1", answers) > answers/2 && s.explored(campaign, "new-2", answers) > answers/2
 	})
 	answer := s.showing(campaign, "new-1", "new-2")
-	for range 10 {
-		event := M{"eventType": "view", "itemId": "item-0003", "sentAt": 1_600_000_000, "recommendationId": answer, "impression": []string{"item-0004", "new-2"}}
-		events := make([]M, 10)
-		for k := range events {
-			events[k] = event
-		}
-		s.Must("PutEvents", M{"trackingId": tracking, "sessionId": "canary-session", "userId": "canary-viewer", "eventList": events})
-	}
+	s.view(tracking, M{"recommendationId": answer, "impression": []string{"item-0004", "new-2"}})
 	eventually(t, "what the event says was shown is explored less, and what the answer showed is not", func() bool {
 		return s.explored(campaign, "new-2", answers) < answers/2 && s.explored(campaign, "new-1", answers) > answers/2
 	})
+}
+
+// view puts a hundred views of an old item, which also tell this.
+func (s story) view(tracking string, told M) {
+	s.T.Helper()
+	event := M{"eventType": "view", "itemId": "item-0003", "sentAt": 1_600_000_000}
+	maps.Copy(event, told)
+	for range 10 {
+		s.Must("PutEvents", M{"trackingId": tracking, "sessionId": "canary-session", "userId": "canary-viewer", "eventList": slices.Repeat([]M{event}, 10)})
+	}
 }
